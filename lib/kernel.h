@@ -1,0 +1,38 @@
+/*
+ * Kernel interface newer than the headers we build with (Debian 12: Linux 6.1). Each constant
+ * names the version that brought it; whether the running kernel has it is probed at run time.
+ */
+#pragma once
+
+#include <linux/landlock.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+
+#ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* 5.19 */
+#endif
+#ifndef SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP
+#define SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP (1UL << 0) /* 6.6 */
+#endif
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, __u64) /* 6.6 */
+#endif
+
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13) /* ABI 2, 5.19 */
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14) /* ABI 3, 6.2 */
+#endif
+#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
+#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15) /* ABI 5, 6.10 */
+#endif
+#define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET_ (1ULL << 0) /* ABI 6, 6.12 */
+#define LANDLOCK_SCOPE_SIGNAL_               (1ULL << 1) /* ABI 6, 6.12 */
+
+/* struct landlock_ruleset_attr as of ABI 6; shorter forms are taken by size. */
+struct kernel_landlock_attr {
+	__u64 handled_access_fs;
+	__u64 handled_access_net; /* ABI 4, 6.7 */
+	__u64 scoped;		  /* ABI 6, 6.12 */
+};

@@ -1,0 +1,257 @@
+#include "lib/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LOOP_BATCH = 64 };
+
+struct loop {
+	int epfd;
+	bool is_stopping;
+	uint64_t now_ms;
+	TAILQ_HEAD(, watch) dead;
+	struct timer **heap; /* a binary min-heap on at_ms */
+	size_t n_timers, heap_alloc;
+	void (*after_turn)(struct loop *loop, void *arg);
+	void *after_turn_arg;
+};
+
+static uint64_t clock_ms(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+struct loop *loop_new(void)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+
+	if (!loop)
+		return NULL;
+	loop->epfd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epfd < 0) {
+		free(loop);
+		return NULL;
+	}
+	TAILQ_INIT(&loop->dead);
+	loop->now_ms = clock_ms();
+	return loop;
+}
+
+static void bury_the_dead(struct loop *loop)
+{
+	for (struct watch *w; (w = TAILQ_FIRST(&loop->dead));) {
+		TAILQ_REMOVE(&loop->dead, w, link);
+		if (w->destroy)
+			w->destroy(w);
+	}
+}
+
+void loop_free(struct loop *loop)
+{
+	if (!loop)
+		return;
+	bury_the_dead(loop);
+	(void)close(loop->epfd);
+	free(loop->heap);
+	free(loop);
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+	return loop->now_ms;
+}
+
+void loop_set_after_turn(struct loop *loop, void (*fn)(struct loop *loop, void *arg), void *arg)
+{
+	loop->after_turn = fn;
+	loop->after_turn_arg = arg;
+}
+
+void watch_init(struct watch *w, int fd, watch_fn *on_event, void (*destroy)(struct watch *w))
+{
+	*w = (struct watch){ .fd = fd, .on_event = on_event, .destroy = destroy };
+}
+
+int watch_set(struct loop *loop, struct watch *w, uint32_t want)
+{
+	struct epoll_event ev = { .events = want, .data.ptr = w };
+	int op;
+
+	if (w->is_dead)
+		return -EBADF;
+	if (w->is_added ? want == w->want : want == 0)
+		return 0;
+	op = want == 0 ? EPOLL_CTL_DEL : w->is_added ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+	if (epoll_ctl(loop->epfd, op, w->fd, &ev) < 0)
+		return -errno;
+	w->want = want;
+	w->is_added = want != 0;
+	return 0;
+}
+
+void watch_bury(struct loop *loop, struct watch *w)
+{
+	if (w->is_dead)
+		return;
+	(void)watch_set(loop, w, 0);
+	w->is_dead = true;
+	TAILQ_INSERT_TAIL(&loop->dead, w, link);
+}
+
+static void heap_place(struct loop *loop, size_t i, struct timer *t)
+{
+	loop->heap[i] = t;
+	t->slot = i + 1;
+}
+
+static void heap_up(struct loop *loop, size_t i)
+{
+	struct timer *t = loop->heap[i];
+
+	while (i > 0 && loop->heap[(i - 1) / 2]->at_ms > t->at_ms) {
+		heap_place(loop, i, loop->heap[(i - 1) / 2]);
+		i = (i - 1) / 2;
+	}
+	heap_place(loop, i, t);
+}
+
+static void heap_down(struct loop *loop, size_t i)
+{
+	struct timer *t = loop->heap[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= loop->n_timers)
+			break;
+		if (child + 1 < loop->n_timers &&
+			loop->heap[child + 1]->at_ms < loop->heap[child]->at_ms)
+			child++;
+		if (loop->heap[child]->at_ms >= t->at_ms)
+			break;
+		heap_place(loop, i, loop->heap[child]);
+		i = child;
+	}
+	heap_place(loop, i, t);
+}
+
+static int heap_grow(struct loop *loop)
+{
+	size_t alloc = loop->heap_alloc ? loop->heap_alloc * 2 : 64;
+	struct timer **heap;
+
+	if (loop->n_timers < loop->heap_alloc)
+		return 0;
+	heap = realloc(loop->heap, alloc * sizeof(struct timer *));
+	if (!heap)
+		return -ENOMEM;
+	loop->heap = heap;
+	loop->heap_alloc = alloc;
+	return 0;
+}
+
+int timer_set(struct loop *loop, struct timer *t, uint64_t in_ms)
+{
+	uint64_t at = loop->now_ms + in_ms;
+
+	if (t->slot) {
+		bool is_later = at > t->at_ms;
+
+		t->at_ms = at;
+		if (is_later)
+			heap_down(loop, t->slot - 1);
+		else
+			heap_up(loop, t->slot - 1);
+		return 0;
+	}
+	if (heap_grow(loop) < 0)
+		return -ENOMEM;
+	t->at_ms = at;
+	loop->heap[loop->n_timers] = t;
+	heap_up(loop, loop->n_timers++);
+	return 0;
+}
+
+void timer_clear(struct loop *loop, struct timer *t)
+{
+	size_t i = t->slot;
+	struct timer *last;
+
+	if (!i)
+		return;
+	i--;
+	last = loop->heap[--loop->n_timers];
+	t->slot = 0;
+	t->at_ms = 0;
+	if (last == t)
+		return;
+	heap_place(loop, i, last);
+	heap_up(loop, i);
+	heap_down(loop, last->slot - 1);
+}
+
+static void run_timers(struct loop *loop)
+{
+	while (loop->n_timers && loop->heap[0]->at_ms <= loop->now_ms) {
+		struct timer *t = loop->heap[0];
+
+		timer_clear(loop, t);
+		t->on_time(loop, t);
+	}
+}
+
+static int sleep_ms(const struct loop *loop, int max_wait_ms)
+{
+	uint64_t left;
+
+	if (!loop->n_timers)
+		return max_wait_ms;
+	left = loop->heap[0]->at_ms > loop->now_ms ? loop->heap[0]->at_ms - loop->now_ms : 0;
+	if (left > 60000)
+		left = 60000;
+	return max_wait_ms >= 0 && (uint64_t)max_wait_ms < left ? max_wait_ms : (int)left;
+}
+
+int loop_turn(struct loop *loop, int max_wait_ms)
+{
+	struct epoll_event ev[LOOP_BATCH];
+	int n;
+
+	n = epoll_wait(loop->epfd, ev, LOOP_BATCH, sleep_ms(loop, max_wait_ms));
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	loop->now_ms = clock_ms();
+	for (int i = 0; i < n; i++) {
+		struct watch *w = ev[i].data.ptr;
+
+		if (!w->is_dead)
+			w->on_event(loop, w, ev[i].events);
+	}
+	run_timers(loop);
+	if (loop->after_turn)
+		loop->after_turn(loop, loop->after_turn_arg);
+	bury_the_dead(loop);
+	return 0;
+}
+
+int loop_run(struct loop *loop)
+{
+	int r = 0;
+
+	loop->is_stopping = false;
+	loop->now_ms = clock_ms();
+	while (!loop->is_stopping && r == 0)
+		r = loop_turn(loop, -1);
+	return r;
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->is_stopping = true;
+}

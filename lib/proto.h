@@ -1,0 +1,102 @@
+/*
+ * What our processes say to each other: message types and the order of their fields.
+ *
+ * Fields are written as name:type in the order in which they are put (lib/msg.h). "→" points at
+ * the receiver. Every request carries an id of the sender's choice; answers repeat it.
+ */
+#pragma once
+
+enum { PROTO_VERSION = 1 };
+
+/*
+ * Control: launcher ↔ supervisor. A connection to the control socket in the runtime directory, or
+ * (for the sandbox's first command) the socketpair the launcher started the supervisor with, as
+ * descriptor CTL_START_FD. The peer's uid is checked; anybody of the same uid outside is trusted.
+ */
+enum { CTL_START_FD = 3 };
+
+enum ctl_msg {
+	CTL_START = 1,	/* → sup. spec:str (JSON, see sandbox_spec) policy:str (YAML or NULL) */
+	CTL_EXEC,	/* → sup. kind:u32 flags:u32 rows:u32 cols:u32 cwd:str env:strv argv:strv
+			   fds: stdin stdout stderr unless CTL_EXEC_TTY */
+	CTL_ATTACH,	/* → sup. rows:u32 cols:u32; answered by CTL_STARTED or CTL_FAILED(-ENOENT) */
+	CTL_SIGNAL,	/* → sup. session:u32 signal:u32 */
+	CTL_STATUS,	/* → sup. (empty); answered by CTL_TEXT with JSON */
+	CTL_POLICY_SET, /* → sup. yaml:str origin:str; answered by CTL_POLICY_DONE */
+	CTL_STOP,	/* → sup. (empty); answered by CTL_DONE when everything has ended */
+	CTL_DELETE,	/* → sup. (empty); the same, and the state is gone */
+	CTL_TRUST,	/* → sup. path:str; accepts the binary's new hash; CTL_DONE */
+	CTL_PROPOSAL,	/* → sup. json:str; reserved for `rule`; answered by CTL_TEXT */
+
+	CTL_READY = 64, /* sup → (empty): the sandbox is up (answers CTL_START) */
+	CTL_STARTED,	/* sup → session:u32 replay:bytes fds: pty master if a tty */
+	CTL_EXITED,	/* sup → session:u32 status:u32 (as waitpid has it) */
+	CTL_FAILED,	/* sup → errno:u32 (positive) exit:u32 (status the command ends with) text:str
+			   hint:str */
+	CTL_DONE,	/* sup → (empty) */
+	CTL_TEXT,	/* sup → text:str */
+	CTL_POLICY_DONE, /* sup → revision:u32 active:u32 changed:u32 hash:str (64 hex) note:str */
+};
+
+enum ctl_exec_kind {
+	CTL_EXEC_MAIN = 0, /* the sandbox's main process: an unkept sandbox ends with it */
+	CTL_EXEC_EXTRA,	   /* exec and connect: ends alone */
+};
+
+enum ctl_exec_flags {
+	CTL_EXEC_TTY = 1,   /* a fresh terminal inside; the master comes back with CTL_STARTED */
+	CTL_EXEC_LOGIN = 2, /* argv is empty: the login shell of the sandbox account */
+};
+
+/*
+ * Init: supervisor ↔ pid 1 of the sandbox, over the socketpair that bubblewrap passes on as
+ * descriptor INIT_FD.
+ */
+enum { INIT_FD = 3 };
+
+enum init_msg {
+	INIT_HELLO = 1,	  /* init → (empty), with its pid in the credentials; fds: net namespace */
+	INIT_SETUP,	  /* → init  filter:bytes (sock_filter[]) landlock:u32 (enum init_landlock)
+			     ro:strv rw:strv (paths as seen inside) fds: none */
+	INIT_READY,	  /* init → landlock_abi:u32 note:str fds: seccomp listener */
+	INIT_FAILED,	  /* init → errno:u32 text:str: nothing was started, the sandbox ends */
+	INIT_SPAWN,	  /* → init  flags:u32 (ctl_exec_flags) rows:u32 cols:u32 cwd:str env:strv
+			     argv:strv fds: stdin stdout stderr unless a tty; id = session */
+	INIT_SPAWNED,	  /* init → pid:u32 (inside) fds: pty master if a tty; id = session */
+	INIT_SPAWN_FAILED, /* init → errno:u32 stage:str; id = session */
+	INIT_EXITED,	  /* init → status:u32; id = session */
+	INIT_SIGNAL,	  /* → init  signal:u32 (to the session's process group); id = session */
+};
+
+enum init_landlock {
+	INIT_LANDLOCK_BEST_EFFORT = 0,
+	INIT_LANDLOCK_REQUIRED,
+};
+
+/*
+ * Proxy: supervisor ↔ proxy, over the socketpair at PROXY_FD. Until PROXY_READY the proxy has
+ * parsed nothing from outside; after it, it can no longer open anything.
+ */
+enum { PROXY_FD = 3 };
+
+enum proxy_msg {
+	PROXY_SETUP = 1,   /* → proxy sandbox:str connect_to:strv (HOST:PORT:ADDR:PORT) upstream_proxy:str
+			      no_proxy:str audit:u32 host_gateway:str fds: log, trust store (PEM file), extra CA
+			      (PEM, only when has_extra_ca) — preceded by has_extra_ca:u32 */
+	PROXY_CA,	   /* proxy → pem:str: the sandbox's CA certificate, the key stays there */
+	PROXY_LISTEN,	   /* → proxy port:u32 fds: IPv4 listener, IPv6 listener: start to accept */
+	PROXY_READY,	   /* proxy → (empty): confined, and accepting */
+	PROXY_POLICY,	   /* → proxy generation:u32 yaml:str (validated); id echoed */
+	PROXY_POLICY_DONE, /* proxy → generation:u32 closed:u32 */
+	PROXY_TUPLE,	   /* → proxy see struct tuple in lib/tuple.h */
+	PROXY_LOG,	   /* → proxy fds: the segment to append to from now on */
+	PROXY_NEED_RESOLVER, /* proxy → (empty): wants PROXY_RESOLVER */
+	PROXY_RESOLVER,	   /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
+};
+
+/* Resolver: proxy ↔ a process that runs getaddrinfo() with the host's own rules. */
+enum resolver_msg {
+	RESOLVER_ASK = 1, /* → resolver name:str */
+	RESOLVER_ANSWER,  /* resolver → error:u32 (0 or an EAI_ value, positive) text:str
+			     addrs:bytes (struct netaddr[]) */
+};

@@ -1,0 +1,42 @@
+#include "lib/tuple.h"
+
+#include <stdlib.h>
+
+#include "lib/cleanup.h"
+
+void tuple_put(struct msg_out *m, const struct tuple *t)
+{
+	msg_put_u32(m, t->mode);
+	msg_put_u32(m, t->family);
+	msg_put_u32(m, t->source_port);
+	msg_put_str(m, t->host);
+	msg_put_u32(m, t->port);
+	msg_put_u32(m, t->pid);
+	msg_put_str(m, t->binary);
+	msg_put_strv(m, t->ancestors);
+	msg_put_str(m, t->sha256);
+	msg_put_str(m, t->denied);
+	msg_put_u64(m, t->cookie);
+}
+
+bool tuple_get(struct msg_in *m, struct tuple *ret)
+{
+	struct tuple t = { .mode = (enum tuple_mode)msg_get_u32(m) };
+
+	t.family = msg_get_u32(m);
+	t.source_port = msg_get_u32(m);
+	t.host = msg_get_str(m);
+	t.port = msg_get_u32(m);
+	t.pid = msg_get_u32(m);
+	t.binary = msg_get_str(m);
+	t.ancestors = msg_get_strv(m);
+	t.sha256 = msg_get_str(m);
+	t.denied = msg_get_str(m);
+	t.cookie = msg_get_u64(m);
+	if (!msg_in_done(m)) {
+		free(t.ancestors);
+		return false;
+	}
+	*ret = t;
+	return true;
+}
