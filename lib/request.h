@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct query_param {
-	const char *name;  /* percent-decoded, "+" as space */
+	const char *name;  /* percent-decoded, "+" as space; a NUL is held as C0 80 (lib/url.h) */
 	const char *value; /* the same; "" when there was no "=" */
 };
 
