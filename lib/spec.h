@@ -1,0 +1,95 @@
+/*
+ * What a sandbox was asked to be.
+ *
+ * The launcher fills a spec from the command line, sends it as JSON in CTL_START, and the
+ * supervisor stores the same JSON as metadata.json, from which `sandbox start` rebuilds the
+ * sandbox. The policy is not part of it: it has revisions of its own (lib/state.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+
+enum {
+	SPEC_JSON_MAX = 2 * 1024 * 1024,
+	SPEC_LIST_MAX = 1024, /* entries in one list */
+	SPEC_ENV_MAX = 128,   /* upstream's limits, openshell-upstream.md section 1.3 */
+	SPEC_ENV_KEY_MAX = 256,
+	SPEC_ENV_VALUE_MAX = 8192,
+	SPEC_ENV_TOTAL_MAX = 256 * 1024,
+	SPEC_LABELS_MAX = 64,
+	SPEC_ARGV_MAX = 1024,
+	SPEC_ARG_MAX = 32 * 1024,
+	SPEC_WORKDIR_MAX = 4096,
+};
+
+enum spec_intercept {
+	SPEC_INTERCEPT_AUTO = 0,
+	SPEC_INTERCEPT_SECCOMP,
+	SPEC_INTERCEPT_PTRACE,
+	SPEC_INTERCEPT_PRELOAD,
+};
+
+/* Zeroed is an empty spec. Every string and list is owned; lists end with NULL, NULL is empty. */
+struct sandbox_spec {
+	char *id; /* random UUID */
+	char *name;
+	uint64_t created_ms; /* since the epoch */
+	char *workdir;	     /* absolute; NULL: nothing granted, commands start in /sandbox */
+	char **ro;	     /* absolute paths that --ro named */
+	char **rw;
+	char **env;    /* KEY=VALUE */
+	char **labels; /* key=value, sorted by key */
+	bool keep;     /* outlives its main process */
+	bool audit;
+	bool stacks;
+	char **connect_to; /* HOST:PORT:ADDR:PORT */
+	char *upstream_ca; /* absolute path, or NULL */
+	char *upstream_proxy;
+	char *no_proxy;
+	enum spec_intercept intercept;
+	char **command; /* the main process; empty: the login shell */
+	bool tty;	/* the main process has a terminal */
+};
+
+#define auto_spec __attribute__((cleanup(spec_done)))
+
+/* Releases everything and zeroes @s. */
+void spec_done(struct sandbox_spec *s);
+
+/* As JSON on one line; the caller frees. NULL when out of memory or a string is not UTF-8. */
+char *spec_to_json(const struct sandbox_spec *s);
+
+/*
+ * From JSON. Unknown keys, wrong types, a missing name, and lists that are too long are errors:
+ * 0, -EINVAL (with text), -ENOMEM. @ret is overwritten on success only.
+ */
+int spec_from_json(struct sandbox_spec *ret, const char *json, size_t len, struct err *err);
+
+/* A new random id: 36 characters and NUL. */
+void spec_new_id(char ret[37]);
+
+const char *spec_intercept_name(enum spec_intercept i);
+/* -EINVAL for a name that is none. */
+int spec_intercept_parse(const char *name, enum spec_intercept *ret);
+
+/*
+ * Checks on single values, as upstream's gateway makes them. Each returns 0 or -EINVAL with the
+ * reason in @err.
+ */
+/* KEY=VALUE: key [A-Za-z_][A-Za-z0-9_]*, not reserved (OPENSHELL_…); no CR, LF in the value. */
+int spec_env_check(const char *entry, struct err *err);
+/* The whole list: count and total size too. */
+int spec_env_check_all(char *const *env, struct err *err);
+/* key=value, Kubernetes style: 63 characters, key with an optional DNS prefix of up to 253. */
+int spec_label_check(const char *entry, struct err *err);
+/* HOST:PORT:ADDR:PORT; IPv6 in brackets. */
+int spec_connect_to_check(const char *entry, struct err *err);
+
+/* True when every key=value of the comma-separated @selector is among @labels. The selector must
+ * have passed spec_selector_check(). */
+bool spec_selector_matches(const char *selector, char *const *labels);
+int spec_selector_check(const char *selector, struct err *err);

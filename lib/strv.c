@@ -1,0 +1,53 @@
+#include "lib/strv.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void strv_free(char **v)
+{
+	if (!v)
+		return;
+	for (size_t i = 0; v[i]; i++)
+		free(v[i]);
+	free(v);
+}
+
+size_t strv_len(char *const *v)
+{
+	size_t n = 0;
+
+	while (v && v[n])
+		n++;
+	return n;
+}
+
+int strv_push(char ***v, const char *s)
+{
+	size_t n = strv_len(*v);
+	char **grown, *copy;
+
+	copy = strdup(s);
+	if (!copy)
+		return -ENOMEM;
+	grown = reallocarray(*v, n + 2, sizeof(char *));
+	if (!grown) {
+		free(copy);
+		return -ENOMEM;
+	}
+	grown[n] = copy;
+	grown[n + 1] = NULL;
+	*v = grown;
+	return 0;
+}
+
+int strv_push_n(char ***v, char *const *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = strv_push(v, from[i]);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
