@@ -1,0 +1,62 @@
+# `make check`: set-up, build, every test, every linter. The steps that build are a second make, for
+# the first one read the Makefile before set-up had installed what it looks for.
+
+E2E     := $(wildcard tests/e2e/*.t)
+SCRIPTS := .ci/run $(wildcard tests/support/*.sh tests/e2e/*.t tests/bench/*.sh examples/*/*.sh) tests/support/setup \
+           tests/support/demo tests/bench/run
+MANS    := $(wildcard */*.[1-9])
+JOBS    ?= 2
+
+check: setup-check	## set-up, build, all tests and linters
+	@$(MAKE) --no-print-directory -j$(JOBS) all unit-build support
+	@$(MAKE) --no-print-directory headers shellcheck mandoc
+	@$(MAKE) --no-print-directory prove
+
+prove:
+	CMOCKA_MESSAGE_OUTPUT=TAP prove --timer -e '' $(UNIT) $(E2E)
+
+e2e: all support	## end-to-end tests alone; E2E='tests/e2e/x.t' for one
+	prove -v -e '' $(E2E)
+
+support: $(SUPPORT)
+
+shellcheck:	## shell scripts
+	@shellcheck -x -s bash $(wildcard $(SCRIPTS))
+
+mandoc:	## manual pages
+	@$(if $(MANS),mandoc -Tlint -Wwarning $(MANS))
+
+demo: setup-demo	## the walkthrough against a stand-in; LIVE=1: against the real api.github.com
+	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(O)/support/origin $(O)/support/subreap
+	@tests/support/demo
+
+FUZZ_SECONDS ?= 30
+fuzz:	## every fuzz target for FUZZ_SECONDS each
+	$(MAKE) VARIANT=fuzz -j$(JOBS) fuzz-build
+	@for f in $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)); do \
+		mkdir -p build/corpus/$$f tests/fuzz/corpus/$$f; \
+		echo "== $$f"; \
+		build/fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 \
+			build/corpus/$$f tests/fuzz/corpus/$$f || exit 1; \
+	done
+
+fuzz-build: $(FUZZ)
+
+CHECKED := $(filter-out preload/% tracer/init.c,$(wildcard lib/*.c tracer/*.c proxy/*.c launcher/*.c))
+tidy:	## clang-tidy (the cleanup attribute is unknown to it: no leak check)
+	clang-tidy --quiet --checks='-*,bugprone-*,clang-analyzer-*,-clang-analyzer-unix.Malloc,-bugprone-easily-swappable-parameters,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
+		$(CHECKED) -- $(ALL_CPPFLAGS) -std=gnu17
+
+cppcheck:	## cppcheck (the same: no leak check)
+	cppcheck --quiet --enable=warning,portability --inline-suppr --suppress=memleak --suppress=resourceLeak \
+		--error-exitcode=1 --std=c17 -I. -D_GNU_SOURCE $(CHECKED)
+
+analyze:	## gcc -fanalyzer
+	@for f in $(CHECKED); do $(CC) $(ALL_CPPFLAGS) -std=gnu17 -O2 -fanalyzer -Werror -c -o /dev/null $$f || exit 1; done
+
+cov:	## line coverage of the unit tests, by file
+	$(MAKE) VARIANT=cov -j$(JOBS) all unit-build support
+	-$(MAKE) VARIANT=cov prove
+	gcovr --root . --object-directory build/cov --filter '(lib|proxy|tracer|launcher)/' --print-summary
+
+.PHONY: check prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov

@@ -1,0 +1,244 @@
+# shellcheck shell=bash
+# tap.sh - a test in shell: source this, call the functions, end with done_testing.
+#
+#	. "$(dirname "$0")/../support/tap.sh"
+#	run openshell sandbox list
+#	is "$status" 0 'list succeeds'
+#	like "$out" 'No sandboxes' 'and says that there are none'
+#	done_testing
+#
+# The test runs under subreap, so that every process it leads to, daemons included, stays its
+# descendant: leftovers() can name them, and none outlives the test. Everything waits for an event
+# or a deadline; nothing sleeps and hopes.
+
+if [ -z "${T_UNDER_SUBREAP:-}" ]; then
+	T_SUBREAP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/build/${VARIANT:-release}/support/subreap
+	if ! [ -x "$T_SUBREAP" ]; then
+		echo "Bail out! $T_SUBREAP is not built: run make support"
+		exit 1
+	fi
+	T_UNDER_SUBREAP=1 exec "$T_SUBREAP" "$BASH" "$0" "$@"
+fi
+
+exec </dev/null
+set -u
+# shellcheck source=tests/support/env.sh
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+cd "$T/work" || exit 1
+
+t_count=0
+t_failed=0
+status=0 out='' err=''
+
+diag() {
+	printf '%s\n' "$*" | sed 's/^/# /'
+}
+
+pass() {
+	t_count=$((t_count + 1))
+	printf 'ok %d - %s\n' "$t_count" "$1"
+}
+
+fail() {
+	t_count=$((t_count + 1))
+	t_failed=$((t_failed + 1))
+	printf 'not ok %d - %s\n' "$t_count" "$1"
+}
+
+# ok DESCRIPTION COMMAND...: the command succeeds.
+ok() {
+	local what=$1
+
+	shift
+	if "$@" >/dev/null; then
+		pass "$what"
+	else
+		fail "$what"
+		diag "failed: $*"
+	fi
+}
+
+# not_ok DESCRIPTION COMMAND...: the command fails.
+not_ok() {
+	local what=$1
+
+	shift
+	if "$@" >/dev/null; then
+		fail "$what"
+		diag "succeeded: $*"
+	else
+		pass "$what"
+	fi
+}
+
+# is GOT WANT DESCRIPTION
+is() {
+	if [ "$1" = "$2" ]; then
+		pass "$3"
+	else
+		fail "$3"
+		diag "got:  $1"
+		diag "want: $2"
+		t_context
+	fi
+}
+
+# like TEXT REGEX DESCRIPTION: some line of the text matches the extended regular expression.
+like() {
+	if grep -qE -e "$2" <<<"$1"; then
+		pass "$3"
+	else
+		fail "$3"
+		diag "no line matches: $2"
+		diag "in: $(head -c 2000 <<<"$1")"
+		t_context
+	fi
+}
+
+unlike() {
+	if grep -qE -e "$2" <<<"$1"; then
+		fail "$3"
+		diag "matches: $2"
+		diag "in: $(grep -E -e "$2" <<<"$1" | head -5)"
+	else
+		pass "$3"
+	fi
+}
+
+# at_most NUMBER LIMIT DESCRIPTION
+at_most() {
+	if [ "$1" -le "$2" ]; then
+		pass "$3 ($1)"
+	else
+		fail "$3"
+		diag "$1 is more than $2"
+	fi
+}
+
+skip() {
+	t_count=$((t_count + 1))
+	printf 'ok %d - %s # SKIP %s\n' "$t_count" "$1" "$2"
+}
+
+# The whole file. In CI nothing may be skipped like that: the machine is wrong, and says so.
+skip_all() {
+	if [ -n "${CI:-}" ]; then
+		echo "Bail out! $*"
+		exit 1
+	fi
+	echo "1..0 # SKIP $*"
+	exit 0
+}
+
+# Sandboxes need what bubblewrap needs: an unprivileged user namespace.
+need_sandbox() {
+	local why
+
+	why=$(user bwrap --unshare-all --ro-bind / / true 2>&1) || skip_all "no unprivileged sandbox here: $why"
+}
+
+# What the last run() said: printed beneath a failure.
+t_context() {
+	[ -z "${t_last:-}" ] && return
+	diag "after: $t_last"
+	diag "  exit $status"
+	[ -z "$err" ] || diag "  stderr: $(head -c 1500 <<<"$err")"
+}
+
+# run COMMAND...: sets status, out and err. Standard input is the caller's (here-strings work).
+run() {
+	t_last="$*"
+	status=0
+	"$@" >"$T/.out" 2>"$T/.err" || status=$?
+	out=$(tr -d '\0' <"$T/.out")
+	err=$(tr -d '\0' <"$T/.err")
+}
+
+done_testing() {
+	echo "1..$t_count"
+	[ "$t_failed" = 0 ]
+	exit
+}
+
+# one_line_error REGEX DESCRIPTION: after run(): stderr is `openshell: …`, one line and at most a
+# hint, and matches.
+one_line_error() {
+	local lines
+
+	lines=$(grep -cv '^hint: ' <<<"$err")
+	if [ "$lines" = 1 ] && grep -qE -e '^openshell: ' <<<"$err" && grep -qE -e "$1" <<<"$err"; then
+		pass "$2"
+	else
+		fail "$2"
+		diag "want one line 'openshell: …' with: $1"
+		t_context
+	fi
+}
+
+# wait_line FILE REGEX [SECONDS]: until the file has such a line; prints it. Follows with inotify.
+wait_line() {
+	local line r=0 pid
+
+	exec 8< <(exec tail -n +1 -F "$1" 2>/dev/null)
+	pid=$!
+	line=$(timeout "${3:-10}" grep -m1 -E -e "$2" <&8) || r=1
+	exec 8<&-
+	kill "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	printf '%s\n' "$line"
+	return "$r"
+}
+
+# wait_gone PID [SECONDS]: until the process has ended (pidfd).
+wait_gone() {
+	"$T_SUPPORT/gone" "$1" "${2:-10}"
+}
+
+# start VARIABLE COMMAND...: starts a helper that prints its port as first line, kept until the
+# test's end; VARIABLE gets the port, VARIABLE_pid the process. Helpers run as the user.
+start() {
+	local name=$1 port=
+
+	shift
+	exec 7< <(exec 2>>"$T/helpers.err"; T_EXEC="exec" t_env "${T_DROP[@]}" "$@")
+	t_cleanup_pid $!
+	printf -v "${name}_pid" %s $!
+	read -r -t 10 port <&7 || echo "Bail out! $1 did not start: $(tail -3 "$T/helpers.err")"
+	exec 7<&-
+	printf -v "$name" %s "$port"
+}
+
+# start_origin: the stand-in for api.github.com, with its own certificate; from then on openshell
+# dials it for that name. Sets origin (port), origin_log, origin_ca.
+start_origin() {
+	origin_log=$T/tmp/origin.log origin_ca=$T/tmp/origin-ca.pem
+	start origin "$T_SUPPORT/origin" --ca "$origin_ca" --log "$origin_log" "$@"
+	T_ENV+=("OPENSHELL_CONNECT_TO=api.github.com:443:127.0.0.1:$origin" "OPENSHELL_UPSTREAM_CA=$origin_ca")
+}
+
+# The processes that descend from this test and are not the test itself, its subshells or helpers.
+leftovers() {
+	local pid own command
+
+	own=$(tr '\0' ' ' <"/proc/$$/cmdline")
+	for pid in $("$T_SUPPORT/subreap" --list "$PPID"); do
+		case " ${T_PIDS[*]} " in
+		*" $pid "*) continue ;;
+		esac
+		command=$(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") || continue
+		case $command in
+		'' | "$own" | *"subreap --list "*) ;;
+		*) printf '%s %s\n' "$pid" "$command" ;;
+		esac
+	done 2>/dev/null
+}
+
+# Every file, socket and directory below the private state and runtime directories.
+state_files() {
+	(cd "$T" && find state run config -mindepth 2 | sort)
+}
+
+# inside NAME SCRIPT: runs a shell script in a sandbox that is up.
+inside() {
+	openshell sandbox exec -n "$1" -- /bin/sh -c "$2"
+}
