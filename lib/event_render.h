@@ -1,0 +1,64 @@
+/*
+ * Reading events back: from the compact line on disk (lib/event.h) to what people and machines
+ * read. A line that is torn or foreign is refused, never guessed at. Everything that came from
+ * outside is neutralised again when it is rendered, for the file may have been written by others.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/event.h"
+
+struct buf;
+
+/* What a reader needs to know of a line before it decides to parse it. */
+struct event_peek {
+	uint64_t time_ms;
+	uint64_t until_ms; /* of a folded line, else time_ms */
+	uint32_t count;	   /* of a folded line, else 0 */
+	enum event_level level;
+	enum event_adapter adapter;
+};
+
+/*
+ * Looks at the front of a line (without its newline), a few nanoseconds. A torn line with a whole
+ * one behind it, as a killed writer leaves it, is cut to the whole one: @line and @len are moved
+ * and the result is true. False for a line that is no event.
+ */
+bool event_peek(const char **line, size_t *len, struct event_peek *ret);
+
+/* An event and what its strings live in. */
+struct event_record {
+	struct event event;
+	struct json_t *json;	/* owned */
+	const char **ancestors; /* owned */
+};
+
+#define auto_event_record __attribute__((cleanup(event_record_done)))
+
+/*
+ * 0, -EINVAL for a line that is torn or foreign (unknown keys are ignored, wrong types are not),
+ * -ENOMEM. @ret must be zeroed or done; on failure it stays empty.
+ */
+int event_parse(const char *line, size_t len, struct event_record *ret);
+void event_record_done(struct event_record *r);
+
+/* Where an event comes from: what the line itself does not repeat. */
+struct event_origin {
+	const char *sandbox;  /* name */
+	const char *id;	      /* of the sandbox; NULL: the name */
+	const char *hostname; /* of the machine; NULL: unknown */
+};
+
+/* "sandbox" for what happened in it, "gateway" for what was done to it (LIFECYCLE, POLICY). */
+const char *event_source(enum event_adapter a);
+
+/*
+ * The three forms, each with a newline: cli.md's text (colours only when asked for), upstream's
+ * shorthand as `openshell logs` prints it, and one OCSF 1.8 event as JSON. 0, -ENOBUFS, -ENOMEM.
+ */
+int event_render_text(struct buf *out, const struct event *e, bool is_coloured);
+int event_render_shorthand(struct buf *out, const struct event *e);
+int event_render_json(struct buf *out, const struct event *e, const struct event_origin *origin);
