@@ -71,6 +71,8 @@ enum init_msg {
 enum init_landlock {
 	INIT_LANDLOCK_BEST_EFFORT = 0,
 	INIT_LANDLOCK_REQUIRED,
+	INIT_LANDLOCK_OFF, /* the policy lets programs make namespaces of their own: Landlock forbids
+			      every mount, so the mounts are the only wall then */
 };
 
 /*

@@ -1,0 +1,20 @@
+/*
+ * The seccomp program of a sandbox: which system calls pass, which are refused by the kernel alone,
+ * and which suspend their caller until the supervisor has answered.
+ *
+ * Pure: libseccomp turns the tables of filter.c into a BPF program that init installs.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct filter_options {
+	bool allow_user_namespaces; /* process.allow_user_namespaces of the policy */
+};
+
+/*
+ * The program as an array of struct sock_filter; the caller frees it. 0, -ENOMEM, or what
+ * libseccomp says.
+ */
+int filter_build(const struct filter_options *o, void **ret_code, size_t *ret_len);

@@ -1,0 +1,497 @@
+/*
+ * openshell-init - pid 1 of a sandbox, the only code of ours inside it.
+ *
+ * May: confine itself and thereby everything it starts (Landlock, seccomp), start the commands the
+ * supervisor names, reap.
+ * May not: decide anything. It speaks to the supervisor alone, and when the supervisor is gone it
+ * ends, and the kernel ends everything else in its pid namespace.
+ *
+ * It is static and links nothing but the message framing, because it is on the path of every
+ * start. bubblewrap installs filters with prctl(2), which cannot return a notification listener;
+ * hence the filter is installed here, with seccomp(2), and its listener is handed out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "lib/kernel.h"
+#include "lib/msg.h"
+#include "lib/proto.h"
+
+enum { SESSIONS_MAX = 256 };
+
+struct session {
+	uint32_t id; /* the supervisor's number */
+	pid_t pid;   /* 0: slot is free */
+};
+
+static struct session sessions[SESSIONS_MAX];
+
+static _Noreturn void fail(int errnum, const char *text)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, INIT_FAILED, 0);
+	msg_put_u32(&m, (uint32_t)errnum);
+	msg_put_str(&m, text);
+	(void)msg_send(INIT_FD, &m);
+	_exit(125);
+}
+
+/* Landlock: the second wall behind the mounts. */
+
+static const uint64_t access_read = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
+				    LANDLOCK_ACCESS_FS_READ_DIR;
+static const uint64_t access_file = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE |
+				    LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |
+				    LANDLOCK_ACCESS_FS_IOCTL_DEV;
+
+/* Every file system right that Landlock ABI @abi knows. */
+static uint64_t access_known(int abi)
+{
+	uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+
+	if (abi >= 2)
+		all |= LANDLOCK_ACCESS_FS_REFER;
+	if (abi >= 3)
+		all |= LANDLOCK_ACCESS_FS_TRUNCATE;
+	if (abi >= 5)
+		all |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+	return all;
+}
+
+static int ruleset_new(int abi, uint64_t handled)
+{
+	struct kernel_landlock_attr attr = { .handled_access_fs = handled };
+	size_t size = offsetof(struct kernel_landlock_attr, handled_access_net);
+
+	if (abi >= 6) {
+		attr.scoped = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET_ | LANDLOCK_SCOPE_SIGNAL_;
+		size = sizeof(attr);
+	}
+	return (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+}
+
+/* A path that is not there was not mounted either: nothing to allow. */
+static int ruleset_allow(int ruleset, const char *path, uint64_t access)
+{
+	struct landlock_path_beneath_attr rule = { .allowed_access = access };
+	auto_close int fd = -1;
+	struct stat st;
+
+	fd = open(path, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		rule.allowed_access &= access_file;
+	rule.parent_fd = fd;
+	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+		return -errno;
+	return 0;
+}
+
+static int ruleset_allow_all(int ruleset, char **paths, uint64_t access)
+{
+	int r = 0;
+
+	for (; *paths && r == 0; paths++)
+		r = ruleset_allow(ruleset, *paths, access);
+	return r;
+}
+
+/* The ABI that confines us now, or -errno. */
+static int landlock_apply(char **ro, char **rw)
+{
+	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
+		LANDLOCK_CREATE_RULESET_VERSION);
+	auto_close int ruleset = -1;
+	uint64_t known;
+	int r;
+
+	if (abi < 0)
+		return -errno;
+	known = access_known(abi);
+	ruleset = ruleset_new(abi, known);
+	if (ruleset < 0)
+		return -errno;
+	/* Directories between the granted paths can be listed: they hold mount points only. */
+	r = ruleset_allow(ruleset, "/", LANDLOCK_ACCESS_FS_READ_DIR);
+	if (r == 0)
+		r = ruleset_allow_all(ruleset, ro, access_read & known);
+	if (r == 0)
+		r = ruleset_allow_all(ruleset, rw, known);
+	if (r < 0)
+		return r;
+	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+		return -errno;
+	return abi;
+}
+
+/*
+ * The filter with its listener. WAIT_KILLABLE_RECV (5.19) keeps a notification alive while the
+ * caller handles ordinary signals: without it a connect that was carried out could be repeated.
+ */
+static int filter_install(const void *code, size_t len)
+{
+	struct sock_fprog prog = { .len = (unsigned short)(len / sizeof(struct sock_filter)),
+		.filter = (struct sock_filter *)code };
+	int fd;
+
+	fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+		SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
+	if (fd < 0 && errno == EINVAL)
+		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
+	return fd < 0 ? -errno : fd;
+}
+
+static void send_ready(int listener, int abi, const char *note)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, INIT_READY, 0);
+	msg_put_u32(&m, abi > 0 ? (uint32_t)abi : 0);
+	msg_put_str(&m, note);
+	msg_put_fd(&m, listener);
+	if (msg_send(INIT_FD, &m) < 0)
+		_exit(125);
+}
+
+static void on_setup(struct msg_in *m)
+{
+	size_t len;
+	const void *code = msg_get_bytes(m, &len);
+	enum init_landlock mode = (enum init_landlock)msg_get_u32(m);
+	auto_free char **ro = msg_get_strv(m);
+	auto_free char **rw = msg_get_strv(m);
+	auto_close int listener = -1;
+	const char *note = NULL;
+	int abi = 0;
+
+	if (!msg_in_done(m) || !ro || !rw)
+		fail(EPROTO, "init: malformed set-up");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		fail(errno, "no_new_privs");
+	if (mode != INIT_LANDLOCK_OFF)
+		abi = landlock_apply(ro, rw);
+	if (abi < 0 && mode == INIT_LANDLOCK_REQUIRED)
+		fail(-abi, "Landlock cannot be applied, and the policy says hard_requirement");
+	if (abi < 0)
+		note = strerror(-abi);
+	listener = filter_install(code, len);
+	if (listener < 0)
+		fail(-listener, "the seccomp filter with its notification listener");
+	send_ready(listener, abi, note);
+}
+
+/* Sessions. */
+
+static struct session *session_by_pid(pid_t pid)
+{
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		if (sessions[i].pid == pid)
+			return &sessions[i];
+	return NULL;
+}
+
+static struct session *session_by_id(uint32_t id)
+{
+	for (size_t i = 0; i < SESSIONS_MAX; i++)
+		if (sessions[i].pid && sessions[i].id == id)
+			return &sessions[i];
+	return NULL;
+}
+
+struct spawn {
+	uint32_t id, flags, rows, cols;
+	const char *cwd;
+	char **env, **argv;
+	int stdio[3]; /* owned */
+	int master;   /* owned; -1 without a terminal */
+};
+
+static void spawn_done(struct spawn *s)
+{
+	for (int i = 0; i < 3; i++)
+		cleanup_close(&s->stdio[i]);
+	cleanup_close(&s->master);
+	free(s->env);
+	free(s->argv);
+}
+
+static void spawn_failed(uint32_t id, int errnum, const char *stage)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, INIT_SPAWN_FAILED, id);
+	msg_put_u32(&m, (uint32_t)errnum);
+	msg_put_str(&m, stage);
+	(void)msg_send(INIT_FD, &m);
+}
+
+/* A terminal of the sandbox's own /dev/pts: its name resolves inside, and TIOCSTI reaches nobody. */
+static int open_terminal(struct spawn *s)
+{
+	struct winsize size = { .ws_row = (unsigned short)s->rows,
+		.ws_col = (unsigned short)s->cols };
+	int unlock = 0;
+
+	s->master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (s->master < 0)
+		return -errno;
+	if (ioctl(s->master, TIOCSPTLCK, &unlock) < 0)
+		return -errno;
+	s->stdio[0] = ioctl(s->master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (s->stdio[0] < 0)
+		return -errno;
+	(void)ioctl(s->stdio[0], TIOCSWINSZ, &size);
+	for (int i = 1; i < 3; i++) {
+		s->stdio[i] = fcntl(s->stdio[0], F_DUPFD_CLOEXEC, 4);
+		if (s->stdio[i] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+struct exec_failure {
+	int errnum;
+	char stage[16];
+};
+
+static _Noreturn void child_failed(int report, const char *stage)
+{
+	struct exec_failure f = { .errnum = errno };
+
+	memcpy(f.stage, stage, strlen(stage) + 1);
+	(void)!write(report, &f, sizeof(f));
+	_exit(127);
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		(void)signal(i, SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static _Noreturn void child_run(const struct spawn *s, int report)
+{
+	(void)setsid();
+	if (s->master >= 0 && ioctl(s->stdio[0], TIOCSCTTY, 0) < 0)
+		child_failed(report, "terminal");
+	for (int i = 0; i < 3; i++)
+		if (dup2(s->stdio[i], i) < 0)
+			child_failed(report, "stdio");
+	if (chdir(s->cwd) < 0)
+		child_failed(report, "chdir");
+	reset_signals();
+	environ = s->env;
+	(void)execvp(s->argv[0], s->argv);
+	child_failed(report, "exec");
+}
+
+/* Waits for the exec to have happened: an empty report means that it did. */
+static int exec_outcome(int report, struct exec_failure *ret)
+{
+	ssize_t n;
+
+	do
+		n = read(report, ret, sizeof(*ret));
+	while (n < 0 && errno == EINTR);
+	return n == sizeof(*ret) ? -ret->errnum : 0;
+}
+
+static void spawned(const struct spawn *s, pid_t pid)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, INIT_SPAWNED, s->id);
+	msg_put_u32(&m, (uint32_t)pid);
+	if (s->master >= 0)
+		msg_put_fd(&m, s->master);
+	(void)msg_send(INIT_FD, &m);
+}
+
+static void spawn(const struct spawn *s)
+{
+	auto_close int report_r = -1, report_w = -1;
+	struct session *slot = session_by_pid(0);
+	struct exec_failure failure;
+	int p[2];
+	pid_t pid;
+
+	if (!slot) {
+		spawn_failed(s->id, EAGAIN, "sessions");
+		return;
+	}
+	if (pipe2(p, O_CLOEXEC) < 0) {
+		spawn_failed(s->id, errno, "pipe");
+		return;
+	}
+	report_r = p[0];
+	report_w = p[1];
+	pid = fork();
+	if (pid < 0) {
+		spawn_failed(s->id, errno, "fork");
+		return;
+	}
+	if (pid == 0)
+		child_run(s, report_w);
+	(void)close(take_fd(report_w));
+	if (exec_outcome(report_r, &failure) < 0) {
+		(void)waitpid(pid, NULL, 0);
+		spawn_failed(s->id, failure.errnum, failure.stage);
+		return;
+	}
+	*slot = (struct session){ .id = s->id, .pid = pid };
+	spawned(s, pid);
+}
+
+static void on_spawn(struct msg_in *m)
+{
+	__attribute__((cleanup(spawn_done))) struct spawn s = { .id = m->id,
+		.stdio = { -1, -1, -1 },
+		.master = -1 };
+	int r = 0;
+
+	s.flags = msg_get_u32(m);
+	s.rows = msg_get_u32(m);
+	s.cols = msg_get_u32(m);
+	s.cwd = msg_get_str(m);
+	s.env = msg_get_strv(m);
+	s.argv = msg_get_strv(m);
+	for (int i = 0; i < 3 && !(s.flags & CTL_EXEC_TTY); i++)
+		s.stdio[i] = msg_get_fd(m);
+	if (!msg_in_done(m) || !s.cwd || !s.env || !s.argv || !s.argv[0]) {
+		spawn_failed(m->id, EPROTO, "message");
+		return;
+	}
+	if (s.flags & CTL_EXEC_TTY)
+		r = open_terminal(&s);
+	if (r < 0)
+		spawn_failed(s.id, -r, "terminal");
+	else
+		spawn(&s);
+}
+
+static void on_signal(struct msg_in *m)
+{
+	struct session *s = session_by_id(m->id);
+	int sig = (int)msg_get_u32(m);
+
+	if (msg_in_done(m) && s)
+		(void)kill(-s->pid, sig);
+}
+
+static void reap(void)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		struct session *s = session_by_pid(pid);
+		auto_msg_out struct msg_out m;
+
+		if (!s)
+			continue;
+		msg_out_init(&m, INIT_EXITED, s->id);
+		msg_put_u32(&m, (uint32_t)status);
+		*s = (struct session){ 0 };
+		if (msg_send(INIT_FD, &m) < 0)
+			_exit(125);
+	}
+}
+
+static void on_message(void)
+{
+	auto_msg_in struct msg_in m = { 0 };
+	int r = msg_recv(INIT_FD, &m);
+
+	if (r == 0 || (r < 0 && r != -EAGAIN))
+		_exit(125);
+	if (r < 0)
+		return;
+	switch (m.type) {
+	case INIT_SETUP:
+		on_setup(&m);
+		break;
+	case INIT_SPAWN:
+		on_spawn(&m);
+		break;
+	case INIT_SIGNAL:
+		on_signal(&m);
+		break;
+	default:
+		fail(EPROTO, "init: unknown message");
+	}
+}
+
+static void hello(void)
+{
+	auto_msg_out struct msg_out m;
+	auto_close int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	if (netns < 0)
+		fail(errno, "/proc/self/ns/net");
+	msg_out_init(&m, INIT_HELLO, 0);
+	msg_put_fd(&m, netns);
+	if (msg_send(INIT_FD, &m) < 0)
+		_exit(125);
+}
+
+int main(void)
+{
+	const struct rlimit no_core = { 0, 0 };
+	struct pollfd pfd[2] = { { .fd = INIT_FD, .events = POLLIN }, { .events = POLLIN } };
+	sigset_t all;
+
+	if (getpid() != 1) {
+		(void)fprintf(stderr, "openshell-init: runs as pid 1 of a sandbox only\n");
+		return 2;
+	}
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	(void)syscall(SYS_close_range, INIT_FD + 1, ~0U, 0);
+	(void)fd_set_cloexec(INIT_FD, true);
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, NULL);
+	pfd[1].fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (pfd[1].fd < 0)
+		fail(errno, "signalfd");
+	hello();
+	for (;;) {
+		struct signalfd_siginfo si;
+
+		if (poll(pfd, 2, -1) < 0 && errno != EINTR)
+			fail(errno, "poll");
+		while (read(pfd[1].fd, &si, sizeof(si)) == sizeof(si))
+			;
+		reap();
+		if (pfd[0].revents)
+			on_message();
+	}
+}

@@ -1,0 +1,21 @@
+/*
+ * The sandbox's network namespace, set up from outside.
+ *
+ * A short-lived child joins it, gives loopback its further addresses, binds the proxy's and the
+ * resolver's sockets there and passes them out. It must join the user namespace that owns the
+ * network namespace first (NS_GET_USERNS, 4.9): bubblewrap nests two, and only the outer one, in
+ * which our uid is the owner, may configure the network.
+ */
+#pragma once
+
+#include "lib/err.h"
+
+struct netns_sockets {
+	int proxy4, proxy6; /* listening; -1 where the host has no such family */
+	int dns4, dns6;	    /* UDP */
+	int dns4_tcp, dns6_tcp; /* listening */
+};
+
+/* 0 and the sockets, which the caller owns; -errno with a text. */
+int netns_setup(int netns_fd, struct netns_sockets *ret, struct err *err);
+void netns_sockets_close(struct netns_sockets *s);
