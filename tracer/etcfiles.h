@@ -1,0 +1,24 @@
+/*
+ * The files in /etc that are the sandbox's own: who the account is, and how names resolve.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "lib/err.h"
+
+struct mounts;
+
+struct account {
+	uid_t uid; /* inside */
+	gid_t gid;
+};
+
+/* Adds passwd, group, hosts, hostname, resolv.conf and nsswitch.conf to the plan. */
+int etcfiles_add(struct mounts *m, const char *name, const struct account *who, struct err *err);
+
+/* Certificate bundles of this host that programs read by path: those that exist, over-mounted by
+ * @bundle. */
+int etcfiles_add_trust(struct mounts *m, const char *bundle);
+/* The host's bundle, opened for reading: fd or -ENOENT. */
+int etcfiles_open_trust(void);

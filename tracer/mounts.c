@@ -1,0 +1,328 @@
+#include "tracer/mounts.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "lib/strv.h"
+
+/* The sandbox's own, whatever the host has there (design.md, section 5). */
+static const struct {
+	const char *path;
+	enum mount_kind kind;
+} private_mounts[] = {
+	{ "/dev", MOUNT_DEV },
+	{ "/proc", MOUNT_PROC },
+	{ "/run", MOUNT_TMPFS },
+	{ "/tmp", MOUNT_TMPFS },
+	{ "/var/log", MOUNT_TMPFS },
+	{ "/var/tmp", MOUNT_TMPFS },
+};
+
+/* On merged-/usr systems links, elsewhere directories that belong to /usr. */
+static const char *const root_dirs[] = { "/bin", "/lib", "/lib32", "/lib64", "/libx32", "/sbin",
+	NULL };
+
+/* Paths of upstream's default policies that many hosts lack: missing ones are no news. */
+static const char *const baseline[] = { "/usr", "/lib", "/lib64", "/bin", "/sbin", "/proc",
+	"/dev/urandom", "/app", "/etc", "/var/log", "/sandbox", "/tmp", "/dev/null", NULL };
+
+static bool is_listed(const char *path, const char *const *list)
+{
+	for (; *list; list++)
+		if (str_eq(path, *list))
+			return true;
+	return false;
+}
+
+/* Whether @path is @dir or lies below it. */
+static bool is_under(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+void mounts_done(struct mounts *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		free(m->list[i].dest);
+		free(m->list[i].src);
+		cleanup_close(&m->list[i].fd);
+	}
+	free(m->list);
+	strv_free(m->skipped);
+	*m = (struct mounts){ 0 };
+}
+
+static int grow(struct mounts *m)
+{
+	size_t alloc = m->alloc ? m->alloc * 2 : 32;
+	struct mount *list;
+
+	if (m->n < m->alloc)
+		return 0;
+	list = realloc(m->list, alloc * sizeof(*list));
+	if (!list)
+		return -ENOMEM;
+	m->list = list;
+	m->alloc = alloc;
+	return 0;
+}
+
+int mounts_add(struct mounts *m, enum mount_kind kind, const char *src, const char *dest, int fd,
+	bool is_private)
+{
+	auto_close int owned_fd = fd;
+	auto_free char *owned_dest = strdup(dest);
+	auto_free char *owned_src = src ? strdup(src) : NULL;
+
+	if (!owned_dest || (src && !owned_src) || grow(m) < 0)
+		return -ENOMEM;
+	m->list[m->n++] = (struct mount){ .kind = kind,
+		.dest = take_ptr(owned_dest),
+		.src = take_ptr(owned_src),
+		.fd = take_fd(owned_fd),
+		.is_private = is_private };
+	return 0;
+}
+
+/* What the sandbox has of its own at exactly this place. */
+static bool is_private_path(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(private_mounts); i++)
+		if (str_eq(path, private_mounts[i].path))
+			return true;
+	return str_eq(path, "/sandbox") || is_under(path, "/proc") || str_eq(path, "/dev/null") ||
+	       str_eq(path, "/dev/zero") || str_eq(path, "/dev/full") ||
+	       str_eq(path, "/dev/random") || str_eq(path, "/dev/urandom") ||
+	       str_eq(path, "/dev/tty") || str_eq(path, "/dev/ptmx") ||
+	       is_under(path, "/dev/shm") || is_under(path, "/dev/pts");
+}
+
+static int missing(struct mounts *m, const char *path, bool is_required, struct err *err)
+{
+	if (is_required)
+		return err_set(err, -ENOENT,
+			"path '%s' does not exist, and the policy says hard_requirement", path);
+	if (is_listed(path, baseline))
+		return 0;
+	return strv_push(&m->skipped, path);
+}
+
+static int grant(struct mounts *m, const char *path, bool is_rw, bool is_required, struct err *err)
+{
+	enum mount_kind kind = is_rw ? MOUNT_RW : MOUNT_RO;
+	struct stat st;
+
+	if (is_private_path(path) || is_listed(path, root_dirs))
+		return 0;
+	if (str_eq(path, "/"))
+		return err_set(err, -EINVAL, "granting '/' would hide nothing");
+	if (stat(path, &st) < 0)
+		return errno == ENOENT || errno == ENOTDIR ? missing(m, path, is_required, err) :
+							     err_set(err, -errno, "path '%s': %s",
+								     path, err_name(errno));
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		kind = MOUNT_DEVICE;
+	return mounts_add(m, kind, path, path, -1, false);
+}
+
+static int grant_all(struct mounts *m, const char *const *paths, bool is_rw, bool is_required,
+	struct err *err)
+{
+	int r = 0;
+
+	for (; paths && *paths && r == 0; paths++)
+		r = grant(m, *paths, is_rw, is_required, err);
+	return r;
+}
+
+static bool grants(const struct policy_static *p, const char *path)
+{
+	const char *const *const lists[] = { p->read_only, p->read_write };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (const char *const *s = lists[i]; s && *s; s++)
+			if (str_eq(*s, path))
+				return true;
+	return false;
+}
+
+/* /bin, /lib64 and the like come with /usr, or alone when they are listed. */
+static int add_root_dirs(struct mounts *m, const struct policy_static *policy)
+{
+	int r = 0;
+
+	for (const char *const *d = root_dirs; *d && r == 0; d++) {
+		char text[PATH_MAX];
+		struct stat st;
+		ssize_t n;
+
+		if (!grants(policy, "/usr") && !grants(policy, *d))
+			continue;
+		if (lstat(*d, &st) < 0)
+			continue;
+		n = readlink(*d, text, sizeof(text) - 1);
+		if (n > 0) {
+			text[n] = '\0';
+			r = mounts_add(m, MOUNT_SYMLINK, text, *d, -1, false);
+		} else {
+			r = mounts_add(m, MOUNT_RO, *d, *d, -1, false);
+		}
+	}
+	return r;
+}
+
+static int add_private(struct mounts *m, const char *home)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(private_mounts) && r == 0; i++)
+		r = mounts_add(m, private_mounts[i].kind, NULL, private_mounts[i].path, -1, true);
+	if (r == 0)
+		r = mounts_add(m, MOUNT_RW, home, "/sandbox", -1, true);
+	return r;
+}
+
+int mounts_plan(struct mounts *m, const struct policy_static *policy,
+	const struct sandbox_spec *spec, const char *home, struct err *err)
+{
+	bool is_required = policy->landlock_required;
+	int r = add_private(m, home);
+
+	if (r == 0)
+		r = add_root_dirs(m, policy);
+	if (r == 0)
+		r = grant_all(m, policy->read_only, false, is_required, err);
+	if (r == 0)
+		r = grant_all(m, policy->read_write, true, is_required, err);
+	if (r == 0)
+		r = grant_all(m, (const char *const *)spec->ro, false, true, err);
+	if (r == 0)
+		r = grant_all(m, (const char *const *)spec->rw, true, true, err);
+	if (r == 0 && spec->workdir && policy->include_workdir)
+		r = grant(m, spec->workdir, true, true, err);
+	return r;
+}
+
+/* '/' sorts before everything else, so that a directory precedes its content. */
+static int path_compare(const char *a, const char *b)
+{
+	for (; *a && *a == *b; a++, b++)
+		;
+	if (*a == '/' || *b == '/')
+		return !*a || !*b ? (*a ? 1 : -1) : (*a == '/' ? -1 : 1);
+	return (unsigned char)*a - (unsigned char)*b;
+}
+
+/* At the same place: first what the user granted, then what is ours, which hides it. */
+static int mount_compare(const void *a, const void *b)
+{
+	const struct mount *x = a, *y = b;
+	int r = path_compare(x->dest, y->dest);
+
+	if (r)
+		return r;
+	if (x->is_private != y->is_private)
+		return x->is_private - y->is_private;
+	return (int)x->kind - (int)y->kind;
+}
+
+/* Two mounts of one place: the later one stands (writable over read-only, ours over theirs). */
+static void drop_hidden(struct mounts *m)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (i + 1 < m->n && str_eq(m->list[i].dest, m->list[i + 1].dest)) {
+			free(m->list[i].dest);
+			free(m->list[i].src);
+			cleanup_close(&m->list[i].fd);
+			continue;
+		}
+		m->list[out++] = m->list[i];
+	}
+	m->n = out;
+}
+
+void mounts_sort(struct mounts *m)
+{
+	if (m->n)
+		qsort(m->list, m->n, sizeof(*m->list), mount_compare);
+	drop_hidden(m);
+}
+
+static int push3(char ***args, const char *a, const char *b, const char *c)
+{
+	const char *v[] = { a, b, c };
+
+	return strv_push_n(args, (char *const *)v, c ? 3 : 2);
+}
+
+static int one_to_bwrap(const struct mount *m, char ***args)
+{
+	const char *const sticky[] = { "--perms", "1777" };
+	char number[16];
+	int r;
+
+	switch (m->kind) {
+	case MOUNT_RO:
+		return push3(args, "--ro-bind", m->src, m->dest);
+	case MOUNT_RW:
+		return push3(args, "--bind", m->src, m->dest);
+	case MOUNT_DEVICE:
+		return push3(args, "--dev-bind", m->src, m->dest);
+	case MOUNT_TMPFS:
+		r = is_under(m->dest, "/tmp") || is_under(m->dest, "/var/tmp") ?
+			    strv_push_n(args, (char *const *)sticky, 2) :
+			    0;
+		return r < 0 ? r : push3(args, "--tmpfs", m->dest, NULL);
+	case MOUNT_DEV:
+		return push3(args, "--dev", m->dest, NULL);
+	case MOUNT_PROC:
+		return push3(args, "--proc", m->dest, NULL);
+	case MOUNT_SYMLINK:
+		return push3(args, "--symlink", m->src, m->dest);
+	case MOUNT_DATA:
+		(void)snprintf(number, sizeof(number), "%d", m->fd);
+		return push3(args, "--ro-bind-data", number, m->dest);
+	}
+	return -EINVAL;
+}
+
+int mounts_to_bwrap(const struct mounts *m, char ***args)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < m->n && r == 0; i++)
+		r = one_to_bwrap(&m->list[i], args);
+	return r;
+}
+
+/* Read-only files inside a writable private directory stay read-only by their mount. */
+int mounts_to_landlock(const struct mounts *m, char ***ret_ro, char ***ret_rw)
+{
+	auto_strv char **ro = NULL;
+	auto_strv char **rw = NULL;
+	int r = strv_push(&ro, "/etc");
+
+	for (size_t i = 0; i < m->n && r == 0; i++) {
+		const struct mount *e = &m->list[i];
+
+		if (e->kind == MOUNT_SYMLINK)
+			continue;
+		r = strv_push(e->kind == MOUNT_RO || e->kind == MOUNT_DATA ? &ro : &rw, e->dest);
+	}
+	if (r < 0)
+		return r;
+	*ret_ro = take_ptr(ro);
+	*ret_rw = take_ptr(rw);
+	return 0;
+}
