@@ -31,7 +31,7 @@ t_failed=0
 status=0 out='' err=''
 
 diag() {
-	printf '%s\n' "$*" | sed 's/^/# /'
+	printf '%s\n' "$*" | sed 's/^/# /' >&2
 }
 
 pass() {
@@ -241,4 +241,34 @@ state_files() {
 # inside NAME SCRIPT: runs a shell script in a sandbox that is up.
 inside() {
 	openshell sandbox exec -n "$1" -- /bin/sh -c "$2"
+}
+
+# policy_for BINARY...: the walkthrough's policy for these binaries, on standard output.
+policy_for() {
+	sed '/^    binaries:/,$d' "$T_EXAMPLES/sandbox-policy-quickstart/policy.yaml"
+	echo '    binaries:'
+	printf '      - { path: "%s" }\n' "$@"
+}
+
+# sandbox NAME [FLAGS...]: a kept sandbox that is up, its main process a shell that waits.
+sandbox() {
+	local name=$1
+
+	shift
+	run openshell sandbox create --name "$name" --keep --no-auto-providers "$@" -- true
+	[ "$status" = 0 ] || diag "sandbox create $name: $err"
+	return "$status"
+}
+
+# descendant COMM: the pid of the descendant of this test with that name (15 characters).
+descendant() {
+	local pid
+
+	for pid in $("$T_SUPPORT/subreap" --list "$PPID"); do
+		if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$1" ]; then
+			echo "$pid"
+			return
+		fi
+	done
+	return 1
 }

@@ -1,0 +1,92 @@
+#!/bin/bash
+# What a sandbox costs in time: start to end, exec, delete, a new policy.
+. "$(dirname "$0")/bench.sh"
+
+# The very arguments that a sandbox gives to bubblewrap, recorded by a bwrap in front of the real one.
+mkdir "$T/tmp/rec"
+cat >"$T/tmp/rec/bwrap" <<'EOS'
+#!/bin/bash
+rec=$(dirname "$0") all=()
+while [ $# -gt 0 ]; do
+	if [ "$1" = --args ]; then
+		mapfile -d '' -t more <"/proc/self/fd/$2"
+		all+=("${more[@]}")
+		shift
+	else
+		all+=("$1")
+	fi
+	shift
+done
+for ((i = 0; i < ${#all[@]}; i++)); do
+	case ${all[i]} in
+	--bind-fd | --ro-bind-fd | --bind-data | --ro-bind-data | --file)
+		fd=${all[i + 1]}
+		path=$(readlink "/proc/self/fd/$fd")
+		if ! [ -e "$path" ] && cat "/proc/self/fd/$fd" >"$rec/data.$i" 2>/dev/null; then path=$rec/data.$i; fi
+		all[i]=--ro-bind
+		all[i + 1]=$path
+		;;
+	--json-status-fd | --info-fd | --block-fd | --sync-fd | --seccomp | --add-seccomp-fd | --userns-block-fd)
+		all[i]=
+		all[i + 1]=
+		;;
+	esac
+done
+[ -s "$rec/args" ] || printf '%s\0' "${all[@]}" >"$rec/args"
+EOS
+# The wrapper consumes "$@": keep it for the real one.
+sed -i '2s/.*/keep=("$@")\n&/' "$T/tmp/rec/bwrap"
+printf 'exec %q "${keep[@]}"\n' "$(command -v bwrap)" >>"$T/tmp/rec/bwrap"
+chmod 0755 "$T/tmp/rec" "$T/tmp/rec/bwrap"
+chown "$T_UID" "$T/tmp/rec"
+T_PATH=$T/tmp/rec:$T_BIN:/usr/bin:/bin openshell sandbox create --name rec --keep --no-auto-providers -- true
+
+bare=()
+while IFS= read -r -d '' arg; do
+	[ "$arg" = -- ] && break
+	[ -n "$arg" ] && bare+=("$arg")
+done <"$T/tmp/rec/args"
+# What is not an option any more is the command.
+if T_TIMEOUT=5 user bwrap "${bare[@]}" -- /usr/bin/true; then
+	n=31
+	read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -- "$T_BIN/openshell" sandbox create \
+		--no-auto-providers -- /usr/bin/true --- bwrap "${bare[@]}" -- /usr/bin/true)
+	bench create_true "$(ms "$ours")" ms "$(ms "$theirs")" '<=2.0x' "n=$n pairs, whole process, bwrap with the same ${#bare[@]} arguments"
+	read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -- bwrap "${bare[@]}" -- /usr/bin/true --- \
+		bwrap --unshare-all --ro-bind / / /usr/bin/true)
+	bench bwrap_same_mounts "$(ms "$ours")" ms "$(ms "$theirs")" - "n=$n pairs, the yardstick itself against bwrap --unshare-all --ro-bind / /"
+else
+	bench_absent create_true "the recorded bwrap arguments do not run alone"
+fi
+
+n=101
+read -r ours _ < <(user "$T_BENCH/pairs" -n $n -- openshell sandbox exec -n rec -- /usr/bin/true)
+bench exec_true "$(ms "$ours")" ms - '<=5ms' "n=$n, whole process, a sandbox that runs"
+
+policy() { # FILE, a path that makes it differ
+	echo 'version: 1'
+	sed -n '/^filesystem_policy/,/^network_policies/p' "$T_EXAMPLES/sandbox-policy-quickstart/policy.yaml"
+	for i in 0 1 2 3 4 5 6 7 8 9; do
+		printf '  p%d:\n    endpoints:\n      - { host: h%d.%s.test, port: 443, protocol: rest, enforcement: enforce, access: read-only }\n    binaries: [ { path: /usr/bin/curl } ]\n' $i $i "$1"
+	done
+}
+policy a >"$T/work/a.yaml"
+policy b >"$T/work/b.yaml"
+n=25
+read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -- openshell policy set rec --policy "$T/work/a.yaml" --wait --- \
+	openshell policy set rec --policy "$T/work/b.yaml" --wait)
+bench policy_set "$(ms "$ours")" ms - '<=20ms' "n=$n, whole process of policy set --wait, 10 inspected endpoints, two policies in turn"
+openshell sandbox delete rec >/dev/null
+
+n=15
+read -r ours _ < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -w 2 \
+	-p 'openshell sandbox create --name del --keep --no-auto-providers --detach -- sleep 1000 >/dev/null 2>&1' -- openshell sandbox delete del)
+bench delete "$(ms "$ours")" ms - '<=30ms' "n=$n, whole process, a running sandbox with one command"
+
+if command -v strace >/dev/null; then
+	user strace -f -qq -e trace=getdents64,execve -o "$T/tmp/trace" openshell sandbox create --no-auto-providers -- /usr/bin/true
+	walked=$(grep getdents64 "$T/tmp/trace" | grep -v ' = 0$' | grep -cv ENOTDIR)
+	bench trees_walked "$walked" reads - '<=0' "getdents64 calls of all processes from start to end, bwrap's and /proc included"
+else
+	bench_absent trees_walked 'strace is not installed'
+fi

@@ -1,0 +1,77 @@
+#!/bin/bash
+# Unix sockets: those of the sandbox's own programs work, those of the host do not (threats.md 43).
+. "$(dirname "$0")/../support/tap.sh"
+
+need_sandbox
+cd "$T/work" || exit 1
+start byname "$T_SUPPORT/canary" "$T/tmp/path.log" 127.0.0.1 "$T/run/bus"
+start abstract "$T_SUPPORT/canary" "$T/tmp/abstract.log" 127.0.0.1 "@openshell-test-$$"
+start inwork "$T_SUPPORT/canary" "$T/tmp/work.log" 127.0.0.1 "$T/work/host.sock"
+ok 'a sandbox' sandbox unix
+
+cat >"$T/work/dial.py" <<'PY'
+import socket, sys
+name = sys.argv[1]
+s = socket.socket(socket.AF_UNIX, getattr(socket, sys.argv[2]) if len(sys.argv) > 2 else socket.SOCK_STREAM)
+try:
+    s.connect("\0" + name[1:] if name[0] == "@" else name)
+    print("connected")
+except OSError as e:
+    print(e.errno, e.strerror)
+PY
+cat >"$T/work/pair.py" <<'PY'
+import os, socket
+for where in ("/tmp/own.sock", "/sandbox/own.sock", "\0own"):
+    l = socket.socket(socket.AF_UNIX)
+    l.bind(where)
+    l.listen()
+    c = socket.socket(socket.AF_UNIX)
+    c.connect(where)
+    c.send(b"hello")
+    print(l.accept()[0].recv(5).decode(), where.strip("\0"))
+a, b = socket.socketpair()
+a.send(b"pair")
+print(b.recv(4).decode())
+PY
+dial() { run inside unix "/usr/bin/python3 $T/work/dial.py $*"; }
+
+run user /usr/bin/python3 "$T/work/dial.py" "$T/run/bus"
+is "$out" connected 'outside, the socket with a path answers'
+run user /usr/bin/python3 "$T/work/dial.py" "@openshell-test-$$"
+is "$out" connected 'and the abstract one'
+run user /usr/bin/python3 "$T/work/dial.py" "$T/work/host.sock"
+is "$out" connected 'and the one in the working directory'
+ok 'the canaries heard it' wait_line "$T/tmp/path.log" unix
+ok 'both' wait_line "$T/tmp/abstract.log" unix
+wait_line "$T/tmp/work.log" unix >/dev/null
+: >"$T/tmp/path.log"
+: >"$T/tmp/abstract.log"
+: >"$T/tmp/work.log"
+
+run inside unix "/usr/bin/python3 $T/work/pair.py"
+is "$out" 'hello /tmp/own.sock
+hello /sandbox/own.sock
+hello own
+pair' "the sandbox's own sockets work"
+dial "$T/run/bus"
+unlike "$out" connected "a socket in the caller's runtime directory"
+dial "/proc/1/root$T/run/bus"
+unlike "$out" connected 'through /proc/1/root'
+dial "@openshell-test-$$"
+unlike "$out" connected 'an abstract one'
+dial "@openshell-test-$$" SOCK_DGRAM
+unlike "$out" connected 'as a datagram'
+dial "$T/work/host.sock"
+unlike "$out" connected 'one that a host program bound in the working directory'
+run inside unix "ln -s $T/work/host.sock /tmp/link.sock; /usr/bin/python3 $T/work/dial.py /tmp/link.sock"
+unlike "$out" connected 'nor through a symbolic link'
+for path in /run/dbus/system_bus_socket /var/run/docker.sock "/run/user/$T_UID/bus" /tmp/.X11-unix/X0 /run/systemd/private; do
+	dial "$path"
+	unlike "$out" connected "$path"
+done
+not_ok 'the canaries stayed silent' grep -q . "$T/tmp/path.log" "$T/tmp/abstract.log" "$T/tmp/work.log"
+run openshell logs unix --since 5m
+like "$out" 'WARN \[UNIX\] action=deny .*(openshell-test-|host\.sock)' 'the attempts are in the log'
+run openshell sandbox delete unix
+is "$(leftovers)" '' 'nothing is left'
+done_testing
