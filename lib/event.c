@@ -151,13 +151,13 @@ static void put_u64(struct line *l, uint64_t v)
 
 void event_put_padded(char *p, size_t width, uint64_t v)
 {
-	bool is_first = true;
+	size_t at = width;
 
-	while (width--) {
-		p[width] = v || is_first ? (char)('0' + v % 10) : ' ';
+	do {
+		p[--at] = (char)('0' + v % 10);
 		v /= 10;
-		is_first = false;
-	}
+	} while (v && at);
+	memset(p, v ? '9' : ' ', v ? width : at);
 }
 
 static bool is_plain(char c)

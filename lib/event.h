@@ -87,14 +87,15 @@ int event_format_identity(struct buf *out, const struct event *e);
 /* Where a folded line (event->count is not 0) keeps its count and last time, and how wide. */
 enum {
 	EVENT_TIME_AT = 5,
-	EVENT_TIME_WIDTH = 13,
+	EVENT_TIME_WIDTH = 13, /* until the year 2286 */
 	EVENT_COUNT_AT = 23,
 	EVENT_COUNT_WIDTH = 10,
 	EVENT_UNTIL_AT = 38,
 	EVENT_FOLD_END = 51, /* first byte behind the last time */
 };
 
-/* Writes @v right-aligned with blanks into @width bytes at @p (JSON allows no leading zeros). */
+/* Writes @v right-aligned with blanks into @width bytes at @p (JSON allows no leading zeros); what
+ * does not fit becomes all nines. */
 void event_put_padded(char *p, size_t width, uint64_t v);
 
 /* Milliseconds since the epoch. */

@@ -45,20 +45,11 @@ struct event_record {
 int event_parse(const char *line, size_t len, struct event_record *ret);
 void event_record_done(struct event_record *r);
 
-/* Where an event comes from: what the line itself does not repeat. */
-struct event_origin {
-	const char *sandbox;  /* name */
-	const char *id;	      /* of the sandbox; NULL: the name */
-	const char *hostname; /* of the machine; NULL: unknown */
-};
-
 /* "sandbox" for what happened in it, "gateway" for what was done to it (LIFECYCLE, POLICY). */
 const char *event_source(enum event_adapter a);
 
 /*
- * The three forms, each with a newline: cli.md's text (colours only when asked for), upstream's
- * shorthand as `openshell logs` prints it, and one OCSF 1.8 event as JSON. 0, -ENOBUFS, -ENOMEM.
+ * cli.md's text, one line with its newline; colours only when asked for. 0, -ENOBUFS, -ENOMEM.
+ * Upstream's shorthand and OCSF are lib/ocsf.h.
  */
 int event_render_text(struct buf *out, const struct event *e, bool is_coloured);
-int event_render_shorthand(struct buf *out, const struct event *e);
-int event_render_json(struct buf *out, const struct event *e, const struct event_origin *origin);
