@@ -272,3 +272,59 @@ descendant() {
 	done
 	return 1
 }
+
+# arena NAME: a sandbox for attacks. Inside, allowed.test:7000 may be reached by the attack program
+# and denied.test:7000 by nobody; both are canaries on the host's loopback, so that what was dialled
+# is heard. Sets allowed_log and denied_log, and attack() to run one.
+arena() {
+	local name=$1
+
+	shift
+	arena=$name
+	allowed_log=$T/tmp/allowed.log denied_log=$T/tmp/denied.log
+	start allowed_port "$T_SUPPORT/canary" "$allowed_log"
+	start denied_port "$T_SUPPORT/canary" "$denied_log"
+	cp "$T_SUPPORT/attack" "$T/work/attack"
+	chmod 0755 "$T/work/attack"
+	cat >"$T/work/arena.yaml" <<-EOS
+		version: 1
+		network_policies:
+		  allowed:
+		    endpoints:
+		      - { host: allowed.test, port: 7000 }
+		    binaries:
+		      - { path: "$T/work/attack" }
+	EOS
+	chmod 0644 "$T/work/arena.yaml"
+	ok 'a sandbox' sandbox "$name" --policy "$T/work/arena.yaml" --connect-to "allowed.test:7000:127.0.0.1:$allowed_port" \
+		--connect-to "denied.test:7000:127.0.0.1:$denied_port" "$@"
+}
+
+attack() {
+	run openshell sandbox exec -n "$arena" -- "$T/work/attack" "$@"
+}
+
+# What became of an attempt of the last attack().
+outcome() {
+	sed -n "s/^$1: //p" <<<"$out"
+}
+
+# The positive control: the allowed canary is heard, from inside, now.
+control() {
+	local before
+
+	before=$(grep -c tcp "$allowed_log")
+	run openshell sandbox exec -n "$arena" -- "$T/work/attack" again allowed.test allowed.test 7000
+	is "$(outcome allowed)" ok 'control: what the policy allows is reached'
+	at_most "$before" $(($(grep -c tcp "$allowed_log") - 1)) 'control: and its canary sings; heard before'
+}
+
+# The end of every arena: the denied canary heard nothing, the log has the line, nothing is left.
+arena_closed() { # REGEX of the log line
+	not_ok 'the denied canary is silent' grep -q . "$denied_log"
+	run openshell logs "$arena" --since 5m
+	[ -z "$1" ] || like "$out" "$1" 'the attempt is in the log'
+	run openshell sandbox delete "$arena"
+	is "$(leftovers)" '' 'nothing is left'
+	done_testing
+}
