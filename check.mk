@@ -47,9 +47,10 @@ tidy:	## clang-tidy (the cleanup attribute is unknown to it: no leak check)
 	clang-tidy --quiet --checks='-*,bugprone-*,clang-analyzer-*,-clang-analyzer-unix.Malloc,-bugprone-easily-swappable-parameters,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
 		$(CHECKED) -- $(ALL_CPPFLAGS) -std=gnu17
 
+QUEUE_H = $(lastword $(wildcard /usr/include/sys/queue.h /usr/include/$(shell $(CC) -print-multiarch)/sys/queue.h))
 cppcheck:	## cppcheck (the same: no leak check)
 	cppcheck --quiet --enable=warning,portability --inline-suppr --suppress=memleak --suppress=resourceLeak \
-		--error-exitcode=1 --std=c17 -I. -D_GNU_SOURCE $(CHECKED)
+		--error-exitcode=1 --std=c17 -I. -D_GNU_SOURCE --include=$(QUEUE_H) $(CHECKED)
 
 analyze:	## gcc -fanalyzer
 	@for f in $(CHECKED); do $(CC) $(ALL_CPPFLAGS) -std=gnu17 -O2 -fanalyzer -Werror -c -o /dev/null $$f || exit 1; done
