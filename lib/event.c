@@ -58,7 +58,7 @@ static const char *name_at(const char *const *names, size_t n, unsigned int i)
 static bool name_find(const char *const *names, size_t n, const char *name, unsigned int *ret)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (str_case_eq(names[i], name)) {
+		if (((names[i][0] ^ name[0]) & ~0x20) == 0 && str_case_eq(names[i], name)) {
 			*ret = (unsigned int)i;
 			return true;
 		}
@@ -119,17 +119,54 @@ uint64_t event_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
-/* A line being written: the first error sticks, so that it is looked at once. */
+/*
+ * A line being written: the first error sticks, so that it is looked at once. Room is reserved in
+ * steps and committed when they are used up, which spares a call for each of the many small parts.
+ */
 struct line {
 	struct buf *out;
-	size_t left; /* bytes of strings that may still be written */
+	char *p, *end; /* reserved, not committed */
+	size_t left;   /* bytes of strings that may still be written */
 	int r;
 };
 
+enum { LINE_STEP = 512 };
+
+static void line_commit(struct line *l)
+{
+	if (l->p)
+		buf_commit(l->out, (size_t)(l->p - (buf_head(l->out) + l->out->len)));
+	l->p = l->end = NULL;
+}
+
+static bool line_reserve(struct line *l, size_t n)
+{
+	line_commit(l);
+	if (l->r < 0)
+		return false;
+	if (n < LINE_STEP && LINE_STEP <= buf_room(l->out))
+		n = LINE_STEP;
+	l->p = buf_reserve(l->out, n);
+	if (!l->p) {
+		l->r = n > buf_room(l->out) ? -ENOBUFS : -ENOMEM;
+		return false;
+	}
+	l->end = l->p + n;
+	return true;
+}
+
+static int line_end(struct line *l)
+{
+	line_commit(l);
+	return l->r;
+}
+
 static void put_bytes(struct line *l, const char *s, size_t n)
 {
-	if (l->r == 0)
-		l->r = buf_append(l->out, s, n);
+	if ((size_t)(l->end - l->p) < n && !line_reserve(l, n))
+		return;
+	memcpy(l->p, s, n);
+	l->p += n;
 }
 
 static void put(struct line *l, const char *s)
@@ -165,21 +202,50 @@ static bool is_plain(char c)
 	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* Eight bytes at once: the high bit of each byte that is not plain (and perhaps of some behind). */
+static uint64_t odd_bytes(uint64_t w)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+	uint64_t quote = w ^ ones * '"', backslash = w ^ ones * '\\';
+
+	return ((w - ones * 0x20) | (quote - ones) | (backslash - ones) | w | (w + ones)) & high;
+}
+
+static size_t plain_length(const char *s, size_t len)
+{
+	size_t n = 0;
+	uint64_t w;
+
+	for (; len - n >= sizeof(w); n += sizeof(w)) {
+		memcpy(&w, s + n, sizeof(w));
+		if (odd_bytes(w))
+			break;
+	}
+	while (n < len && is_plain(s[n]))
+		n++;
+	return n;
+}
+
+static void put_odd(struct line *l, const char *s, size_t n)
+{
+	line_commit(l);
+	if (l->r == 0)
+		l->r = str_json_escape(l->out, s, n);
+}
+
 /* Splitting before a plain byte never splits a character: no UTF-8 sequence contains one. */
 static void put_escaped(struct line *l, const char *s, size_t len)
 {
 	while (len && l->r == 0) {
-		size_t n = 0;
+		size_t n = plain_length(s, len);
 
-		while (n < len && is_plain(s[n]))
-			n++;
 		put_bytes(l, s, n);
 		s += n;
 		len -= n;
 		for (n = 0; n < len && !is_plain(s[n]);)
 			n++;
-		if (n && l->r == 0)
-			l->r = str_json_escape(l->out, s, n);
+		if (n)
+			put_odd(l, s, n);
 		s += n;
 		len -= n;
 	}
@@ -288,7 +354,7 @@ int event_format_head(struct buf *out, const struct event *e)
 	}
 	put_number(&l, ",\"c\":", e->connection);
 	put_number(&l, ",\"p\":", e->pid);
-	return l.r;
+	return line_end(&l);
 }
 
 static void put_where(struct line *l, const struct event *e)
@@ -342,7 +408,7 @@ int event_format_identity(struct buf *out, const struct event *e)
 	put_why(&l, e);
 	put_what(&l, e);
 	put(&l, "}\n");
-	return l.r;
+	return line_end(&l);
 }
 
 int event_format(struct buf *out, const struct event *e)

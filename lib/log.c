@@ -10,6 +10,7 @@
  */
 #include "lib/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -44,11 +45,22 @@ struct log {
 	bool is_torn;  /* the last write ended inside a line */
 	int refused_r; /* an event could not be kept, and why; told by the next flush */
 	uint32_t n_refused;
-	uint32_t n_unwritten; /* folds with unwritten counts */
+	int append_flags; /* of the descriptor, as fcntl() gave them; -1: it cannot fold in place */
+	uint64_t unwritten; /* bit N: folds[N] has unwritten counts */
+	uint64_t unplaced;  /* bit N: folds[N] has its line in the pending buffer */
 	size_t written;
 	struct buf pending;
 	struct fold folds[LOG_FOLD_SLOTS];
 };
+
+static_assert(LOG_FOLD_SLOTS == 64, "one bit for each in unwritten and unplaced");
+
+static void use_fd(struct log *log, int fd)
+{
+	log->fd = fd;
+	log->append_flags = fcntl(fd, F_GETFL);
+	log->is_torn = false;
+}
 
 struct log *log_new(int fd)
 {
@@ -58,7 +70,7 @@ struct log *log_new(int fd)
 		cleanup_close(&fd);
 		return NULL;
 	}
-	log->fd = fd;
+	use_fd(log, fd);
 	buf_init(&log->pending, LOG_PENDING_MAX);
 	return log;
 }
@@ -76,6 +88,30 @@ void log_free(struct log *log)
 size_t log_written(const struct log *log)
 {
 	return log->written;
+}
+
+static uint64_t fold_bit(const struct log *log, const struct fold *f)
+{
+	return 1ull << (f - log->folds);
+}
+
+static void fold_set_state(struct log *log, struct fold *f, enum fold_state state)
+{
+	f->state = state;
+	if (state == FOLD_PENDING)
+		log->unplaced |= fold_bit(log, f);
+	else
+		log->unplaced &= ~fold_bit(log, f);
+}
+
+/* Calls for each fold in @mask; the first error ends it. */
+static int folds_each(struct log *log, uint64_t mask, int (*fn)(struct log *log, struct fold *f))
+{
+	int r = 0;
+
+	for (; mask && r == 0; mask &= mask - 1)
+		r = fn(log, &log->folds[__builtin_ctzll(mask)]);
+	return r;
 }
 
 /* Not keyed: a collision costs folding, never an event, for identities are compared in full. */
@@ -139,7 +175,7 @@ static bool fold_verify(struct log *log, struct fold *f)
 static bool fold_rewrite(struct log *log, struct fold *f)
 {
 	char fields[FOLD_FIELDS];
-	int flags = fcntl(log->fd, F_GETFL);
+	int flags = log->append_flags;
 	ssize_t n;
 
 	if (flags < 0 || !fold_verify(log, f) || fcntl(log->fd, F_SETFL, flags & ~O_APPEND) < 0)
@@ -154,7 +190,7 @@ static bool fold_rewrite(struct log *log, struct fold *f)
 static void fold_settled(struct log *log, struct fold *f)
 {
 	f->unwritten = 0;
-	log->n_unwritten--;
+	log->unwritten &= ~fold_bit(log, f);
 }
 
 /* What the fold counted goes into a new line. 0 or -errno. */
@@ -167,7 +203,7 @@ static int fold_respawn(struct log *log, struct fold *f)
 
 	if (at < 0)
 		return (int)at;
-	f->state = FOLD_PENDING;
+	fold_set_state(log, f, FOLD_PENDING);
 	f->is_verified = false;
 	f->at = at;
 	f->count = f->unwritten;
@@ -195,8 +231,8 @@ static void fold_bump(struct log *log, struct fold *f, uint64_t now)
 		fold_fields(buf_head(&log->pending) + f->at + EVENT_COUNT_AT, f->count, now);
 		return;
 	}
-	if (!f->unwritten++)
-		log->n_unwritten++;
+	f->unwritten++;
+	log->unwritten |= fold_bit(log, f);
 }
 
 static int fold_open(struct log *log, struct fold *f, const struct event *e, uint64_t now)
@@ -210,7 +246,7 @@ static int fold_open(struct log *log, struct fold *f, const struct event *e, uin
 	at = fold_append(log, f, &head);
 	if (at < 0)
 		return (int)at;
-	f->state = FOLD_PENDING;
+	fold_set_state(log, f, FOLD_PENDING);
 	f->is_verified = false;
 	f->at = at;
 	f->count = 1;
@@ -227,7 +263,7 @@ static void fold_restart(
 {
 	if (fold_write(log, f) < 0)
 		return;
-	f->state = FOLD_COUNTING;
+	fold_set_state(log, f, FOLD_COUNTING);
 	f->since_ms = now;
 	f->seen = 1;
 	f->len = len;
@@ -303,17 +339,15 @@ void log_event(struct log *log, const struct event *e)
 /* @n bytes from the front are in the file from @start on: the folds among them know their place. */
 static void folds_moved(struct log *log, off_t start, size_t n)
 {
-	for (size_t i = 0; i < LOG_FOLD_SLOTS; i++) {
-		struct fold *f = &log->folds[i];
+	for (uint64_t mask = log->unplaced; mask; mask &= mask - 1) {
+		struct fold *f = &log->folds[__builtin_ctzll(mask)];
 
-		if (f->state != FOLD_PENDING)
-			continue;
 		if (f->at >= (off_t)n) {
 			f->at -= (off_t)n;
 		} else if (start < 0) {
-			f->state = FOLD_COUNTING;
+			fold_set_state(log, f, FOLD_COUNTING);
 		} else {
-			f->state = FOLD_WRITTEN;
+			fold_set_state(log, f, FOLD_WRITTEN);
 			f->at += start;
 		}
 	}
@@ -333,7 +367,6 @@ static size_t whole_lines(const struct log *log, size_t n)
  */
 static int write_once(struct log *log)
 {
-	off_t end;
 	ssize_t n;
 	size_t whole;
 
@@ -348,20 +381,12 @@ static int write_once(struct log *log)
 	log->written += (size_t)n;
 	whole = whole_lines(log, (size_t)n);
 	log->is_torn = whole < (size_t)n;
-	end = lseek(log->fd, 0, SEEK_CUR);
-	folds_moved(log, end < 0 ? -1 : end - n, whole);
-	buf_consume(&log->pending, whole);
-	return 0;
-}
+	if (log->unplaced) {
+		off_t end = lseek(log->fd, 0, SEEK_CUR);
 
-static int folds_write(struct log *log)
-{
-	for (size_t i = 0; i < LOG_FOLD_SLOTS && log->n_unwritten; i++) {
-		int r = fold_write(log, &log->folds[i]);
-
-		if (r < 0)
-			return r;
+		folds_moved(log, end < 0 ? -1 : end - n, whole);
 	}
+	buf_consume(&log->pending, whole);
 	return 0;
 }
 
@@ -391,7 +416,7 @@ int log_flush(struct log *log)
 {
 	int r;
 
-	r = folds_write(log);
+	r = folds_each(log, log->unwritten, fold_write);
 	while (r == 0 && log->pending.len) {
 		r = write_once(log);
 		if (r == 0 && !log->pending.len)
@@ -403,26 +428,23 @@ int log_flush(struct log *log)
 }
 
 /* The old segment cannot be changed any more: counts it does not have go to the new one. */
-static void fold_leave(struct log *log, struct fold *f)
+static int fold_leave(struct log *log, struct fold *f)
 {
-	if (f->state != FOLD_WRITTEN)
-		return;
-	if (f->unwritten && fold_respawn(log, f) == 0)
-		return;
-	if (f->unwritten) {
-		log->refused_r = -ENOBUFS;
-		log->n_refused += f->unwritten;
-		fold_settled(log, f);
-	}
-	f->state = FOLD_COUNTING;
+	if (fold_respawn(log, f) == 0)
+		return 0;
+	log->refused_r = -ENOBUFS;
+	log->n_refused += f->unwritten;
+	fold_settled(log, f);
+	return 0;
 }
 
 void log_set_fd(struct log *log, int fd)
 {
 	(void)log_flush(log);
+	(void)folds_each(log, log->unwritten, fold_leave);
 	for (size_t i = 0; i < LOG_FOLD_SLOTS; i++)
-		fold_leave(log, &log->folds[i]);
+		if (log->folds[i].state == FOLD_WRITTEN)
+			fold_set_state(log, &log->folds[i], FOLD_COUNTING);
 	cleanup_close(&log->fd);
-	log->fd = fd;
-	log->is_torn = false;
+	use_fd(log, fd);
 }

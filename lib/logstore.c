@@ -586,17 +586,27 @@ int logstore_watch(struct logstore_view *v)
 	if (v->watch < 0)
 		return -errno;
 	(void)snprintf(dir, sizeof(dir), "/proc/self/fd/%d", v->dirfd);
-	if (inotify_add_watch(v->watch, dir, IN_MODIFY | IN_CREATE) < 0)
+	if (inotify_add_watch(v->watch, dir, IN_MODIFY | IN_CREATE | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
 		return -errno;
 	return v->watch;
 }
 
-void logstore_watch_clear(struct logstore_view *v)
+bool logstore_watch_clear(struct logstore_view *v)
 {
-	char events[4096] __attribute__((aligned(8)));
+	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool is_there = true;
+	ssize_t n;
 
-	while (v->watch >= 0 && read(v->watch, events, sizeof(events)) > 0)
-		continue;
+	while (v->watch >= 0 && (n = read(v->watch, events, sizeof(events))) > 0) {
+		const struct inotify_event *e;
+
+		for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*e) + e->len)) {
+			e = (const struct inotify_event *)(const void *)(events + at);
+			if (e->mask & (IN_MOVE_SELF | IN_DELETE_SELF | IN_IGNORED))
+				is_there = false;
+		}
+	}
+	return is_there;
 }
 
 /* Segments that began since: the list is taken anew, what was read stays read. */

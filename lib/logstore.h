@@ -80,7 +80,8 @@ int logstore_follow(struct logstore_view *v, const struct logstore_query *q, uin
 /* An inotify descriptor that becomes readable when there may be news: fd or -errno. Owned by @v.
  * To be asked for before the view is read, so that nothing falls in between. */
 int logstore_watch(struct logstore_view *v);
-/* Empties the descriptor before logstore_follow(). */
-void logstore_watch_clear(struct logstore_view *v);
+/* Empties the descriptor before logstore_follow(). False when the directory was moved or removed:
+ * its sandbox is gone, and no more news will come after that call. */
+bool logstore_watch_clear(struct logstore_view *v);
 /* Lines skipped so far because they were torn or foreign. */
 size_t logstore_torn(const struct logstore_view *v);

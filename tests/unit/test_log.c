@@ -360,7 +360,7 @@ static void a_writer_killed_at_random_loses_no_acknowledged_event(void **state)
 	unsigned int seed = 1;
 
 	(void)state;
-	for (int round = 0; round < 100; round++) {
+	for (int round = 0; round < 1000; round++) {
 		auto_close int fd = temp_file(O_APPEND);
 		struct tally t;
 		uint64_t acked, first;
