@@ -14,9 +14,9 @@ start plain "$T_SUPPORT/origin" --plain --log "$T/tmp/plain.log"
 start mute "$T_SUPPORT/origin" --silent --log "$T/tmp/mute.log"
 cat "$good_ca" "$T/tmp/expired.pem" "$T/tmp/misnamed.pem" "$T/tmp/older.pem" >"$T/tmp/all.pem"
 chmod 0644 "$T/tmp/all.pem"
-T_ENV=("OPENSHELL_UPSTREAM_CA=$T/tmp/all.pem" "OPENSHELL_CONNECT_TO=api.github.com:443:127.0.0.1:$origin
-	expired.test:443:127.0.0.1:$expired stranger.test:443:127.0.0.1:$stranger misnamed.test:443:127.0.0.1:$misnamed
-	older.test:443:127.0.0.1:$older plain.test:443:127.0.0.1:$plain mute.test:443:127.0.0.1:$mute")
+pins="api.github.com:443:127.0.0.1:$origin expired.test:443:127.0.0.1:$expired stranger.test:443:127.0.0.1:$stranger"
+pins="$pins misnamed.test:443:127.0.0.1:$misnamed older.test:443:127.0.0.1:$older plain.test:443:127.0.0.1:$plain"
+T_ENV=("OPENSHELL_UPSTREAM_CA=$T/tmp/all.pem" "OPENSHELL_CONNECT_TO=$pins mute.test:443:127.0.0.1:$mute")
 {
 	echo 'version: 1'
 	echo 'network_policies:'
@@ -25,7 +25,7 @@ T_ENV=("OPENSHELL_UPSTREAM_CA=$T/tmp/all.pem" "OPENSHELL_CONNECT_TO=api.github.c
 			"${host%%.*}" "$host"
 	done
 } >"$T/work/policy.yaml"
-host_store=$(cat /etc/ssl/certs/ca-certificates.crt | sha256sum)
+host_store=$(sha256sum </etc/ssl/certs/ca-certificates.crt)
 ok 'a sandbox' sandbox tls --policy "$T/work/policy.yaml"
 
 run inside tls 'curl -sS https://api.github.com/zen'
@@ -50,7 +50,7 @@ ok 'the bundle inside holds the sandbox CA' test "${out:-0}" -gt 0
 run inside tls 'find /etc /sandbox /run /tmp /dev/shm -xdev -type f -readable -size -1M 2>/dev/null | xargs grep -l "PRIVATE KEY" 2>/dev/null | grep -v "^/etc/ssl/private/"'
 is "$out" "$(grep -rl 'PRIVATE KEY' /etc 2>/dev/null | xargs -r -I{} sh -c 'setpriv --reuid '"$T_UID"' --clear-groups --regid '"$T_UID"' test -r {} && echo {}' 2>/dev/null)" 'no private key of ours can be read inside'
 is "$(grep -rl 'PRIVATE KEY' "$T/state" "$T/run" "$T/config" 2>/dev/null)" '' 'nor is one in any file outside'
-is "$(cat /etc/ssl/certs/ca-certificates.crt | sha256sum)" "$host_store" "the host's trust store is what it was"
+is "$(sha256sum </etc/ssl/certs/ca-certificates.crt)" "$host_store" "the host's trust store is what it was"
 run openshell sandbox stop tls
 run openshell sandbox start tls
 run inside tls 'curl -sS https://api.github.com/zen'
