@@ -34,10 +34,12 @@ FUZZ_SECONDS ?= 30
 fuzz:	## every fuzz target for FUZZ_SECONDS each
 	$(MAKE) VARIANT=fuzz -j$(JOBS) fuzz-build
 	@for f in $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)); do \
-		mkdir -p build/corpus/$$f tests/fuzz/corpus/$$f; \
-		echo "== $$f"; \
-		build/fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 \
-			build/corpus/$$f tests/fuzz/corpus/$$f || exit 1; \
+		seeds=tests/fuzz/seeds/$${f#fuzz_}; \
+		mkdir -p build/corpus/$$f; \
+		build/fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -artifact_prefix=build/corpus/$$f- \
+			-print_final_stats=1 build/corpus/$$f $$([ -d $$seeds ] && echo $$seeds) >build/corpus/$$f.log 2>&1 || \
+			{ tail -30 build/corpus/$$f.log; exit 1; }; \
+		echo "$$f: $$(sed -n 's/^stat::number_of_executed_units: *//p' build/corpus/$$f.log) runs, no finding"; \
 	done
 
 fuzz-build: $(FUZZ)
