@@ -51,6 +51,7 @@ struct policy_findings {
 	struct policy_finding *list;
 	size_t n;
 	size_t n_errors;
+	size_t n_refusals; /* of the errors: the meaning is clear, but it is not accepted */
 };
 
 void policy_findings_done(struct policy_findings *f);
@@ -61,6 +62,13 @@ void policy_findings_done(struct policy_findings *f);
  * @findings may be NULL.
  */
 int policy_load(const char *text, size_t len, struct policy **ret, struct policy_findings *findings);
+/*
+ * For `policy eval` alone: also compiles a policy that policy_load() refuses although each of its
+ * rules has a meaning (endpoints that contradict each other, a pattern where only a name is
+ * accepted), so that one can ask what it would do. The errors are in @findings all the same.
+ */
+int policy_load_refused(const char *text, size_t len, struct policy **ret,
+	struct policy_findings *findings);
 struct policy *policy_ref(struct policy *p);
 /* NULL is fine. */
 void policy_unref(struct policy *p);
@@ -135,7 +143,10 @@ struct decision {
 	char nearest[POLICY_REASON_MAX]; /* the rule that almost allowed it, and in what it differs */
 };
 
-/* The decision: pure, no allocation, no I/O. */
+/*
+ * The decision: pure, no allocation, no I/O. A request on an endpoint that is not inspected is
+ * denied (there are no rules for it): whoever relays a connection uninspected has no request.
+ */
 void policy_decide(const struct policy *p, const struct intent *in, struct decision *ret);
 
 /*

@@ -1,0 +1,34 @@
+/*
+ * Checking a document. Private to lib/policy_check*.c.
+ */
+#pragma once
+
+#include <stdio.h>
+
+#include "lib/policy_findings.h"
+#include "lib/policy_impl.h"
+
+#define bad(f, pos, path, ...)	policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__)
+#define odd(f, pos, path, ...)	policy_finding((f), POLICY_WARNING, (pos), (path), __VA_ARGS__)
+/* An error, yet the rule means something: see policy_load_refused(). */
+#define refuse_policy(f, pos, path, ...)                                                           \
+	((f)->n_refusals++, policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__))
+
+struct endpoint_check {
+	struct policy_findings *f;
+	const struct doc_endpoint *e;
+	const struct doc_path *path;
+	enum policy_protocol protocol;
+	const char *where; /* for messages: the host as written */
+};
+
+void policy_check_endpoint(const struct doc_endpoint *e, const struct doc_path *path,
+	struct policy_findings *f);
+void policy_check_rules(const struct endpoint_check *c);
+
+/* Reports a pattern that is none. @name may be NULL when @path names the value already. */
+void check_pattern(struct policy_findings *f, const struct doc_str *s, enum glob_flavour flavour,
+	const struct doc_path *path);
+/* @s is one of @words, or an error with a suggestion; absent and empty pass. */
+bool check_word(struct policy_findings *f, const struct doc_str *s, const char *const *words,
+	const struct doc_path *path);

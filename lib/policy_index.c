@@ -1,0 +1,335 @@
+/*
+ * Which endpoints can match a host and a port?
+ *
+ * A hash table of (host suffix, port). An exact host stands under itself, a wildcard under the
+ * literal labels at its end ("*.s3.*.amazonaws.com" under "amazonaws.com"), an endpoint without
+ * host under the empty suffix. A host of n labels costs n + 1 look-ups, however many endpoints
+ * there are; only those that share a wildcard's suffix and the port are then compared.
+ *
+ * The same table with port 0 serves the explanations: what else is allowed on this host, what is
+ * allowed near it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/policy_impl.h"
+
+enum { BUCKETS_MIN = 64 };
+
+/* FNV-1a from the last byte to the first, so that each suffix extends the shorter one. */
+static uint32_t hash_step(uint32_t h, char c)
+{
+	return (h ^ (unsigned char)c) * 16777619u;
+}
+
+static uint32_t hash_suffix(const char *s, size_t len)
+{
+	uint32_t h = 2166136261u;
+
+	while (len)
+		h = hash_step(h, s[--len]);
+	return h;
+}
+
+static size_t slot_of(const struct policy *p, uint32_t hash, uint16_t port)
+{
+	return ((hash ^ port * 0x9e3779b1u) * 0x85ebca6bu >> 7) & (p->n_buckets - 1);
+}
+
+static struct bucket *bucket_find(const struct policy *p, const char *suffix, size_t len,
+	uint32_t hash, uint16_t port)
+{
+	size_t i;
+
+	if (!p->n_buckets)
+		return NULL;
+	for (i = slot_of(p, hash, port);; i = (i + 1) & (p->n_buckets - 1)) {
+		struct bucket *b = &p->buckets[i];
+
+		if (!b->is_used)
+			return b;
+		if (b->hash == hash && b->port == port && b->suffix_len == len &&
+			memcmp(b->suffix, suffix, len) == 0)
+			return b;
+	}
+}
+
+static int buckets_grow(struct policy *p)
+{
+	struct bucket *old = p->buckets;
+	size_t n = p->n_buckets;
+
+	p->n_buckets = n ? n * 2 : BUCKETS_MIN;
+	p->buckets = calloc(p->n_buckets, sizeof(*p->buckets));
+	if (!p->buckets) {
+		p->buckets = old;
+		p->n_buckets = n;
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (old[i].is_used)
+			*bucket_find(p, old[i].suffix, old[i].suffix_len, old[i].hash,
+				old[i].port) = old[i];
+	free(old);
+	return 0;
+}
+
+static int bucket_open(struct policy *p, const char *suffix, uint16_t port, struct bucket **ret)
+{
+	size_t len = strlen(suffix);
+	uint32_t hash = hash_suffix(suffix, len);
+	struct bucket *b;
+
+	if (p->n_used * 2 >= p->n_buckets && buckets_grow(p) < 0)
+		return -ENOMEM;
+	b = bucket_find(p, suffix, len, hash, port);
+	if (!b->is_used) {
+		*b = (struct bucket){ .is_used = true, .hash = hash, .port = port,
+			.suffix = suffix, .suffix_len = len };
+		p->n_used++;
+	}
+	*ret = b;
+	return 0;
+}
+
+static int list_add(struct policy *p, const struct endpoint ***list, uint32_t *n, uint32_t *alloc,
+	const struct endpoint *e)
+{
+	/* an endpoint that names a port twice is listed once */
+	if (*n && (*list)[*n - 1] == e)
+		return 0;
+	if (*n == *alloc) {
+		uint32_t wanted = *alloc ? *alloc * 2 : 1;
+		const struct endpoint **grown = arena_array(&p->arena, wanted, sizeof(*grown));
+
+		if (!grown)
+			return -ENOMEM;
+		if (*n)
+			memcpy(grown, *list, *n * sizeof(*grown));
+		*list = grown;
+		*alloc = wanted;
+	}
+	(*list)[(*n)++] = e;
+	return 0;
+}
+
+/* The whole labels at the end of a host pattern that hold no wildcard. */
+static const char *literal_suffix(const char *host)
+{
+	const char *at = host + strlen(host);
+
+	while (at > host) {
+		const char *label = at - (*at == '\0' ? 0 : 1);
+
+		while (label > host && label[-1] != '.')
+			label--;
+		if (strcspn(label, "*?[]{}\\") < (size_t)(at - label))
+			return *at == '.' ? at + 1 : at;
+		at = label > host ? label - 1 : label;
+	}
+	return host;
+}
+
+static int index_add(struct policy *p, const struct endpoint *e, uint16_t port)
+{
+	bool is_exact = !e->host_glob && e->host[0];
+	const char *suffix = is_exact ? e->host : literal_suffix(e->host);
+	struct bucket *b;
+	int r = bucket_open(p, suffix, port, &b);
+
+	if (r < 0)
+		return r;
+	if (is_exact)
+		return list_add(p, &b->exact, &b->n_exact, &b->alloc_exact, e);
+	return list_add(p, &b->wild, &b->n_wild, &b->alloc_wild, e);
+}
+
+/* Leaves a trace of @e under each suffix of its host that has two labels or more. */
+static int sample_add(struct policy *p, const struct endpoint *e)
+{
+	const char *suffix = e->host_glob ? literal_suffix(e->host) : e->host;
+	struct bucket *b;
+
+	if (e->is_ip)
+		return 0;
+	while (suffix && strchr(suffix, '.')) {
+		int r = bucket_open(p, suffix, 0, &b);
+
+		if (r < 0)
+			return r;
+		if (!b->sample)
+			b->sample = e;
+		suffix = strchr(suffix, '.') + 1;
+	}
+	return 0;
+}
+
+static int index_endpoint(struct policy *p, const struct endpoint *e)
+{
+	int r = index_add(p, e, 0);
+
+	for (size_t i = 0; !r && i < e->n_ports; i++)
+		r = index_add(p, e, e->ports[i]);
+	return r ? r : sample_add(p, e);
+}
+
+int policy_index_build(struct policy *p)
+{
+	for (size_t g = 0; g < p->n_groups; g++) {
+		for (size_t i = 0; i < p->groups[g].n_endpoints; i++) {
+			int r = index_endpoint(p, &p->groups[g].endpoints[i]);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/* --- asking --- */
+
+static int name_compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+enum { FEW_BINARIES = 8 };
+
+static bool has_literal(const struct group *g, const char *path)
+{
+	if (g->n_binaries > FEW_BINARIES)
+		return bsearch(&path, g->binaries, g->n_binaries, sizeof(*g->binaries),
+			       name_compare) != NULL;
+	for (size_t i = 0; i < g->n_binaries; i++)
+		if (strcmp(g->binaries[i], path) == 0)
+			return true;
+	return false;
+}
+
+static bool has_path(const struct group *g, const char *path)
+{
+	if (has_literal(g, path))
+		return true;
+	for (size_t i = 0; i < g->n_binary_globs; i++)
+		if (glob_match(g->binary_globs[i], path, strlen(path)))
+			return true;
+	return false;
+}
+
+bool group_has_binary(const struct group *g, const struct intent *in)
+{
+	if (!in->binary)
+		return false;
+	if (has_path(g, in->binary))
+		return true;
+	for (const char *const *a = in->ancestors; a && *a; a++)
+		if (has_path(g, *a))
+			return true;
+	return false;
+}
+
+void endpoint_walk_init(struct endpoint_walk *w, const struct policy *p, const struct intent *in)
+{
+	size_t len = in->host ? strlen(in->host) : 0;
+	uint32_t h = 2166136261u;
+
+	w->policy = p;
+	w->in = in;
+	w->port = in->port;
+	w->ignore_binary = false;
+	w->bucket = NULL;
+	w->next = 0;
+	w->group = NULL;
+	w->host_len = len;
+	w->at = 0;
+	if (len > HOST_MAX) {
+		w->at = len + 1; /* no such name: nothing is visited */
+		return;
+	}
+	w->hashes[len] = h;
+	while (len) {
+		len--;
+		h = hash_step(h, in->host[len]);
+		w->hashes[len] = h;
+	}
+}
+
+/* Moves on to the next shorter suffix that has endpoints. */
+static bool next_bucket(struct endpoint_walk *w)
+{
+	const char *host = w->in->host ? w->in->host : "";
+
+	while (w->at <= w->host_len) {
+		size_t at = w->at;
+		const char *dot = memchr(host + at, '.', w->host_len - at);
+		const struct bucket *b = bucket_find(w->policy, host + at, w->host_len - at,
+			w->hashes[at], w->port);
+
+		w->at = dot ? (size_t)(dot - host) + 1 : at < w->host_len ? w->host_len :
+									  w->host_len + 1;
+		if (!b || !b->is_used)
+			continue;
+		w->bucket = b;
+		w->next = at == 0 ? 0 : b->n_exact; /* exact means the whole host */
+		return true;
+	}
+	w->bucket = NULL;
+	return false;
+}
+
+static bool host_matches(const struct endpoint_walk *w, const struct endpoint *e)
+{
+	return !e->host_glob || glob_match(e->host_glob, w->in->host, w->host_len);
+}
+
+static bool binary_matches(struct endpoint_walk *w, const struct group *g)
+{
+	if (w->ignore_binary)
+		return true;
+	if (w->group != g) {
+		w->group = g;
+		w->group_matches = group_has_binary(g, w->in);
+	}
+	return w->group_matches;
+}
+
+const struct endpoint *endpoint_walk_next(struct endpoint_walk *w)
+{
+	for (;;) {
+		const struct bucket *b = w->bucket;
+		const struct endpoint *e;
+
+		if (!b || w->next == b->n_exact + (size_t)b->n_wild) {
+			if (!next_bucket(w))
+				return NULL;
+			continue;
+		}
+		e = w->next < b->n_exact ? b->exact[w->next] : b->wild[w->next - b->n_exact];
+		w->next++;
+		if (binary_matches(w, e->group) && host_matches(w, e))
+			return e;
+	}
+}
+
+const struct bucket *policy_index_find(const struct policy *p, const char *suffix, uint16_t port)
+{
+	size_t len = strlen(suffix);
+	const struct bucket *b = bucket_find(p, suffix, len, hash_suffix(suffix, len), port);
+
+	return b && b->is_used ? b : NULL;
+}
+
+const struct endpoint *policy_index_sibling(const struct policy *p, const char *host)
+{
+	const char *suffix = host;
+
+	while (suffix && strchr(suffix, '.')) {
+		const struct bucket *b = policy_index_find(p, suffix, 0);
+
+		if (b && b->sample)
+			return b->sample;
+		suffix = strchr(suffix, '.') + 1;
+	}
+	return NULL;
+}

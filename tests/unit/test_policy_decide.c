@@ -1,0 +1,296 @@
+#include "unit/policy_test.h"
+
+#include "lib/policy.h"
+
+static const char quickstart[] =
+	"version: 1\n"
+	"filesystem_policy:\n"
+	"  include_workdir: true\n"
+	"  read_only: [/usr, /lib]\n"
+	"  read_write: [/sandbox, /tmp]\n"
+	"network_policies:\n"
+	"  github_api:\n"
+	"    name: github-api-readonly\n"
+	"    endpoints:\n"
+	"      - host: api.github.com\n"
+	"        port: 443\n"
+	"        protocol: rest\n"
+	"        tls: terminate\n"
+	"        enforcement: enforce\n"
+	"        access: read-only\n"
+	"    binaries:\n"
+	"      - { path: /usr/bin/curl }\n";
+
+static struct decision ask(const struct policy *p, const struct intent *in)
+{
+	struct decision d;
+
+	policy_decide(p, in, &d);
+	return d;
+}
+
+static struct decision ask_request(const struct policy *p, struct intent in, const char *method,
+	const char *path)
+{
+	struct request r = { .method = method, .path = path };
+
+	in.request = &r;
+	return ask(p, &in);
+}
+
+static struct decision ask_address(const struct policy *p, struct intent in, const char *addr)
+{
+	struct netaddr a;
+
+	assert_int_equal(netaddr_parse(addr, &a), 0);
+	in.addrs = &a;
+	in.n_addrs = 1;
+	return ask(p, &in);
+}
+
+static void a_zeroed_decision_denies(void **state)
+{
+	struct decision d = { 0 };
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_DENY);
+}
+
+static void the_default_policy_allows_no_connection(void **state)
+{
+	struct policy *p = policy_of(policy_default_yaml);
+	struct intent in = curl_to("api.github.com", 443);
+	struct decision d = ask(p, &in);
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	assert_string_equal(d.reason, "no matching network policy");
+	policy_unref(p);
+}
+
+static void host_port_and_binary_allow_a_connection(void **state)
+{
+	struct policy *p = policy_of(quickstart);
+	struct intent in = curl_to("api.github.com", 443);
+	struct decision d = ask(p, &in);
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_ALLOW);
+	assert_int_equal(d.layer, LAYER_L4);
+	assert_string_equal(d.policy, "github-api-readonly");
+	assert_string_equal(d.policy_key, "github_api");
+	assert_int_equal(d.endpoint, 0);
+	assert_true(d.carriage.is_inspected);
+	policy_unref(p);
+}
+
+static void an_ancestor_counts_as_the_binary(void **state)
+{
+	static const char *const ancestors[] = { "/bin/sh", "/usr/bin/curl", NULL };
+	struct policy *p = policy_of(quickstart);
+	struct intent in = { .host = "api.github.com", .port = 443, .binary = "/usr/bin/python3",
+		.ancestors = ancestors };
+
+	(void)state;
+	assert_int_equal(ask(p, &in).verdict, VERDICT_ALLOW);
+	policy_unref(p);
+}
+
+static void a_binary_miss_names_policy_and_binary(void **state)
+{
+	struct policy *p = policy_of(quickstart);
+	struct intent in = { .host = "api.github.com", .port = 443, .binary = "/usr/bin/wget" };
+	struct decision d = ask(p, &in);
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	assert_non_null(strstr(d.reason, "/usr/bin/wget"));
+	assert_non_null(strstr(d.reason, "github-api-readonly"));
+	assert_non_null(strstr(d.nearest, "/usr/bin/curl"));
+	policy_unref(p);
+}
+
+static void an_unknown_binary_is_denied(void **state)
+{
+	struct policy *p = policy_of(quickstart);
+	struct intent in = { .host = "api.github.com", .port = 443 };
+
+	(void)state;
+	assert_int_equal(ask(p, &in).verdict, VERDICT_DENY);
+	in = curl_to("api.github.com", 443);
+	in.identity_error = "the executable was deleted";
+	assert_string_equal(ask(p, &in).reason, "the executable was deleted");
+	policy_unref(p);
+}
+
+static void the_nearest_rule_differs_in_port_or_host(void **state)
+{
+	struct policy *p = policy_of(quickstart);
+	struct intent port = curl_to("api.github.com", 80), host = curl_to("raw.github.com", 443);
+
+	(void)state;
+	assert_string_equal(ask(p, &port).nearest,
+		"policy 'github-api-readonly' allows api.github.com:443; the port differs: 80");
+	assert_string_equal(ask(p, &host).nearest,
+		"policy 'github-api-readonly' allows api.github.com:443; the host differs: "
+		"raw.github.com");
+	policy_unref(p);
+}
+
+static void read_only_allows_get_and_denies_post(void **state)
+{
+	struct policy *p = policy_of(quickstart);
+	struct intent in = curl_to("api.github.com", 443);
+	struct decision d = ask_request(p, in, "GET", "/zen");
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_ALLOW);
+	assert_int_equal(d.layer, LAYER_L7);
+	d = ask_request(p, in, "POST", "/repos/octocat/hello-world/issues");
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	assert_int_equal(d.layer, LAYER_L7);
+	assert_string_equal(d.reason,
+		"POST /repos/octocat/hello-world/issues not permitted by policy");
+	policy_unref(p);
+}
+
+static void omitted_enforcement_audits(void **state)
+{
+	struct policy *p = policy_of_endpoint("host: h.test, port: 443, protocol: rest, "
+					      "access: read-only");
+	struct decision d = ask_request(p, curl_to("h.test", 443), "POST", "/");
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_AUDIT);
+	assert_string_equal(d.reason, "POST / not permitted by policy");
+	policy_unref(p);
+}
+
+static void a_declared_host_may_be_private_but_never_loopback(void **state)
+{
+	struct policy *p = policy_of_endpoint("host: h.test, port: 443");
+	struct intent in = curl_to("h.test", 443);
+
+	(void)state;
+	assert_int_equal(ask_address(p, in, "10.0.0.5").verdict, VERDICT_ALLOW);
+	assert_int_equal(ask_address(p, in, "93.184.216.34").verdict, VERDICT_ALLOW);
+	assert_int_equal(ask_address(p, in, "127.0.0.1").verdict, VERDICT_DENY);
+	assert_int_equal(ask_address(p, in, "169.254.169.254").layer, LAYER_SSRF);
+	assert_int_equal(ask_address(p, in, "64:ff9b::7f00:1").verdict, VERDICT_DENY);
+	policy_unref(p);
+}
+
+static void a_wildcard_reaches_public_addresses_only(void **state)
+{
+	struct policy *p = policy_of_endpoint("host: '*.h.test', port: 443");
+	struct intent in = curl_to("a.h.test", 443);
+	struct netaddr own;
+
+	(void)state;
+	assert_int_equal(ask_address(p, in, "93.184.216.34").verdict, VERDICT_ALLOW);
+	assert_int_equal(ask_address(p, in, "10.0.0.5").verdict, VERDICT_DENY);
+	assert_int_equal(netaddr_parse("93.184.216.34", &own), 0);
+	in.own_addrs = &own;
+	in.n_own_addrs = 1;
+	assert_int_equal(ask_address(p, in, "93.184.216.34").verdict, VERDICT_DENY);
+	policy_unref(p);
+}
+
+static void allowed_ips_are_the_only_ones(void **state)
+{
+	struct policy *p = policy_of_endpoint("port: 443, allowed_ips: [10.0.5.0/24]");
+	struct intent in = curl_to("anything.test", 443);
+
+	(void)state;
+	assert_int_equal(ask_address(p, in, "10.0.5.9").verdict, VERDICT_ALLOW);
+	assert_int_equal(ask_address(p, in, "10.0.6.9").verdict, VERDICT_DENY);
+	assert_non_null(strstr(ask_address(p, in, "93.184.216.34").reason, "not in allowed_ips"));
+	policy_unref(p);
+}
+
+static void no_address_at_all_is_denied(void **state)
+{
+	struct policy *p = policy_of_endpoint("host: h.test, port: 443");
+	struct intent in = curl_to("h.test", 443);
+	struct netaddr none[1];
+
+	(void)state;
+	in.addrs = none;
+	assert_int_equal(ask(p, &in).verdict, VERDICT_DENY);
+	policy_unref(p);
+}
+
+static void select_takes_the_most_specific_path(void **state)
+{
+	struct policy *p = policy_of(
+		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
+		"      - { host: h.test, port: 443, protocol: rest, access: full }\n"
+		"      - { host: h.test, port: 443, protocol: graphql, access: full, path: /graphql,\n"
+		"          enforcement: enforce, graphql_max_body_bytes: 1000 }\n"
+		"    binaries: [{ path: /usr/bin/curl }]\n");
+	struct intent in = curl_to("h.test", 443);
+	struct inspection i;
+
+	(void)state;
+	assert_true(policy_select(p, &in, "/graphql", &i));
+	assert_int_equal(i.protocol, PROTOCOL_GRAPHQL);
+	assert_int_equal(i.body_max, 1000);
+	assert_true(i.is_enforcing);
+	assert_true(policy_select(p, &in, "/other", &i));
+	assert_int_equal(i.protocol, PROTOCOL_REST);
+	assert_false(i.is_enforcing);
+	in.port = 80;
+	assert_false(policy_select(p, &in, "/other", &i));
+	policy_unref(p);
+}
+
+static void an_uninspected_endpoint_has_no_rules_for_requests(void **state)
+{
+	struct policy *p = policy_of_endpoint("host: h.test, port: 443");
+	struct decision d = ask_request(p, curl_to("h.test", 443), "GET", "/");
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	assert_false(d.carriage.is_inspected);
+	policy_unref(p);
+}
+
+static void static_sections_are_normalized(void **state)
+{
+	struct policy *p = policy_of("version: 1\nfilesystem_policy:\n  read_only: [//usr/./lib/]\n"
+				     "  read_write: [/tmp/]\n");
+	const struct policy_static *s = policy_static(p);
+
+	(void)state;
+	assert_true(s->has_filesystem);
+	assert_false(s->include_workdir);
+	assert_string_equal(s->read_only[0], "/usr/lib");
+	assert_null(s->read_only[1]);
+	assert_string_equal(s->read_write[0], "/tmp");
+	assert_null(s->run_as_user);
+	policy_unref(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_zeroed_decision_denies),
+		cmocka_unit_test(the_default_policy_allows_no_connection),
+		cmocka_unit_test(host_port_and_binary_allow_a_connection),
+		cmocka_unit_test(an_ancestor_counts_as_the_binary),
+		cmocka_unit_test(a_binary_miss_names_policy_and_binary),
+		cmocka_unit_test(an_unknown_binary_is_denied),
+		cmocka_unit_test(the_nearest_rule_differs_in_port_or_host),
+		cmocka_unit_test(read_only_allows_get_and_denies_post),
+		cmocka_unit_test(omitted_enforcement_audits),
+		cmocka_unit_test(a_declared_host_may_be_private_but_never_loopback),
+		cmocka_unit_test(a_wildcard_reaches_public_addresses_only),
+		cmocka_unit_test(allowed_ips_are_the_only_ones),
+		cmocka_unit_test(no_address_at_all_is_denied),
+		cmocka_unit_test(select_takes_the_most_specific_path),
+		cmocka_unit_test(an_uninspected_endpoint_has_no_rules_for_requests),
+		cmocka_unit_test(static_sections_are_normalized),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
