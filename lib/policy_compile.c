@@ -18,7 +18,7 @@ static void *p_alloc(struct policy *p, size_t n, size_t size)
 
 static const char *p_copy(struct policy *p, const char *s)
 {
-	return arena_copy(&p->arena, s, strlen(s));
+	return arena_strndup(&p->arena, s, strlen(s));
 }
 
 /* A glob that the policy owns; NULL in @ret for text that is no pattern. */
@@ -278,7 +278,7 @@ static int compile_host(struct policy *p, const struct doc_endpoint *in, struct 
 		text++;
 		len -= 2;
 	}
-	host = arena_copy(&p->arena, text, len);
+	host = arena_strndup(&p->arena, text, len);
 	if (!host)
 		return -ENOMEM;
 	str_lower(host);
@@ -560,7 +560,7 @@ static int compile_middlewares(struct policy *p, const struct doc_middlewares *i
 /* Collapses "//", "/./" and a final "/"; ".." was refused. */
 static const char *normalize_path(struct policy *p, const char *path)
 {
-	char *out = arena_copy(&p->arena, path, strlen(path)), *to = out;
+	char *out = arena_strndup(&p->arena, path, strlen(path)), *to = out;
 
 	for (const char *s = path; out && *s;) {
 		size_t n;
