@@ -14,6 +14,8 @@ struct arena {
 	size_t used, max;	    /* bytes taken from the system, and how many that may become */
 };
 
+#define auto_arena __attribute__((cleanup(arena_done)))
+
 void arena_init(struct arena *a, size_t max);
 void arena_done(struct arena *a);
 

@@ -1,0 +1,38 @@
+/*
+ * The commands: one file each (or one for a few that belong together). They return the status to
+ * exit with.
+ */
+#pragma once
+
+#include "launcher/cli.h"
+
+extern const struct cli_option cmd_create_options[], cmd_exec_options[], cmd_connect_options[],
+	cmd_list_options[], cmd_get_options[], cmd_delete_options[], cmd_policy_set_options[],
+	cmd_policy_get_options[], cmd_policy_list_options[], cmd_format_options[];
+
+int cmd_create(const struct cli_command *cmd, int argc, char **argv);
+int cmd_exec(const struct cli_command *cmd, int argc, char **argv);
+int cmd_connect(const struct cli_command *cmd, int argc, char **argv);
+int cmd_list(const struct cli_command *cmd, int argc, char **argv);
+int cmd_get(const struct cli_command *cmd, int argc, char **argv);
+int cmd_delete(const struct cli_command *cmd, int argc, char **argv);
+int cmd_stop(const struct cli_command *cmd, int argc, char **argv);
+int cmd_start(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv);
+int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv);
+int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_gateway_start(const struct cli_command *cmd, int argc, char **argv);
+int cmd_gateway_stop(const struct cli_command *cmd, int argc, char **argv);
+int cmd_gateway_list(const struct cli_command *cmd, int argc, char **argv);
+int cmd_gateway_select(const struct cli_command *cmd, int argc, char **argv);
+int cmd_gateway_info(const struct cli_command *cmd, int argc, char **argv);
+int cmd_status(const struct cli_command *cmd, int argc, char **argv);
+int cmd_doctor(const struct cli_command *cmd, int argc, char **argv);
+int cmd_completions(const struct cli_command *cmd, int argc, char **argv);
+int cmd_complete(int argc, char **argv);
+
+int cmd_logs(int argc, char **argv);
+int cmd_policy_check(int argc, char **argv);
+int cmd_policy_eval(int argc, char **argv);

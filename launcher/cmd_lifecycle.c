@@ -1,0 +1,256 @@
+/* sandbox delete, stop and start. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "launcher/cmd.h"
+#include "launcher/ctl.h"
+#include "launcher/out.h"
+#include "launcher/sandbox.h"
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "lib/proto.h"
+#include "lib/state.h"
+#include "lib/str.h"
+#include "lib/strv.h"
+
+/* A supervisor that does not end in this time is killed: the sandbox dies with it. */
+enum { END_TIMEOUT_MS = 10000, KILL_TIMEOUT_MS = 5000 };
+
+struct delete_options {
+	bool all;
+};
+
+const struct cli_option cmd_delete_options[] = {
+	{ CLI_FLAG, "all", 0, offsetof(struct delete_options, all), 0, NULL, "Every sandbox" },
+	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
+};
+
+/* --- ending a supervisor --- */
+
+static int ask(const char *name, uint16_t type, struct err *err)
+{
+	auto_close int sock = state_control_connect(name, err);
+	auto_msg_in struct msg_in m = { 0 };
+	int r;
+
+	if (sock < 0)
+		return sock;
+	r = msg_send_empty(sock, type, 0);
+	if (r == 0)
+		r = ctl_wait(sock, CTL_DONE, END_TIMEOUT_MS, &m, NULL, err);
+	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
+}
+
+/* The supervisor as a pidfd, from its pid file; -errno. */
+static int supervisor_pidfd(const char *name)
+{
+	auto_close int runtime = state_runtime_open(NULL);
+	auto_free char *text = NULL;
+	char path[STATE_NAME_MAX + 8];
+	uint64_t pid;
+	int fd;
+
+	if (runtime < 0)
+		return runtime;
+	(void)str_format(path, sizeof(path), "%s/pid", name);
+	if (fd_slurp_at(runtime, path, 24, &text, NULL) < 0)
+		return -ENOENT;
+	text[strcspn(text, "\n")] = '\0';
+	if (str_to_u64(text, INT32_MAX, &pid) < 0 || pid <= 1)
+		return -EINVAL;
+	fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+/* A supervisor that does not answer. The lock proves that the pid file is its own. */
+static int kill_supervisor(const char *name)
+{
+	auto_close int pidfd = supervisor_pidfd(name);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd < 0)
+		return pidfd;
+	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+		return -errno;
+	out_note("the supervisor of sandbox '%s' did not answer and was killed", name);
+	return poll(&p, 1, KILL_TIMEOUT_MS) == 1 ? 0 : -ETIME;
+}
+
+/* --- delete --- */
+
+/* One without a supervisor. */
+static int remove_dead(const char *name, struct err *err)
+{
+	auto_state struct state *s = NULL;
+	int r;
+
+	r = state_open(&s, name, err);
+	if (r == 0)
+		r = state_lock(s, err);
+	return r < 0 ? r : state_remove(s, err);
+}
+
+static int delete_one(const char *name, struct err *err)
+{
+	auto_state struct state *s = NULL;
+	int r;
+
+	r = state_open(&s, name, err);
+	if (r < 0)
+		return r;
+	if (state_is_running(s)) {
+		r = ask(name, CTL_DELETE, err);
+		if (r < 0 && state_is_running(s))
+			r = kill_supervisor(name);
+		if (r < 0)
+			return r;
+	}
+	/* Gone, unless the supervisor died before it could remove the state. */
+	r = remove_dead(name, err);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int delete_named(char *const *names)
+{
+	int status = CLI_OK;
+
+	for (size_t i = 0; names[i]; i++) {
+		struct err err = { 0 };
+		int r = state_name_check(names[i], &err) < 0 ? -ENOENT : delete_one(names[i], &err);
+
+		if (r == 0) {
+			state_last_used_clear(names[i]);
+			out_done("Deleted sandbox %s", names[i]);
+			continue;
+		}
+		status = CLI_FAILED;
+		if (r == -ENOENT)
+			out_mark("!", "Sandbox %s not found", names[i]);
+		else
+			(void)out_fail(CLI_FAILED, &err);
+	}
+	return status;
+}
+
+static int delete_all(void)
+{
+	auto_strv char **names = NULL;
+	struct err err = { 0 };
+
+	if (state_list(&names, &err) < 0)
+		return out_fail(CLI_FAILED, &err);
+	if (!names) {
+		(void)out_mark("·", "No sandboxes to delete.");
+		return CLI_OK;
+	}
+	return delete_named(names);
+}
+
+int cmd_delete(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct delete_options o = { 0 };
+	char name[STATE_NAME_MAX + 1], *one[] = { name, NULL };
+	struct cli_args a;
+	int r = cli_parse(cmd, argc, argv, &o, &a);
+
+	if (r >= 0)
+		return r;
+	if (o.all && a.n_pos)
+		return cli_usage_error("--all conflicts with names");
+	if (o.all)
+		return delete_all();
+	if (a.n_pos)
+		return delete_named(a.pos);
+	r = sandbox_name(NULL, name);
+	return r >= 0 ? r : delete_named(one);
+}
+
+/* --- stop and start --- */
+
+static int load(const char *given, char name[STATE_NAME_MAX + 1], struct sandbox_spec *ret,
+	bool *ret_running)
+{
+	auto_state struct state *s = NULL;
+	struct err err = { 0 };
+	int r = sandbox_name(given, name);
+
+	if (r >= 0)
+		return r;
+	sandbox_sweep();
+	if (state_open(&s, name, &err) < 0 || state_load_spec(s, ret, &err) < 0)
+		return out_fail(CLI_FAILED, &err);
+	*ret_running = state_is_running(s);
+	return -1;
+}
+
+int cmd_stop(const struct cli_command *cmd, int argc, char **argv)
+{
+	auto_spec struct sandbox_spec spec = { 0 };
+	char name[STATE_NAME_MAX + 1];
+	struct err err = { 0 };
+	struct cli_args a;
+	bool is_running;
+	int r = cli_parse(cmd, argc, argv, NULL, &a);
+
+	if (r < 0)
+		r = load(a.pos[0], name, &spec, &is_running);
+	if (r >= 0)
+		return r;
+	if (!is_running) {
+		out_mark("·", "Sandbox %s is not running", name);
+		return CLI_OK;
+	}
+	r = ask(name, CTL_STOP, &err);
+	if (r == -ETIME)
+		r = kill_supervisor(name);
+	if (r < 0)
+		return out_fail(CLI_FAILED, &err);
+	sandbox_sweep();
+	out_done("Stopped sandbox %s", name);
+	return CLI_OK;
+}
+
+/* The same spec, with the same id: that is how the supervisor knows it is to continue. */
+static int restart(const struct sandbox_spec *spec)
+{
+	auto_msg_in struct msg_in m = { 0 };
+	auto_close int sock = -1;
+	struct err err = { 0 };
+	int status = CLI_NO_START, r;
+
+	sock = ctl_spawn(&err);
+	r = sock < 0 ? sock : ctl_send_start(sock, spec, NULL, &err);
+	if (r == 0)
+		r = ctl_wait(sock, CTL_READY, -1, &m, &status, &err);
+	if (r < 0)
+		return out_fail(status, &err);
+	state_last_used_set(spec->name);
+	out_done("Started sandbox %s", spec->name);
+	return CLI_OK;
+}
+
+int cmd_start(const struct cli_command *cmd, int argc, char **argv)
+{
+	auto_spec struct sandbox_spec spec = { 0 };
+	char name[STATE_NAME_MAX + 1];
+	struct cli_args a;
+	bool is_running;
+	int r = cli_parse(cmd, argc, argv, NULL, &a);
+
+	if (r < 0)
+		r = load(a.pos[0], name, &spec, &is_running);
+	if (r >= 0)
+		return r;
+	if (is_running) {
+		out_mark("·", "Sandbox %s is running already", name);
+		return CLI_OK;
+	}
+	return restart(&spec);
+}

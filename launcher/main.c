@@ -1,0 +1,224 @@
+/*
+ * openshell - the command line.
+ *
+ * May: read the state of sandboxes, start supervisors and talk to them, remove what dead ones
+ * left behind, and write to its own standard output and error.
+ * May not: decide anything about a connection, hold state of its own, or write into a sandbox
+ * that is alive.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "launcher/cmd.h"
+
+static const struct cli_command sandbox_commands[] = {
+	{ .name = "create",
+		.args = "[-- CMD...]",
+		.summary = "Create a sandbox and run a command (or a shell) in it",
+		.examples =
+			"  openshell sandbox create -- claude\n"
+			"  openshell sandbox create --name demo --keep\n"
+			"  openshell sandbox create --policy policy.yaml --ro ~/data -- make test\n"
+			"  openshell sandbox create --audit -- npm install\n",
+		.options = cmd_create_options,
+		.trailing = CLI_COMMAND,
+		.run = cmd_create },
+	{ .name = "connect",
+		.args = "[NAME]",
+		.summary = "Attach to a sandbox's main process, or open a shell in it",
+		.examples = "  openshell sandbox connect demo\n"
+			    "  echo 'make test' | openshell sandbox connect demo\n",
+		.options = cmd_connect_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_connect },
+	{ .name = "exec",
+		.args = "-- CMD...",
+		.summary = "Run a command in a running sandbox",
+		.examples = "  openshell sandbox exec -n demo -- make test\n"
+			    "  tar c src | openshell sandbox exec -n demo -- tar x -C /sandbox\n"
+			    "  openshell sandbox exec -n demo --timeout 30 -- ./slow\n",
+		.options = cmd_exec_options,
+		.trailing = CLI_COMMAND_HERE,
+		.run = cmd_exec },
+	{ .name = "list",
+		.summary = "List sandboxes",
+		.examples = "  openshell sandbox list\n"
+			    "  openshell sandbox list --selector team=web -o json\n",
+		.options = cmd_list_options,
+		.run = cmd_list },
+	{ .name = "get",
+		.args = "[NAME]",
+		.summary = "Show a sandbox and its policy",
+		.examples = "  openshell sandbox get demo\n"
+			    "  openshell sandbox get demo --policy-only >policy.yaml\n",
+		.options = cmd_get_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_get },
+	{ .name = "delete",
+		.args = "[NAME...]",
+		.summary = "End a sandbox and remove its state; its log is kept for a while",
+		.examples = "  openshell sandbox delete demo\n"
+			    "  openshell sandbox delete --all\n",
+		.options = cmd_delete_options,
+		.max_args = 4096,
+		.names_first = true,
+		.run = cmd_delete },
+	{ .name = "stop",
+		.args = "[NAME]",
+		.summary = "End a sandbox's processes and keep its state",
+		.examples = "  openshell sandbox stop demo\n",
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_stop },
+	{ .name = "start",
+		.args = "[NAME]",
+		.summary = "Start a stopped sandbox again",
+		.examples = "  openshell sandbox start demo\n",
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_start },
+	{ 0 },
+};
+
+static const struct cli_command policy_commands[] = {
+	{ .name = "set",
+		.args = "[NAME] --policy FILE",
+		.summary = "Replace the policy of a running sandbox",
+		.examples = "  openshell policy set demo --policy policy.yaml --wait\n",
+		.options = cmd_policy_set_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_policy_set },
+	{ .name = "get",
+		.args = "[NAME]",
+		.summary = "Show the policy that decides, or an earlier version",
+		.examples = "  openshell policy get demo\n"
+			    "  openshell policy get demo --rev 2 -o json\n",
+		.options = cmd_policy_get_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_policy_get },
+	{ .name = "list",
+		.args = "[NAME]",
+		.summary = "List the versions of a sandbox's policy",
+		.examples = "  openshell policy list demo\n",
+		.options = cmd_policy_list_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_policy_list },
+	{ 0 },
+};
+
+static const struct cli_command gateway_commands[] = {
+	{ .name = "start",
+		.summary = "Say that there is nothing to start, and check this host",
+		.examples = "  openshell gateway start\n",
+		.max_args = 1,
+		.run = cmd_gateway_start },
+	{ .name = "stop",
+		.summary = "Say that there is nothing to stop",
+		.examples = "  openshell gateway stop\n",
+		.max_args = 1,
+		.run = cmd_gateway_stop },
+	{ .name = "status",
+		.summary = "Show that this machine is ready",
+		.examples = "  openshell gateway status -o json\n",
+		.options = cmd_format_options,
+		.run = cmd_status },
+	{ .name = "list",
+		.summary = "List gateways: there is one, this machine",
+		.examples = "  openshell gateway list\n",
+		.options = cmd_format_options,
+		.run = cmd_gateway_list },
+	{ .name = "select",
+		.args = "[NAME]",
+		.summary = "Select a gateway: there is one",
+		.examples = "  openshell gateway select local\n",
+		.max_args = 1,
+		.run = cmd_gateway_select },
+	{ .name = "info",
+		.args = "[NAME]",
+		.summary = "Show the gateway",
+		.examples = "  openshell gateway info\n",
+		.options = cmd_format_options,
+		.max_args = 1,
+		.run = cmd_gateway_info },
+	{ 0 },
+};
+
+static const struct cli_command commands[] = {
+	{ .name = "sandbox",
+		.alias = "sb",
+		.summary = "Create, use and remove sandboxes",
+		.examples = "  openshell sandbox create -- claude\n"
+			    "  openshell sandbox create --name demo --keep\n"
+			    "  openshell sandbox connect demo\n",
+		.subs = sandbox_commands },
+	{ .name = "policy",
+		.alias = "pol",
+		.summary = "What a sandbox may do",
+		.examples = "  openshell policy set demo --policy policy.yaml --wait\n"
+			    "  openshell policy get demo\n",
+		.subs = policy_commands },
+	{ .name = "gateway",
+		.alias = "gw",
+		.summary = "For scripts written for a gateway; there is none to run",
+		.examples = "  openshell gateway start\n",
+		.subs = gateway_commands },
+	{ .name = "status",
+		.summary = "Show how many sandboxes there are",
+		.examples = "  openshell status\n",
+		.options = cmd_format_options,
+		.run = cmd_status },
+	{ .name = "doctor",
+		.alias = "dr",
+		.args = "[check]",
+		.summary = "Check what this host offers, and how to mend what is missing",
+		.examples = "  openshell doctor\n"
+			    "  openshell doctor -o json\n",
+		.options = cmd_format_options,
+		.max_args = 1,
+		.run = cmd_doctor },
+	{ .name = "completions",
+		.args = "bash|zsh|fish",
+		.summary = "Print a completion script for a shell",
+		.examples =
+			"  source <(openshell completions bash)\n"
+			"  openshell completions fish >~/.config/fish/completions/openshell.fish\n",
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_completions },
+	{ .name = "__complete", .summary = "", .is_hidden = true, .main = cmd_complete },
+	{ 0 },
+};
+
+const struct cli_command cli_root = {
+	.name = "openshell",
+	.summary = "openshell: sandboxes for programs you would rather not trust",
+	.examples = "  openshell sandbox create -- claude\n"
+		    "  openshell logs --since 5m\n"
+		    "  openshell doctor\n",
+	.subs = commands,
+};
+
+/* A closed standard descriptor would be taken by the next open(), and handed to a sandbox. */
+static void fill_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		(void)close(fd);
+}
+
+int main(int argc, char **argv)
+{
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
+		fcntl(STDERR_FILENO, F_GETFD) < 0)
+		fill_standard_descriptors();
+	return cli_run(&cli_root, argc, argv);
+}
