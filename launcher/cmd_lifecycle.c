@@ -217,7 +217,6 @@ int cmd_stop(const struct cli_command *cmd, int argc, char **argv)
 	return CLI_OK;
 }
 
-/* The same spec, with the same id: that is how the supervisor knows it is to continue. */
 static int restart(const struct sandbox_spec *spec)
 {
 	auto_msg_in struct msg_in m = { 0 };
@@ -226,7 +225,7 @@ static int restart(const struct sandbox_spec *spec)
 	int status = CLI_NO_START, r;
 
 	sock = ctl_spawn(&err);
-	r = sock < 0 ? sock : ctl_send_start(sock, spec, NULL, &err);
+	r = sock < 0 ? sock : ctl_send_restart(sock, spec, &err);
 	if (r == 0)
 		r = ctl_wait(sock, CTL_READY, -1, &m, &status, &err);
 	if (r < 0)

@@ -145,7 +145,8 @@ static int sent(int r, struct err *err)
 	return r < 0 ? err_set(err, r, "cannot talk to the supervisor: %s", err_name(r)) : 0;
 }
 
-int ctl_send_start(int sock, const struct sandbox_spec *spec, const char *policy, struct err *err)
+static int send_start(int sock, const struct sandbox_spec *spec, const char *policy,
+	bool is_restart, struct err *err)
 {
 	auto_free char *json = spec_to_json(spec);
 	auto_msg_out struct msg_out m;
@@ -155,7 +156,18 @@ int ctl_send_start(int sock, const struct sandbox_spec *spec, const char *policy
 		return err_set(err, -EINVAL, "an argument is not UTF-8");
 	msg_put_str(&m, json);
 	msg_put_str(&m, policy);
+	msg_put_u32(&m, is_restart);
 	return sent(msg_send(sock, &m), err);
+}
+
+int ctl_send_start(int sock, const struct sandbox_spec *spec, const char *policy, struct err *err)
+{
+	return send_start(sock, spec, policy, false, err);
+}
+
+int ctl_send_restart(int sock, const struct sandbox_spec *spec, struct err *err)
+{
+	return send_start(sock, spec, NULL, true, err);
 }
 
 /* --- running a command --- */

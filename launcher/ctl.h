@@ -16,8 +16,11 @@
  */
 int ctl_spawn(struct err *err);
 
-/* Sends CTL_START. @policy may be NULL: the default policy. Does not wait for the answer. */
+/* Sends CTL_START for a new sandbox. @policy may be NULL: the default policy. Does not wait for
+ * the answer. */
 int ctl_send_start(int sock, const struct sandbox_spec *spec, const char *policy, struct err *err);
+/* The same for a stopped one, which goes on with its last policy. */
+int ctl_send_restart(int sock, const struct sandbox_spec *spec, struct err *err);
 
 /* What to run. */
 struct ctl_exec {

@@ -16,7 +16,8 @@ enum { PROTO_VERSION = 1 };
 enum { CTL_START_FD = 3 };
 
 enum ctl_msg {
-	CTL_START = 1,	/* → sup. spec:str (JSON, see sandbox_spec) policy:str (YAML or NULL) */
+	CTL_START = 1,	/* → sup. spec:str (JSON, see sandbox_spec) policy:str (YAML or NULL: the
+			   default, or the last revision) restart:u32 (1: the stopped one of that name) */
 	CTL_EXEC,	/* → sup. kind:u32 flags:u32 rows:u32 cols:u32 cwd:str env:strv argv:strv
 			   fds: stdin stdout stderr unless CTL_EXEC_TTY */
 	CTL_ATTACH,	/* → sup. rows:u32 cols:u32; answered by CTL_STARTED or CTL_FAILED(-ENOENT) */
