@@ -259,6 +259,17 @@ void mounts_sort(struct mounts *m)
 	drop_hidden(m);
 }
 
+/* The mount that covers the path is the last one above it: the list is sorted. */
+bool mounts_is_granted(const struct mounts *m, const char *path)
+{
+	bool is_granted = true;
+
+	for (size_t i = 0; i < m->n; i++)
+		if (is_under(path, m->list[i].dest))
+			is_granted = !m->list[i].is_private;
+	return is_granted;
+}
+
 static int push3(char ***args, const char *a, const char *b, const char *c)
 {
 	const char *v[] = { a, b, c };

@@ -55,6 +55,9 @@ int mounts_plan(struct mounts *m, const struct policy_static *policy,
 /* Parents before children, private over granted; call once everything was added. */
 void mounts_sort(struct mounts *m);
 
+/* Whether @path lies in a tree of the host rather than in a place of the sandbox's own. */
+bool mounts_is_granted(const struct mounts *m, const char *path);
+
 /* bubblewrap's arguments for the mounts, appended to the strv @args: 0 or -ENOMEM. */
 int mounts_to_bwrap(const struct mounts *m, char ***args);
 /* What Landlock is to allow inside, as strvs of the caller. */

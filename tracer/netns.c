@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/nsfs.h>
+#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -20,7 +21,7 @@
 #include "lib/netaddr.h"
 #include "tracer/addrs.h"
 
-enum { LOOPBACK_INDEX = 1, PROXY_BACKLOG = 4096, DNS_BACKLOG = 128, N_SOCKETS = 6 };
+enum { LOOPBACK_INDEX = 1, PROXY_BACKLOG = 4096, DNS_BACKLOG = 128, N_BOUND = 6, N_SOCKETS = 7 };
 
 enum { NETNS_DONE = 1, NETNS_FAILED };
 
@@ -173,7 +174,7 @@ static int bind_all(int fds[N_SOCKETS])
 		int type;
 		uint16_t port;
 		int backlog;
-	} wanted[N_SOCKETS] = {
+	} wanted[N_BOUND] = {
 		{ ADDRS_HOST4, SOCK_STREAM, ADDRS_PROXY_PORT, PROXY_BACKLOG },
 		{ ADDRS_HOST6, SOCK_STREAM, ADDRS_PROXY_PORT, PROXY_BACKLOG },
 		{ ADDRS_HOST4, SOCK_DGRAM, ADDRS_DNS_PORT, 0 },
@@ -182,19 +183,20 @@ static int bind_all(int fds[N_SOCKETS])
 		{ ADDRS_HOST6, SOCK_STREAM, ADDRS_DNS_PORT, DNS_BACKLOG },
 	};
 
-	for (size_t i = 0; i < N_SOCKETS; i++) {
+	for (size_t i = 0; i < N_BOUND; i++) {
 		fds[i] = bound_socket(wanted[i].addr, wanted[i].type, wanted[i].port,
 			wanted[i].backlog);
 		/* IPv6 (the odd ones) may be missing, IPv4 may not. */
 		if (fds[i] < 0 && i % 2 == 0)
 			return fds[i];
 	}
+	fds[N_BOUND] = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	return 0;
 }
 
 static _Noreturn void child(int netns_fd, int sock)
 {
-	int fds[N_SOCKETS] = { -1, -1, -1, -1, -1, -1 };
+	int fds[N_SOCKETS] = { -1, -1, -1, -1, -1, -1, -1 };
 	auto_msg_out struct msg_out m;
 	const char *what = "joining the network namespace";
 	uint32_t present = 0;
@@ -220,7 +222,7 @@ static _Noreturn void child(int netns_fd, int sock)
 static int take_answer(int sock, struct netns_sockets *ret, struct err *err)
 {
 	auto_msg_in struct msg_in m = { 0 };
-	int fds[N_SOCKETS] = { -1, -1, -1, -1, -1, -1 };
+	int fds[N_SOCKETS] = { -1, -1, -1, -1, -1, -1, -1 };
 	const char *what;
 	uint32_t v;
 	int r = msg_recv(sock, &m);
@@ -235,7 +237,8 @@ static int take_answer(int sock, struct netns_sockets *ret, struct err *err)
 	for (uint32_t i = 0; i < N_SOCKETS; i++)
 		if (v & 1u << i)
 			fds[i] = msg_get_fd(&m);
-	*ret = (struct netns_sockets){ fds[0], fds[1], fds[2], fds[3], fds[4], fds[5] };
+	*ret = (struct netns_sockets){ fds[0], fds[1], fds[2], fds[3], fds[4], fds[5],
+		fds[6] };
 	return 0;
 }
 
@@ -264,7 +267,7 @@ int netns_setup(int netns_fd, struct netns_sockets *ret, struct err *err)
 void netns_sockets_close(struct netns_sockets *s)
 {
 	int *fds[N_SOCKETS] = { &s->proxy4, &s->proxy6, &s->dns4, &s->dns6, &s->dns4_tcp,
-		&s->dns6_tcp };
+		&s->dns6_tcp, &s->diag };
 
 	for (size_t i = 0; i < N_SOCKETS; i++) {
 		cleanup_close(fds[i]);

@@ -14,6 +14,7 @@ struct netns_sockets {
 	int proxy4, proxy6; /* listening; -1 where the host has no such family */
 	int dns4, dns6;	    /* UDP */
 	int dns4_tcp, dns6_tcp; /* listening */
+	int diag;	    /* NETLINK_SOCK_DIAG: what is bound inside */
 };
 
 /* 0 and the sockets, which the caller owns; -errno with a text. */

@@ -542,6 +542,38 @@ int owner_get(struct owners *o, pid_t tid, const struct owner **ret)
 	return 0;
 }
 
+/*
+ * No look at the executable here: a pidfd names one task for good, and says so when it is gone.
+ */
+int owner_getfd(struct owners *o, pid_t tid, int fd)
+{
+	struct task *t = task_find(o, tid);
+	int r = t ? 0 : task_new(o, tid, 0, &t), got;
+
+	if (r < 0)
+		return r;
+	got = (int)syscall(SYS_pidfd_getfd, t->pub.pidfd, fd, 0);
+	if (got >= 0)
+		return got;
+	if (errno != ESRCH)
+		return -errno;
+	/* The number was recycled: the old task is forgotten, the new one asked. */
+	task_forget(o, t);
+	r = task_new(o, tid, 0, &t);
+	if (r < 0)
+		return r;
+	got = (int)syscall(SYS_pidfd_getfd, t->pub.pidfd, fd, 0);
+	return got < 0 ? -errno : got;
+}
+
+int owner_procdir(struct owners *o, pid_t tid)
+{
+	struct task *t;
+	int r = task_get(o, tid, 0, &t);
+
+	return r < 0 ? r : t->procdir;
+}
+
 int owner_trust(struct owners *o, const char *path)
 {
 	struct binary *b = binary_find(o, path);

@@ -55,6 +55,14 @@ void owners_free(struct owners *o);
  */
 int owner_get(struct owners *o, pid_t tid, const struct owner **ret);
 
+/*
+ * A duplicate of descriptor @fd of the task (pidfd_getfd, 5.6), which the caller owns. -EBADF when
+ * it has none, -ESRCH when it is gone, -EPERM where the kernel does not let us.
+ */
+int owner_getfd(struct owners *o, pid_t tid, int fd);
+/* Its /proc directory, borrowed until the next call. -ESRCH, -errno. */
+int owner_procdir(struct owners *o, pid_t tid);
+
 /* Forgets the remembered hash of @path, so that the file that is there now is accepted: 0, -ENOENT
  * when the path was never seen. */
 int owner_trust(struct owners *o, const char *path);

@@ -1,0 +1,93 @@
+#include "tracer/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+
+void child_program(char *out, size_t size, const char *name)
+{
+	const char *dir = getenv("OPENSHELL_LIBEXEC");
+	char self[PATH_MAX];
+	ssize_t n;
+
+	if (dir && str_format(out, size, "%s/%s", dir, name))
+		return;
+	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n > 0) {
+		char *slash;
+
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		if (slash) {
+			*slash = '\0';
+			if (str_format(out, size, "%s/%s", self, name) && access(out, X_OK) == 0)
+				return;
+		}
+	}
+	(void)str_format(out, size, LIBEXECDIR "/%s", name);
+}
+
+static int set_up_fds(posix_spawn_file_actions_t *fa, const struct child_fd *fds, size_t n_fds)
+{
+	int r = 0;
+
+	for (int i = 0; i < 3 && r == 0; i++)
+		r = posix_spawn_file_actions_addopen(fa, i, "/dev/null", O_RDWR, 0);
+	/* dup2 of a descriptor onto itself clears CLOEXEC (glibc 2.29): what is meant here. */
+	for (size_t i = 0; i < n_fds && r == 0; i++)
+		r = posix_spawn_file_actions_adddup2(fa, fds[i].fd, fds[i].target);
+	return -r;
+}
+
+static int set_up_signals(posix_spawnattr_t *attr)
+{
+	sigset_t none, all;
+	int r;
+
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	r = posix_spawnattr_setsigmask(attr, &none);
+	if (r == 0)
+		r = posix_spawnattr_setsigdefault(attr, &all);
+	if (r == 0)
+		r = posix_spawnattr_setflags(attr,
+			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	return -r;
+}
+
+pid_t child_start(const char *path, char *const *argv, const struct child_fd *fds, size_t n_fds,
+	int *ret_pidfd, struct err *err)
+{
+	char *env[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", NULL, NULL };
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t attr;
+	pid_t pid = 0;
+	int r, pidfd;
+
+	(void)posix_spawn_file_actions_init(&fa);
+	(void)posix_spawnattr_init(&attr);
+	r = set_up_fds(&fa, fds, n_fds);
+	if (r == 0)
+		r = set_up_signals(&attr);
+	if (r == 0)
+		r = -posix_spawnp(&pid, path, &fa, &attr, argv, env);
+	(void)posix_spawn_file_actions_destroy(&fa);
+	(void)posix_spawnattr_destroy(&attr);
+	if (r < 0)
+		return err_set(err, r, "starting %s: %s", path, err_name(r));
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd < 0)
+		return err_set(err, -errno, "pidfd_open: %s", err_name(errno));
+	*ret_pidfd = pidfd;
+	return pid;
+}

@@ -1,0 +1,455 @@
+/*
+ * connect(), getpeername() and socket(): what the workload asks of the network.
+ *
+ * A TCP connection to an address of the sandbox itself is made as asked. Any other is judged, and
+ * then made to the proxy's listener, which lies inside the sandbox's network namespace: the socket
+ * stays the program's own, with every flag and registration it has. The source port is registered
+ * with the proxy together with who asked and for what; an unregistered connection is not served.
+ *
+ * The connect itself never blocks us: O_NONBLOCK is set for its duration on the (unconnected)
+ * socket, and a caller that wanted to wait is parked until the socket is writable.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/netaddr.h"
+#include "lib/tuple.h"
+#include "tracer/addrs.h"
+#include "tracer/names.h"
+#include "tracer/notify.h"
+#include "tracer/once.h"
+#include "tracer/owner.h"
+#include "tracer/peers.h"
+#include "tracer/remote.h"
+#include "tracer/sandbox.h"
+#include "tracer/sockcall.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262
+#endif
+
+struct answer answer_error(int r)
+{
+	return (struct answer){ .kind = ANSWER_ERROR, .value = r, .fd = -1 };
+}
+
+struct answer answer_value(int64_t v)
+{
+	return (struct answer){ .kind = ANSWER_VALUE, .value = v, .fd = -1 };
+}
+
+static int option(int sock, int name)
+{
+	socklen_t len = sizeof(int);
+	int v = -1;
+
+	return getsockopt(sock, SOL_SOCKET, name, &v, &len) < 0 ? -errno : v;
+}
+
+int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c, struct sockcall *ret)
+{
+	struct sockcall sc = { .tid = (pid_t)c->req.pid };
+
+	sc.sock = owner_getfd(s->owners, sc.tid, (int)c->req.data.args[0]);
+	if (sc.sock < 0)
+		return sc.sock;
+	sc.domain = option(sc.sock, SO_DOMAIN);
+	sc.type = option(sc.sock, SO_TYPE);
+	sc.protocol = option(sc.sock, SO_PROTOCOL);
+	if (sc.domain < 0 || sc.type < 0 || sc.protocol < 0 || !notifier_is_valid(n, c)) {
+		(void)close(sc.sock);
+		return sc.domain == -ENOTSOCK ? -ENOTSOCK : -ESRCH;
+	}
+	*ret = sc;
+	return 0;
+}
+
+void sockcall_done(struct sockcall *sc)
+{
+	cleanup_close(&sc->sock);
+}
+
+int sockcall_read_addr(const struct sockcall *sc, uint64_t addr, uint64_t len,
+	struct sockaddr_storage *ret, socklen_t *ret_len)
+{
+	int32_t n = (int32_t)len;
+	int r;
+
+	/* As move_addr_to_kernel() has it; what is shorter than a family no protocol takes. */
+	if (n < (int32_t)sizeof(sa_family_t) || n > (int32_t)sizeof(*ret))
+		return -EINVAL;
+	memset(ret, 0, sizeof(*ret));
+	r = remote_read(sc->tid, addr, ret, (size_t)n);
+	if (r < 0)
+		return r == -ESRCH ? r : -EFAULT;
+	*ret_len = (socklen_t)n;
+	return 0;
+}
+
+bool sockcall_is_nonblocking(const struct sockcall *sc)
+{
+	int fl = fcntl(sc->sock, F_GETFL);
+
+	return fl >= 0 && fl & O_NONBLOCK;
+}
+
+int sockcall_connect(const struct sockcall *sc, const struct sockaddr *sa, socklen_t len)
+{
+	int fl = fcntl(sc->sock, F_GETFL), r;
+
+	if (fl < 0)
+		return -errno;
+	if (!(fl & O_NONBLOCK))
+		(void)fcntl(sc->sock, F_SETFL, fl | O_NONBLOCK);
+	r = connect(sc->sock, sa, len) < 0 ? -errno : 0;
+	if (!(fl & O_NONBLOCK))
+		(void)fcntl(sc->sock, F_SETFL, fl);
+	return r;
+}
+
+/* The program's own result of a connect that gave @r here: it may want to wait. */
+static struct answer finish(const struct sockcall *sc, struct call *c, int r,
+	const struct sockaddr *sa, socklen_t len)
+{
+	struct pollfd p = { .fd = sc->sock, .events = POLLOUT };
+
+	if (r == 0)
+		return answer_value(0);
+	if ((r != -EINPROGRESS && r != -EALREADY) || sockcall_is_nonblocking(sc))
+		return answer_error(r);
+	/* Loopback has usually finished by now; asking again gives the outcome. */
+	if (poll(&p, 1, 0) == 1)
+		r = sockcall_connect(sc, sa, len);
+	if (r != -EINPROGRESS && r != -EALREADY)
+		return r == 0 ? answer_value(0) : answer_error(r);
+	c->is_judged = true;
+	return (struct answer){ .kind = ANSWER_PARK_WRITE, .fd = fcntl(sc->sock, F_DUPFD_CLOEXEC, 3) };
+}
+
+static struct answer connect_as_asked(const struct sockcall *sc, struct call *c,
+	const struct sockaddr *sa, socklen_t len)
+{
+	return finish(sc, c, sockcall_connect(sc, sa, len), sa, len);
+}
+
+/* Where the proxy listens, in the family that @sc needs to get to it. */
+static socklen_t proxy_address(const struct sockcall *sc, const struct netaddr *asked,
+	struct sockaddr_storage *ret)
+{
+	struct netaddr a;
+	struct sockaddr_in6 *mapped = (struct sockaddr_in6 *)ret;
+
+	(void)netaddr_parse(asked->family == AF_INET6 ? ADDRS_HOST6 : ADDRS_HOST4, &a);
+	if (sc->domain == AF_INET6 && a.family == AF_INET) {
+		memset(ret, 0, sizeof(*ret));
+		mapped->sin6_family = AF_INET6;
+		mapped->sin6_port = htons(ADDRS_PROXY_PORT);
+		memset(&mapped->sin6_addr.s6_addr[10], 0xff, 2);
+		memcpy(&mapped->sin6_addr.s6_addr[12], a.bytes, 4);
+		return sizeof(*mapped);
+	}
+	return netaddr_to_sockaddr(&a, ADDRS_PROXY_PORT, ret);
+}
+
+static bool is_own(const struct netaddr *a)
+{
+	struct netaddr own4, own6;
+
+	(void)netaddr_parse(ADDRS_HOST4, &own4);
+	(void)netaddr_parse(ADDRS_HOST6, &own6);
+	return netaddr_equal(a, &own4) || netaddr_equal(a, &own6);
+}
+
+static bool is_zero(const uint8_t *p, size_t n)
+{
+	while (n--)
+		if (*p++)
+			return false;
+	return true;
+}
+
+/* 127/8, ::1, and the unspecified address, which the kernel takes for loopback. */
+bool sockcall_is_loopback(const struct netaddr *a)
+{
+	if (a->family == AF_INET)
+		return a->bytes[0] == 127 || is_zero(a->bytes, 4);
+	return is_zero(a->bytes, 15) && a->bytes[15] <= 1;
+}
+
+bool sockcall_is_inside(const struct netaddr *a)
+{
+	return sockcall_is_loopback(a) || is_own(a);
+}
+
+/* Clients of these ports speak HTTP or TLS: the proxy can tell them in words why not. */
+static bool is_web_port(uint16_t port)
+{
+	return port == 80 || port == 443 || port == 8080 || port == 8443;
+}
+
+struct destination {
+	struct netaddr addr;
+	uint16_t port;
+	char text[NETADDR_TEXT_MAX];
+	const char *host; /* a name, or text */
+};
+
+static uint16_t local_port(int sock)
+{
+	struct sockaddr_in6 a = { 0 };
+	socklen_t len = sizeof(a);
+
+	return getsockname(sock, (struct sockaddr *)&a, &len) < 0 ? 0 : ntohs(a.sin6_port);
+}
+
+/* Connects to the proxy and says whose connection it is. */
+static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *sc, struct call *c,
+	const struct destination *d, const struct owner *who, enum tuple_mode mode,
+	const struct sockaddr *asked, socklen_t asked_len)
+{
+	struct sockaddr_storage proxy;
+	socklen_t len = proxy_address(sc, &d->addr, &proxy);
+	struct tuple t = { .mode = mode,
+		.family = d->addr.family,
+		.host = mode == TUPLE_TRANSPARENT ? d->host : NULL,
+		.port = mode == TUPLE_TRANSPARENT ? d->port : 0,
+		.pid = (uint32_t)who->pid,
+		.binary = who->binary,
+		.ancestors = (char **)who->ancestors,
+		.sha256 = who->sha256,
+		.denied = who->denied,
+		.cookie = c->cookie };
+	int r = sockcall_connect(sc, (struct sockaddr *)&proxy, len);
+
+	if (r < 0 && r != -EINPROGRESS)
+		return answer_error(r);
+	t.source_port = local_port(sc->sock);
+	(void)peers_set(s->peers, sc->sock, (uint16_t)t.source_port, asked, asked_len);
+	if (sandbox_send_tuple(s, &t) < 0)
+		return answer_error(-ECONNREFUSED);
+	return finish(sc, c, r, (struct sockaddr *)&proxy, len);
+}
+
+static void log_denied(struct sandbox *s, const struct destination *d, const struct owner *who,
+	const struct decision *dec)
+{
+	const struct event e = { .level = EVENT_WARN,
+		.adapter = EVENT_TCP,
+		.action = EVENT_DENY,
+		.host = d->host,
+		.port = d->port,
+		.protocol = "tcp",
+		.binary = who->binary,
+		.pid = (uint32_t)who->pid,
+		.ancestors = who->ancestors,
+		.policy = dec->policy,
+		.engine = "l4",
+		.reason = dec->reason,
+		.nearest = dec->nearest[0] ? dec->nearest : NULL };
+
+	sandbox_log(s, &e);
+}
+
+static struct answer judge(struct sandbox *s, const struct sockcall *sc, struct call *c,
+	const struct destination *d, const struct owner *who, const struct sockaddr *asked,
+	socklen_t asked_len)
+{
+	const struct intent in = { .host = d->host,
+		.port = d->port,
+		.binary = who->binary,
+		.ancestors = who->ancestors,
+		.identity_error = who->denied };
+	struct decision dec = { 0 };
+
+	if (names_is_synthetic(&d->addr) && d->host == d->text)
+		(void)snprintf(dec.reason, sizeof(dec.reason), "the address stands for no name");
+	else
+		policy_decide(s->policy, &in, &dec);
+	if (dec.verdict == VERDICT_DENY && !s->spec.audit && !is_web_port(d->port)) {
+		log_denied(s, d, who, &dec);
+		return answer_error(-ECONNREFUSED);
+	}
+	return connect_to_proxy(s, sc, c, d, who, TUPLE_TRANSPARENT, asked, asked_len);
+}
+
+static struct answer connect_outside(struct sandbox *s, struct notifier *n,
+	const struct sockcall *sc, struct call *c, struct destination *d,
+	const struct sockaddr *asked, socklen_t asked_len)
+{
+	struct sockaddr_storage peer;
+	socklen_t peer_len = sizeof(peer);
+	const struct owner *who;
+	const char *name;
+	int r;
+
+	if (getpeername(sc->sock, (struct sockaddr *)&peer, &peer_len) == 0)
+		return answer_error(-EISCONN);
+	r = owner_get(s->owners, sc->tid, &who);
+	if (r == -EINPROGRESS)
+		return (struct answer){ .kind = ANSWER_PARK_HASH, .fd = -1 };
+	if (r < 0 || !notifier_is_valid(n, c))
+		return answer_error(-ECONNREFUSED);
+	c->cookie = ++s->next_connection;
+	(void)netaddr_format(&d->addr, d->text, sizeof(d->text));
+	name = names_lookup(s->names, &d->addr);
+	d->host = name ? name : d->text;
+	if (is_own(&d->addr))
+		return connect_to_proxy(s, sc, c, d, who, TUPLE_EXPLICIT, asked, asked_len);
+	return judge(s, sc, c, d, who, asked, asked_len);
+}
+
+static struct answer connect_tcp(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
+	struct call *c, const struct sockaddr *sa, socklen_t len)
+{
+	struct destination d = { .host = NULL };
+
+	/* Malformed, or AF_UNSPEC (disconnect): the kernel knows what to say. Nothing but loopback
+	 * can be reached that way. */
+	if (netaddr_from_sockaddr(sa, len, &d.addr, &d.port) < 0)
+		return connect_as_asked(sc, c, sa, len);
+	if (sockcall_is_loopback(&d.addr) || (is_own(&d.addr) && d.port != ADDRS_PROXY_PORT))
+		return connect_as_asked(sc, c, sa, len);
+	if (c->is_judged) {
+		struct sockaddr_storage proxy;
+		socklen_t proxy_len = proxy_address(sc, &d.addr, &proxy);
+
+		return connect_as_asked(sc, c, (struct sockaddr *)&proxy, proxy_len);
+	}
+	return connect_outside(s, n, sc, c, &d, sa, len);
+}
+
+void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
+	const char *protocol, const char *host, uint16_t port, const char *reason)
+{
+	const struct owner none = { 0 }, *who = &none;
+	struct event e = { .level = EVENT_WARN,
+		.adapter = adapter,
+		.action = EVENT_DENY,
+		.protocol = protocol,
+		.host = host,
+		.port = port,
+		.reason = reason };
+
+	/* The refusal does not wait for a hash: the path alone is logged then. */
+	if (owner_get(s->owners, sc->tid, &who) < 0)
+		who = &none;
+	e.binary = who->binary;
+	e.pid = (uint32_t)who->pid;
+	e.ancestors = who->ancestors;
+	if (once_is_new(s->once, protocol, host, port, who->binary))
+		sandbox_log(s, &e);
+}
+
+/*
+ * A connected UDP socket sends nothing by itself; resolvers connect one to learn their source
+ * address. So it is connected as asked: there is a route for synthetic addresses alone, and what
+ * is sent there comes back as "connection refused" at once.
+ */
+static struct answer connect_datagram(struct sandbox *s, const struct sockcall *sc, struct call *c,
+	const struct sockaddr *sa, socklen_t len)
+{
+	char text[NETADDR_TEXT_MAX];
+	struct netaddr a;
+	uint16_t port = 0;
+
+	if (netaddr_from_sockaddr(sa, len, &a, &port) == 0 && !sockcall_is_inside(&a) && port != 0 &&
+		sc->type == SOCK_DGRAM) {
+		const char *name = names_lookup(s->names, &a);
+
+		sockcall_log_refused(s, sc, EVENT_SOCKET, "udp",
+			name ? name : netaddr_format(&a, text, sizeof(text)), port,
+			"UDP does not leave the sandbox");
+	}
+	return connect_as_asked(sc, c, sa, len);
+}
+
+struct answer connect_handle(struct sandbox *s, struct notifier *n, struct call *c)
+{
+	__attribute__((cleanup(sockcall_done))) struct sockcall sc = { .sock = -1 };
+	struct sockaddr_storage ss;
+	socklen_t len = 0;
+	int r;
+
+	r = sockcall_open(s, n, c, &sc);
+	if (r == 0)
+		r = sockcall_read_addr(&sc, c->req.data.args[1], c->req.data.args[2], &ss, &len);
+	if (r < 0)
+		return answer_error(r);
+	if (sc.domain == AF_UNIX)
+		return unixsock_connect(s, n, &sc, c, &ss, len);
+	if ((sc.domain == AF_INET || sc.domain == AF_INET6) && sc.type == SOCK_STREAM)
+		return connect_tcp(s, n, &sc, c, (struct sockaddr *)&ss, len);
+	return connect_datagram(s, &sc, c, (struct sockaddr *)&ss, len);
+}
+
+/* As move_addr_to_user(): the address cut to the caller's room, its real length beside it. */
+static int write_addr(pid_t tid, uint64_t addr, uint64_t addr_len, const void *sa, socklen_t len)
+{
+	int32_t room;
+	uint32_t full = len;
+
+	if (remote_read(tid, addr_len, &room, sizeof(room)) < 0)
+		return -EFAULT;
+	if (room < 0)
+		return -EINVAL;
+	if (remote_write(tid, addr, sa, (uint32_t)room < len ? (uint32_t)room : len) < 0)
+		return -EFAULT;
+	return remote_write(tid, addr_len, &full, sizeof(full)) < 0 ? -EFAULT : 0;
+}
+
+struct answer getpeername_handle(struct sandbox *s, struct notifier *n, struct call *c)
+{
+	__attribute__((cleanup(sockcall_done))) struct sockcall sc = { .sock = -1 };
+	struct sockaddr_storage real, asked;
+	socklen_t len = sizeof(real), asked_len;
+	int r = sockcall_open(s, n, c, &sc);
+
+	if (r < 0)
+		return answer_error(r);
+	if (getpeername(sc.sock, (struct sockaddr *)&real, &len) < 0)
+		return answer_error(-errno);
+	asked_len = peers_get(s->peers, sc.sock, &asked);
+	r = write_addr(sc.tid, c->req.data.args[1], c->req.data.args[2], asked_len ? &asked : &real,
+		asked_len ? asked_len : len);
+	return r < 0 ? answer_error(r) : answer_value(0);
+}
+
+/* What socket(2) says for a family or protocol that is not there. */
+static int socket_refusal(int domain, int type, int protocol)
+{
+	if (domain == AF_INET || domain == AF_INET6) {
+		if (type == SOCK_STREAM && (protocol == 0 || protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP))
+			return 0;
+		if (type == SOCK_DGRAM && (protocol == 0 || protocol == IPPROTO_UDP))
+			return 0;
+		return type == SOCK_RAW || type == SOCK_PACKET ? -EPERM : -EPROTONOSUPPORT;
+	}
+	return domain == AF_NETLINK ? -EPROTONOSUPPORT : -EAFNOSUPPORT;
+}
+
+/* All arguments are numbers, so what is let go on is what was judged. */
+struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *c)
+{
+	const struct sockcall sc = { .tid = (pid_t)c->req.pid, .sock = -1 };
+	int domain = (int)c->req.data.args[0];
+	int type = (int)c->req.data.args[1] & 0xf;
+	int protocol = (int)c->req.data.args[2];
+	int r = socket_refusal(domain, type, protocol);
+	char what[64];
+
+	(void)n;
+	if (r == 0)
+		return (struct answer){ .kind = ANSWER_CONTINUE, .fd = -1 };
+	(void)snprintf(what, sizeof(what), "socket(%d,%d,%d)", domain, type, protocol);
+	sockcall_log_refused(s, &sc, EVENT_SOCKET, what, NULL, 0,
+		"sockets of this family, type or protocol are refused");
+	return answer_error(r);
+}

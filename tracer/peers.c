@@ -1,0 +1,95 @@
+#include "tracer/peers.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PORTS = 65536 };
+
+struct entry {
+	uint64_t cookie;
+	socklen_t len;
+	struct sockaddr_in6 asked; /* the larger of the two */
+};
+
+/* One table a family: the same port may be in use in both. Untouched pages cost nothing. */
+struct peers {
+	struct entry *v4[PORTS], *v6[PORTS];
+};
+
+struct peers *peers_new(void)
+{
+	return calloc(1, sizeof(struct peers));
+}
+
+void peers_free(struct peers *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < PORTS; i++) {
+		free(p->v4[i]);
+		free(p->v6[i]);
+	}
+	free(p);
+}
+
+static int cookie_of(int sock, uint64_t *ret)
+{
+	socklen_t len = sizeof(*ret);
+
+	return getsockopt(sock, SOL_SOCKET, SO_COOKIE, ret, &len) < 0 ? -errno : 0;
+}
+
+static int domain_of(int sock)
+{
+	socklen_t len = sizeof(int);
+	int domain = 0;
+
+	return getsockopt(sock, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ? 0 : domain;
+}
+
+int peers_set(struct peers *p, int sock, uint16_t port, const struct sockaddr *asked, socklen_t len)
+{
+	struct entry **slot = domain_of(sock) == AF_INET ? &p->v4[port] : &p->v6[port];
+	uint64_t cookie;
+	int r = cookie_of(sock, &cookie);
+
+	if (r < 0)
+		return r;
+	if (!*slot)
+		*slot = malloc(sizeof(**slot));
+	if (!*slot)
+		return -ENOMEM;
+	if (len > sizeof((*slot)->asked))
+		len = sizeof((*slot)->asked);
+	**slot = (struct entry){ .cookie = cookie, .len = len };
+	memcpy(&(*slot)->asked, asked, len);
+	return 0;
+}
+
+static uint16_t source_port(int sock)
+{
+	struct sockaddr_in6 a = { 0 };
+	socklen_t len = sizeof(a);
+
+	/* sin_port and sin6_port lie at the same place. */
+	if (getsockname(sock, (struct sockaddr *)&a, &len) < 0)
+		return 0;
+	return a.sin6_family == AF_INET || a.sin6_family == AF_INET6 ? ntohs(a.sin6_port) : 0;
+}
+
+socklen_t peers_get(struct peers *p, int sock, struct sockaddr_storage *ret)
+{
+	uint16_t port = source_port(sock);
+	const struct entry *e;
+	uint64_t cookie;
+
+	if (!port)
+		return 0;
+	e = domain_of(sock) == AF_INET ? p->v4[port] : p->v6[port];
+	if (!e || cookie_of(sock, &cookie) < 0 || cookie != e->cookie)
+		return 0;
+	memcpy(ret, &e->asked, e->len);
+	return e->len;
+}

@@ -1,0 +1,114 @@
+/*
+ * One sandbox: what the supervisor owns, and the order in which it comes up and goes.
+ *
+ * Coming up is a straight line with deadlines (sandbox_start): nobody else can talk to us yet.
+ * From then on everything is an event of the loop until sandbox_end() has taken it all down.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "lib/event.h"
+#include "lib/log.h"
+#include "lib/logstore.h"
+#include "lib/loop.h"
+#include "lib/msg.h"
+#include "lib/policy.h"
+#include "lib/spec.h"
+#include "lib/state.h"
+#include "tracer/mounts.h"
+#include "tracer/netns.h"
+
+struct policy_change;
+struct control;
+struct filehash;
+struct dnsserver;
+struct names;
+struct notifier;
+struct once;
+struct owners;
+struct peers;
+struct session;
+
+enum phase {
+	PHASE_STARTING = 0, /* processes are being started; no command runs */
+	PHASE_READY,	    /* commands run, connections are judged */
+	PHASE_STOPPING,	    /* sessions were asked to end; killed when the grace is over */
+	PHASE_ENDING,	    /* everything is being killed and cleared away */
+};
+
+/* A child of ours, watched through its pidfd. */
+struct child {
+	pid_t pid; /* 0: not running */
+	struct watch watch; /* fd: the pidfd */
+};
+
+struct sandbox {
+	struct loop *loop;
+	struct sandbox_spec spec;
+	struct state *state;
+	int runtime_dir, pid_file;
+	bool has_runtime;
+	enum phase phase;
+	bool is_removed_at_end; /* delete, or a sandbox that is not kept */
+
+	struct policy *policy; /* one reference: the generation that decides */
+	uint32_t revision;     /* its number, and the generation's */
+	char policy_hash[65];
+
+	struct logstore *store;
+	struct log *log;
+	struct timer log_timer;
+
+	struct child bwrap, proxy, init;
+	int bwrap_stderr;
+	int init_link_fd; /* before the loop takes it over */
+	struct watch init_link, proxy_link, signals, control;
+	int landlock_abi; /* 0: not confined by Landlock */
+	int netns;
+	struct mounts mounts;
+	struct netns_sockets sockets;
+	int listener; /* seccomp notifications; owned by the notifier once that exists */
+
+	struct filehash *hashes;
+	struct owners *owners;
+	struct names *names;
+	struct dnsserver *dns;
+	struct notifier *notifier;
+	struct peers *peers;
+	struct once *once;
+	uint64_t next_connection; /* cookies of connections, for the log */
+
+	LIST_HEAD(, control) controls;
+	LIST_HEAD(, session) sessions;
+	struct session *main_session;
+	uint32_t exit_status; /* of the main process of a sandbox that ends with it */
+	uint32_t next_session;
+	struct timer grace;
+	LIST_HEAD(, policy_change) changes; /* sent to the proxy, not yet confirmed */
+};
+
+/*
+ * Brings the sandbox up from @s->spec and @policy_yaml (NULL: the newest revision, or the
+ * default): 0, or -errno with a text a person understands, and nothing left behind.
+ */
+int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struct err *err);
+
+/* Ends everything and stops the loop; @is_removed: the state goes too, but for the log. */
+void sandbox_end(struct sandbox *s, bool is_removed);
+/* Asks the sessions to end, and ends the sandbox when they have or the grace is over. */
+void sandbox_stop(struct sandbox *s);
+
+/* Collects one event with what every event of this sandbox has. */
+void sandbox_log(struct sandbox *s, const struct event *e);
+/* A LIFECYCLE line. */
+void sandbox_say(struct sandbox *s, enum event_level level, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Tells the proxy about a connection: 0 or -errno (then the connection must be refused). */
+struct tuple;
+int sandbox_send_tuple(struct sandbox *s, const struct tuple *t);

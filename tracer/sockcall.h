@@ -1,0 +1,55 @@
+/*
+ * One socket call of the workload: the caller, a duplicate of its socket, and what the socket is.
+ * Shared by the handlers (connect.c, send.c, unixsock.c).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include "lib/event.h"
+#include "tracer/notify.h"
+
+struct netaddr;
+struct sandbox;
+
+struct sockcall {
+	pid_t tid;
+	int sock; /* a duplicate of argument 0; owned */
+	int domain, type, protocol; /* of the duplicate, not of what the number means by now */
+};
+
+struct answer answer_error(int r);
+struct answer answer_value(int64_t v);
+
+/* Duplicates and looks; the notification was valid afterwards. -EBADF, -ENOTSOCK, -ESRCH, -EPERM. */
+int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c,
+	struct sockcall *ret);
+void sockcall_done(struct sockcall *sc);
+/* A copy of the address argument: -EINVAL, -EFAULT, -ESRCH. */
+int sockcall_read_addr(const struct sockcall *sc, uint64_t addr, uint64_t len,
+	struct sockaddr_storage *ret, socklen_t *ret_len);
+bool sockcall_is_nonblocking(const struct sockcall *sc);
+/* connect(2) that never waits, whatever the socket's mode: 0 or -errno. */
+int sockcall_connect(const struct sockcall *sc, const struct sockaddr *sa, socklen_t len);
+/* 127/8, ::1, 0.0.0.0, ::. */
+bool sockcall_is_loopback(const struct netaddr *a);
+/* Loopback or another address of the sandbox itself. */
+bool sockcall_is_inside(const struct netaddr *a);
+/* Logs a refusal once per destination and program. */
+void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
+	const char *protocol, const char *host, uint16_t port, const char *reason);
+
+/* unixsock.c */
+struct answer unixsock_connect(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
+	struct call *c, const struct sockaddr_storage *ss, socklen_t len);
+/*
+ * The address under which the supervisor itself reaches what @ss names in the caller's view, when
+ * the caller may reach it: 0, with @ret_fd (owned; -1 for an abstract name) keeping it alive;
+ * -EACCES when it may not (logged), -ENOENT, -ECONNREFUSED …
+ */
+int unixsock_resolve(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
+	struct call *c, const struct sockaddr_storage *ss, socklen_t len,
+	struct sockaddr_storage *ret, socklen_t *ret_len, int *ret_fd);

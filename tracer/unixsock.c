@@ -1,0 +1,228 @@
+/*
+ * Unix sockets: judged by the inode that the caller's path leads to.
+ *
+ * Abstract names belong to the network namespace: the host's cannot be reached by any spelling. A
+ * path is resolved in the caller's own view (its root, its directory, its /proc/self), to an inode
+ * that is then held open, and the connection is made to that inode. It may be made
+ *  - in the sandbox's private directories, which the host does not have, and
+ *  - elsewhere (the working directory, granted paths) to sockets that were bound inside the
+ *    sandbox, as the kernel's own table of its network namespace says.
+ * A socket that a host process bound in a granted tree is neither: D-Bus, Docker, an SSH agent.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/netlink.h>
+#include <linux/openat2.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "tracer/owner.h"
+#include "tracer/sandbox.h"
+#include "tracer/sockcall.h"
+
+enum { DIAG_CHUNK = 32768 };
+
+/* Of two spellings of /proc/self/fd/N the text after the number; NULL for another path. */
+static const char *after_own_fd(const char *path, int *ret_fd)
+{
+	static const char *const prefixes[] = { "/proc/self/fd/", "/proc/thread-self/fd/",
+		"/dev/fd/" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		char *end;
+		long fd;
+
+		if (!str_starts(path, prefixes[i]))
+			continue;
+		fd = strtol(path + strlen(prefixes[i]), &end, 10);
+		if (end == path + strlen(prefixes[i]) || fd < 0 || fd > INT_MAX)
+			return NULL;
+		*ret_fd = (int)fd;
+		return end;
+	}
+	return NULL;
+}
+
+static int read_link(int procdir, const char *name, char *out, size_t size)
+{
+	ssize_t n = readlinkat(procdir, name, out, size - 1);
+
+	if (n < 0)
+		return -errno;
+	out[n] = '\0';
+	return out[0] == '/' ? 0 : -ENOENT;
+}
+
+/* The caller's path as an absolute one in the sandbox's mounts. */
+static int absolute_path(int procdir, const char *path, char *out, size_t size)
+{
+	char base[PATH_MAX], link[64];
+	const char *rest = path;
+	int fd, r;
+
+	if (path[0] == '/' && !(rest = after_own_fd(path, &fd)))
+		return str_copy(out, size, path) ? 0 : -ENAMETOOLONG;
+	if (path[0] == '/') {
+		(void)snprintf(link, sizeof(link), "fd/%d", fd);
+		r = read_link(procdir, link, base, sizeof(base));
+	} else {
+		r = read_link(procdir, "cwd", base, sizeof(base));
+	}
+	if (r < 0)
+		return r;
+	return str_format(out, size, "%s%s%s", base, *rest && *rest != '/' ? "/" : "", rest) ?
+		       0 :
+		       -ENAMETOOLONG;
+}
+
+static int open_inode(int procdir, const char *path)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	auto_close int root = openat(procdir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int fd;
+
+	if (root < 0)
+		return -errno;
+	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	return fd < 0 ? -errno : fd;
+}
+
+/* One message of a dump: true when it is about the inode. */
+static bool is_about(const struct nlmsghdr *h, const struct stat *st)
+{
+	const struct unix_diag_msg *m = NLMSG_DATA(h);
+	const struct rtattr *a = (const struct rtattr *)(m + 1);
+	int len = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m)));
+
+	for (; RTA_OK(a, len); a = RTA_NEXT(a, len)) {
+		const struct unix_diag_vfs *vfs = RTA_DATA(a);
+
+		if (a->rta_type == UNIX_DIAG_VFS && vfs->udiag_vfs_ino == (uint32_t)st->st_ino &&
+			makedev(vfs->udiag_vfs_dev >> 20, vfs->udiag_vfs_dev & 0xfffff) == st->st_dev)
+			return true;
+	}
+	return false;
+}
+
+/* Whether a socket of the sandbox's network namespace is bound to the inode. */
+static bool is_bound_inside(int diag, const struct stat *st)
+{
+	struct {
+		struct nlmsghdr head;
+		struct unix_diag_req req;
+	} q = { .head = { .nlmsg_len = sizeof(q),
+			.nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP },
+		.req = { .sdiag_family = AF_UNIX, .udiag_states = ~0u, .udiag_show = UDIAG_SHOW_VFS } };
+	auto_free char *chunk = malloc(DIAG_CHUNK);
+	bool is_found = false;
+
+	if (diag < 0 || !chunk || send(diag, &q, sizeof(q), 0) < 0)
+		return false;
+	for (;;) {
+		ssize_t n = recv(diag, chunk, DIAG_CHUNK, 0);
+		const struct nlmsghdr *h = (const struct nlmsghdr *)chunk;
+
+		if (n <= 0)
+			return false;
+		for (; NLMSG_OK(h, (size_t)n); h = NLMSG_NEXT(h, n)) {
+			if (h->nlmsg_type == NLMSG_DONE)
+				return is_found;
+			if (h->nlmsg_type == NLMSG_ERROR)
+				return false;
+			is_found = is_found || is_about(h, st);
+		}
+	}
+}
+
+static int judge_inode(struct sandbox *s, const struct sockcall *sc, int fd)
+{
+	char link[64], path[PATH_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -ECONNREFUSED;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n > 0 ? n : 0] = '\0';
+	if (!mounts_is_granted(&s->mounts, path) ||
+		is_bound_inside(s->sockets.diag, &st))
+		return 0;
+	sockcall_log_refused(s, sc, EVENT_UNIX, "unix", path, 0,
+		"a socket of the host, not of the sandbox");
+	return -EACCES;
+}
+
+int unixsock_resolve(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
+	struct call *c, const struct sockaddr_storage *ss, socklen_t len,
+	struct sockaddr_storage *ret, socklen_t *ret_len, int *ret_fd)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)ss;
+	struct sockaddr_un *out = (struct sockaddr_un *)ret;
+	char given[sizeof(un->sun_path) + 1] = "", path[PATH_MAX];
+	auto_close int fd = -1;
+	int procdir, r;
+
+	*ret = *ss;
+	*ret_len = len;
+	*ret_fd = -1;
+	/* Unnamed, abstract, or another family: the kernel answers, within the namespace. */
+	if (un->sun_family != AF_UNIX || len <= offsetof(struct sockaddr_un, sun_path) ||
+		!un->sun_path[0])
+		return 0;
+	if (len > sizeof(*un))
+		return -EINVAL;
+	memcpy(given, un->sun_path, len - offsetof(struct sockaddr_un, sun_path));
+	procdir = owner_procdir(s->owners, sc->tid);
+	r = procdir < 0 ? procdir : absolute_path(procdir, given, path, sizeof(path));
+	if (r < 0)
+		return r;
+	fd = open_inode(procdir, path);
+	if (fd < 0)
+		return fd;
+	if (!notifier_is_valid(n, c))
+		return -ESRCH;
+	r = judge_inode(s, sc, fd);
+	if (r < 0)
+		return r;
+	memset(out, 0, sizeof(*out));
+	out->sun_family = AF_UNIX;
+	(void)snprintf(out->sun_path, sizeof(out->sun_path), "/proc/self/fd/%d", fd);
+	*ret_len = sizeof(*out);
+	*ret_fd = take_fd(fd);
+	return 0;
+}
+
+struct answer unixsock_connect(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
+	struct call *c, const struct sockaddr_storage *ss, socklen_t len)
+{
+	struct sockaddr_storage there;
+	auto_close int held = -1;
+	socklen_t there_len;
+	int r = unixsock_resolve(s, n, sc, c, ss, len, &there, &there_len, &held);
+
+	if (r < 0)
+		return answer_error(r);
+	r = sockcall_connect(sc, (struct sockaddr *)&there, there_len);
+	/* A full backlog gives nothing to wait on: the question is put again in a moment. */
+	if (r == -EAGAIN && !sockcall_is_nonblocking(sc))
+		return (struct answer){ .kind = ANSWER_PARK_RETRY, .fd = -1 };
+	return r < 0 ? answer_error(r) : answer_value(0);
+}
