@@ -81,7 +81,7 @@ extern const char policy_default_yaml[];
 
 /* Static sections: what the supervisor builds the sandbox from. */
 struct policy_static {
-	bool has_filesystem;
+	bool has_filesystem, has_landlock, has_process; /* the section was written */
 	bool include_workdir;
 	const char *const *read_only; /* NULL-terminated, lexically normalised */
 	const char *const *read_write;

@@ -45,18 +45,17 @@ static int load(const char *yaml, struct policy **ret, struct err *err)
 int change_first(struct sandbox *s, const char *yaml, bool is_new, struct err *err)
 {
 	struct state_revision last = { 0 };
-	auto_free char *stored = NULL;
 	uint32_t n = is_new ? 0 : state_revision_last(s->state);
-	int r;
 
-	if (n && state_revision_read(s->state, n, &last, &stored, NULL) == 0) {
-		s->revision = n;
-		(void)str_copy(s->policy_hash, sizeof(s->policy_hash), last.hash);
-		return load(stored, &s->policy, err);
-	}
-	s->revision = 1;
-	r = load(yaml ? yaml : policy_default_yaml, &s->policy, err);
-	return r;
+	s->revision = n ? n : 1;
+	if (n && state_revision_read(s->state, n, &last, &s->policy_yaml, NULL) < 0)
+		return err_set(err, -EIO, "policy revision %u cannot be read", n);
+	if (!n)
+		s->policy_yaml = strdup(yaml ? yaml : policy_default_yaml);
+	if (!s->policy_yaml)
+		return -ENOMEM;
+	(void)str_copy(s->policy_hash, sizeof(s->policy_hash), last.hash);
+	return load(s->policy_yaml, &s->policy, err);
 }
 
 static void fill_revision(struct state_revision *rev, uint32_t version, const char *yaml,
@@ -69,28 +68,34 @@ static void fill_revision(struct state_revision *rev, uint32_t version, const ch
 	(void)str_copy(rev->status, sizeof(rev->status), status);
 }
 
-int change_record_first(struct sandbox *s, const char *yaml, struct err *err)
+int change_record_first(struct sandbox *s, struct err *err)
 {
 	struct state_revision rev;
 	int r;
 
-	if (state_revision_last(s->state))
+	if (s->policy_hash[0])
 		return 0;
-	yaml = yaml ? yaml : policy_default_yaml;
-	fill_revision(&rev, 1, yaml, "create", "loaded");
+	fill_revision(&rev, s->revision, s->policy_yaml, "create", "loaded");
 	(void)str_copy(s->policy_hash, sizeof(s->policy_hash), rev.hash);
-	r = state_revision_write(s->state, &rev, yaml, strlen(yaml));
+	r = state_revision_write(s->state, &rev, s->policy_yaml, strlen(s->policy_yaml));
 	return r < 0 ? err_set(err, r, "policy revision 1: %s", err_name(r)) : 0;
 }
 
-int change_send(struct sandbox *s, const char *yaml, uint32_t id)
+static int send_policy(struct sandbox *s, const char *yaml)
 {
 	auto_msg_out struct msg_out m;
 
-	msg_out_init(&m, PROXY_POLICY, id);
+	msg_out_init(&m, PROXY_POLICY, s->revision);
 	msg_put_u32(&m, s->revision);
 	msg_put_str(&m, yaml);
 	return msg_send(s->proxy_link.fd, &m);
+}
+
+int change_send_current(struct sandbox *s, struct err *err)
+{
+	int r = send_policy(s, s->policy_yaml);
+
+	return r < 0 ? err_set(err, r, "telling the proxy its policy: %s", err_name(r)) : 0;
 }
 
 static void answer(struct control *c, uint32_t id, const struct sandbox *s,
@@ -161,14 +166,15 @@ static int check_static(const struct policy_static *old, const struct policy_sta
 static int accept_change(struct sandbox *s, struct policy_change *ch, const char *yaml,
 	struct policy *policy, struct err *err)
 {
-	int r = state_revision_write(s->state, &ch->revision, yaml, strlen(yaml));
+	int r;
 
-	if (r < 0)
-		return err_set(err, r, "policy revision %u: %s", ch->revision.version, err_name(r));
 	if (!s->proxy.pid)
 		return err_set(err, -EPIPE, "the proxy of the sandbox is gone");
+	r = state_revision_write(s->state, &ch->revision, yaml, strlen(yaml));
+	if (r < 0)
+		return err_set(err, r, "policy revision %u: %s", ch->revision.version, err_name(r));
 	s->revision = ch->revision.version;
-	r = change_send(s, yaml, ch->revision.version);
+	r = send_policy(s, yaml);
 	if (r < 0)
 		return err_set(err, r, "telling the proxy: %s", err_name(r));
 	policy_unref(s->policy);

@@ -17,10 +17,13 @@
 struct control;
 struct sandbox;
 
-/* The first policy of a start: loads, and records it as a revision if it is new. */
+/*
+ * The policy that a start decides by: the newest revision, or for a new sandbox @yaml (NULL: the
+ * default). 0, or -errno with text.
+ */
 int change_first(struct sandbox *s, const char *yaml, bool is_new, struct err *err);
-/* Records the first revision on disk, once the sandbox is up. */
-int change_record_first(struct sandbox *s, const char *yaml, struct err *err);
+/* Records revision 1 of a new sandbox on disk. */
+int change_record_first(struct sandbox *s, struct err *err);
 /* CTL_POLICY_SET: answers @c now (refused, unchanged) or when the proxy has taken it over. */
 void change_set(struct sandbox *s, struct control *c, struct msg_in *m);
 /* PROXY_POLICY_DONE. */
@@ -29,5 +32,5 @@ void change_done(struct sandbox *s, struct msg_in *m);
 void change_abandon(struct sandbox *s, struct control *c);
 /* The sandbox ends: nobody will answer any more. */
 void change_end_all(struct sandbox *s);
-/* Sends the policy in force to the proxy. */
-int change_send(struct sandbox *s, const char *yaml, uint32_t id);
+/* Sends the policy in force to the proxy that is starting. */
+int change_send_current(struct sandbox *s, struct err *err);

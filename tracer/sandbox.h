@@ -59,6 +59,7 @@ struct sandbox {
 	struct policy *policy; /* one reference: the generation that decides */
 	uint32_t revision;     /* its number, and the generation's */
 	char policy_hash[65];
+	char *policy_yaml; /* the text the sandbox started with; owned */
 
 	struct logstore *store;
 	struct log *log;
@@ -66,7 +67,6 @@ struct sandbox {
 
 	struct child bwrap, proxy, init;
 	int bwrap_stderr;
-	int init_link_fd; /* before the loop takes it over */
 	struct watch init_link, proxy_link, signals, control;
 	int landlock_abi; /* 0: not confined by Landlock */
 	int netns;
@@ -93,10 +93,11 @@ struct sandbox {
 };
 
 /*
- * Brings the sandbox up from @s->spec and @policy_yaml (NULL: the newest revision, or the
- * default): 0, or -errno with a text a person understands, and nothing left behind.
+ * Brings the sandbox up from @s->spec: the one that is there when it has the same id, else a new
+ * one with @policy_yaml (NULL: the default). 0, or -errno with a text a person understands, and
+ * nothing left behind.
  */
-int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struct err *err);
+int sandbox_start(struct sandbox *s, const char *policy_yaml, struct err *err);
 
 /* Ends everything and stops the loop; @is_removed: the state goes too, but for the log. */
 void sandbox_end(struct sandbox *s, bool is_removed);
