@@ -603,6 +603,8 @@ static int compile_static(struct policy *p, const struct policy_doc *doc)
 	const struct doc_filesystem *fs = &doc->filesystem_policy;
 
 	s->has_filesystem = fs->head.is_set;
+	s->has_landlock = doc->landlock.head.is_set;
+	s->has_process = doc->process.head.is_set;
 	/* an absent section grants the working directory, one without the key does not */
 	s->include_workdir = fs->head.is_set ? fs->include_workdir.value : true;
 	s->read_only = compile_paths(p, &fs->read_only);

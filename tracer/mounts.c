@@ -144,9 +144,19 @@ static int grant_all(struct mounts *m, const char *const *paths, bool is_rw, boo
 	return r;
 }
 
+/* A policy that lists no path at all gets upstream's baseline, without which nothing would run. */
+static const char *const *read_only_of(const struct policy_static *p)
+{
+	static const char *const paths[] = { "/usr", "/lib", "/etc", "/app", NULL };
+	bool is_listed_at_all = (p->read_only && *p->read_only) ||
+				(p->read_write && *p->read_write);
+
+	return is_listed_at_all ? p->read_only : paths;
+}
+
 static bool grants(const struct policy_static *p, const char *path)
 {
-	const char *const *const lists[] = { p->read_only, p->read_write };
+	const char *const *const lists[] = { read_only_of(p), p->read_write };
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		for (const char *const *s = lists[i]; s && *s; s++)
@@ -200,7 +210,7 @@ int mounts_plan(struct mounts *m, const struct policy_static *policy,
 	if (r == 0)
 		r = add_root_dirs(m, policy);
 	if (r == 0)
-		r = grant_all(m, policy->read_only, false, is_required, err);
+		r = grant_all(m, read_only_of(policy), false, is_required, err);
 	if (r == 0)
 		r = grant_all(m, policy->read_write, true, is_required, err);
 	if (r == 0)
