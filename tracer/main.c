@@ -67,7 +67,8 @@ static void raise_limits(void)
 	(void)setrlimit(RLIMIT_CORE, &l);
 }
 
-static int take_start(struct sandbox *s, char **ret_policy, uint32_t *ret_id, struct err *err)
+static int take_start(struct sandbox *s, char **ret_policy, bool *ret_is_new, uint32_t *ret_id,
+	struct err *err)
 {
 	auto_msg_in struct msg_in m = { 0 };
 	const char *json, *policy;
@@ -77,6 +78,7 @@ static int take_start(struct sandbox *s, char **ret_policy, uint32_t *ret_id, st
 		return err_set(err, r < 0 ? r : -EPROTO, "no request to start a sandbox");
 	json = msg_get_str(&m);
 	policy = msg_get_str(&m);
+	*ret_is_new = msg_get_u32(&m) == 0;
 	*ret_id = m.id;
 	if (!msg_in_done(&m) || !json)
 		return err_set(err, -EPROTO, "malformed request to start a sandbox");
@@ -101,10 +103,11 @@ static int run(struct sandbox *s, struct err *err, uint32_t *ret_id)
 {
 	auto_free char *policy = NULL;
 	struct control *starter;
-	int r = take_start(s, &policy, ret_id, err);
+	bool is_new = true;
+	int r = take_start(s, &policy, &is_new, ret_id, err);
 
 	if (r == 0)
-		r = sandbox_start(s, policy, err);
+		r = sandbox_start(s, policy, is_new, err);
 	if (r < 0)
 		return r;
 	r = msg_send_empty(CTL_START_FD, CTL_READY, *ret_id);

@@ -733,17 +733,6 @@ static void say_started(struct sandbox *s)
 		sandbox_say(s, EVENT_WARN, "path '%s' does not exist and was skipped", *p);
 }
 
-/* Whether the sandbox of that name is the one that is asked for, to be started again. */
-static bool is_restart(const struct sandbox *s)
-{
-	auto_state struct state *old = NULL;
-	auto_spec struct sandbox_spec spec = { 0 };
-	struct err err;
-
-	return state_open(&old, s->spec.name, &err) == 0 &&
-	       state_load_spec(old, &spec, &err) == 0 && spec.id && str_eq(spec.id, s->spec.id);
-}
-
 static int prepare(struct sandbox *s, bool is_new, struct err *err)
 {
 	int r = is_new ? state_create(&s->state, &s->spec, err) :
@@ -827,9 +816,8 @@ static int bring_up(struct sandbox *s, bool is_new, struct err *err)
 	return r;
 }
 
-int sandbox_start(struct sandbox *s, const char *policy_yaml, struct err *err)
+int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struct err *err)
 {
-	bool is_new = !is_restart(s);
 	int r = prepare(s, is_new, err);
 
 	if (r == 0)

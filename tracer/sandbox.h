@@ -93,11 +93,11 @@ struct sandbox {
 };
 
 /*
- * Brings the sandbox up from @s->spec: the one that is there when it has the same id, else a new
- * one with @policy_yaml (NULL: the default). 0, or -errno with a text a person understands, and
+ * Brings the sandbox up from @s->spec: a new one with @policy_yaml (NULL: the default), or the
+ * one that is there with its newest revision. 0, or -errno with a text a person understands, and
  * nothing left behind.
  */
-int sandbox_start(struct sandbox *s, const char *policy_yaml, struct err *err);
+int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struct err *err);
 
 /* Ends everything and stops the loop; @is_removed: the state goes too, but for the log. */
 void sandbox_end(struct sandbox *s, bool is_removed);
