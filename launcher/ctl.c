@@ -266,6 +266,13 @@ static int readable(int sock, int64_t deadline)
 	return n < 0 ? -errno : 0;
 }
 
+int ctl_recv(int sock, struct msg_in *ret)
+{
+	int r = msg_recv(sock, ret);
+
+	return r == -ECONNRESET ? msg_recv(sock, ret) : r;
+}
+
 int ctl_wait(int sock, uint16_t want, int timeout_ms, struct msg_in *ret, int *ret_status,
 	struct err *err)
 {
@@ -277,7 +284,7 @@ int ctl_wait(int sock, uint16_t want, int timeout_ms, struct msg_in *ret, int *r
 
 		if (r < 0)
 			return err_set(err, r, "no answer from the supervisor");
-		r = msg_recv(sock, &m);
+		r = ctl_recv(sock, &m);
 		if (r == 0 || r == -ECONNRESET)
 			return err_set(err, -EPIPE, "the supervisor has ended");
 		if (r < 0)

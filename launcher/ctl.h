@@ -39,6 +39,12 @@ struct ctl_exec {
 int ctl_send_exec(int sock, const struct ctl_exec *exec, struct err *err);
 
 /*
+ * msg_recv() from a supervisor. One that ends before it has read all we sent resets the
+ * connection; what it said before is still there, behind the error.
+ */
+int ctl_recv(int sock, struct msg_in *ret);
+
+/*
  * Waits for the answer of type @want to what was sent; CTL_READY and CTL_STARTED in between are
  * passed over unless wanted. 0 and @ret; CTL_FAILED becomes its -errno with text (and
  * @ret_status, where not NULL, the status to exit with); -EPIPE when the supervisor is gone;

@@ -317,7 +317,7 @@ static int on_failed(struct run *run, struct msg_in *m)
 static int on_ctl(struct run *run)
 {
 	auto_msg_in struct msg_in m = { 0 };
-	int r = msg_recv(run->s->sock, &m);
+	int r = ctl_recv(run->s->sock, &m);
 
 	if (r == -EAGAIN || r == -EINTR)
 		return ON_GOING;
