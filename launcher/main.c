@@ -162,6 +162,17 @@ static const struct cli_command commands[] = {
 		.examples = "  openshell policy set demo --policy policy.yaml --wait\n"
 			    "  openshell policy get demo\n",
 		.subs = policy_commands },
+	{ .name = "logs",
+		.alias = "lg",
+		.args = "[NAME]",
+		.summary = "Show what a sandbox did and was refused",
+		.examples = "  openshell logs demo --since 5m\n"
+			    "  openshell logs demo --level warn --tail\n"
+			    "  openshell logs demo --format json -n 0 >demo.ocsf.jsonl\n",
+		.options = cmd_logs_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_logs },
 	{ .name = "gateway",
 		.alias = "gw",
 		.summary = "For scripts written for a gateway; there is none to run",
