@@ -1,0 +1,453 @@
+#include "proxy/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "proxy/entry.h"
+#include "proxy/exchange.h"
+#include "proxy/judge.h"
+#include "proxy/relay.h"
+#include "proxy/tunnel.h"
+
+static const char *const state_names[CONN_STATES] = {
+	"closed", "tuple", "proxy-head", "resolve", "sniff", "handshake", "request", "body",
+	"decided", "connect", "exchange", "tunnel", "relay", "drain",
+};
+
+static const unsigned int state_ms[CONN_STATES] = {
+	[CONN_TUPLE] = TUPLE_WAIT_MS,
+	[CONN_PROXY_HEAD] = HEAD_MS,
+	[CONN_RESOLVE] = 2 * RESOLVE_MS,
+	[CONN_SNIFF] = SNIFF_MS,
+	[CONN_HANDSHAKE] = HANDSHAKE_MS,
+	[CONN_REQUEST] = KEEPALIVE_MS,
+	[CONN_BODY] = HEAD_MS,
+	[CONN_CONNECT] = DIAL_MS + PROXY_HANDSHAKE_MS + UPSTREAM_HANDSHAKE_MS,
+	[CONN_EXCHANGE] = RESPONSE_MS,
+	[CONN_TUNNEL] = RELAY_IDLE_MS,
+	[CONN_RELAY] = RELAY_IDLE_MS,
+	[CONN_DRAIN] = DRAIN_MS,
+};
+
+#define S(state) (1u << CONN_##state)
+
+/* What may follow what; every state may end in CLOSED or DRAIN. */
+static const uint16_t may_follow[CONN_STATES] = {
+	[CONN_CLOSED] = S(TUPLE),
+	[CONN_TUPLE] = S(PROXY_HEAD) | S(RESOLVE) | S(DECIDED),
+	[CONN_PROXY_HEAD] = S(RESOLVE) | S(DECIDED) | S(REQUEST),
+	[CONN_RESOLVE] = S(DECIDED),
+	[CONN_SNIFF] = S(HANDSHAKE) | S(REQUEST) | S(DECIDED),
+	[CONN_HANDSHAKE] = S(REQUEST),
+	[CONN_REQUEST] = S(BODY) | S(DECIDED) | S(PROXY_HEAD),
+	[CONN_BODY] = S(DECIDED),
+	[CONN_DECIDED] = S(SNIFF) | S(CONNECT) | S(EXCHANGE) | S(REQUEST) | S(PROXY_HEAD) | S(RELAY),
+	[CONN_CONNECT] = S(EXCHANGE) | S(RELAY) | S(REQUEST) | S(PROXY_HEAD) | S(DECIDED),
+	[CONN_EXCHANGE] = S(REQUEST) | S(PROXY_HEAD) | S(TUNNEL) | S(CONNECT) | S(DECIDED),
+	[CONN_TUNNEL] = 0,
+	[CONN_RELAY] = 0,
+	[CONN_DRAIN] = 0,
+};
+
+void conn_set_state(struct conn *c, enum conn_state state)
+{
+	if (state != c->state && state != CONN_CLOSED && state != CONN_DRAIN &&
+		!(may_follow[c->state] & (1u << state))) {
+		fprintf(stderr, "openshell-proxy: connection state %s cannot follow %s\n",
+			state_names[state], state_names[c->state]);
+		abort();
+	}
+	c->state = state;
+	if (!state_ms[state])
+		timer_clear(c->px->loop, &c->deadline);
+	else if (timer_set(c->px->loop, &c->deadline, state_ms[state]) < 0)
+		conn_close(c);
+}
+
+static void discard(struct conn *c, uint32_t events)
+{
+	struct side *s = &c->client;
+	ssize_t n;
+
+	(void)events;
+	if (side_flush(s) == 0)
+		(void)stream_shutdown(s->stream);
+	do
+		n = stream_recv(s->stream, c->px->scratch, sizeof(c->px->scratch));
+	while (n == (ssize_t)sizeof(c->px->scratch));
+	if (n != -EAGAIN && n <= 0)
+		conn_close(c);
+	else
+		(void)side_want(c->px->loop, s, true);
+}
+
+typedef void client_fn(struct conn *c, uint32_t events);
+
+static client_fn *const on_client[CONN_STATES] = {
+	[CONN_PROXY_HEAD] = entry_on_head,
+	[CONN_SNIFF] = entry_on_sniff,
+	[CONN_HANDSHAKE] = entry_on_handshake,
+	[CONN_REQUEST] = exchange_on_request,
+	[CONN_BODY] = exchange_on_request,
+	[CONN_EXCHANGE] = exchange_on_client,
+	[CONN_TUNNEL] = tunnel_on_client,
+	[CONN_RELAY] = relay_on_event,
+	[CONN_DRAIN] = discard,
+};
+
+static void on_client_event(struct loop *loop, struct watch *w, uint32_t events)
+{
+	struct conn *c = container_of(w, struct conn, client.w);
+
+	if ((events & (EPOLLERR | EPOLLHUP)) && !c->client.wants_recv && c->state != CONN_RELAY) {
+		conn_close(c);
+		return;
+	}
+	if (c->state != CONN_RELAY && side_is_unwanted(loop, &c->client, events))
+		return;
+	if (on_client[c->state])
+		on_client[c->state](c, events);
+}
+
+static void on_again(struct loop *loop, struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, again);
+
+	(void)loop;
+	if (on_client[c->state])
+		on_client[c->state](c, EPOLLIN);
+	if (c->state != CONN_CLOSED && c->leg && c->leg->state == LEG_BUSY)
+		conn_on_leg_event(c, EPOLLIN);
+}
+
+static void on_deadline(struct loop *loop, struct timer *t)
+{
+	struct conn *c = container_of(t, struct conn, deadline);
+
+	(void)loop;
+	switch (c->state) {
+	case CONN_TUPLE:
+		conn_reset(c);
+		break;
+	case CONN_SNIFF:
+	case CONN_HANDSHAKE:
+	case CONN_PROXY_HEAD:
+	case CONN_RESOLVE:
+		entry_on_deadline(c);
+		break;
+	case CONN_REQUEST:
+	case CONN_BODY:
+	case CONN_CONNECT:
+	case CONN_EXCHANGE:
+		exchange_on_deadline(c);
+		break;
+	default:
+		conn_close(c);
+	}
+}
+
+static void conn_destroy(struct watch *w)
+{
+	struct conn *c = container_of(w, struct conn, client.w);
+
+	side_done(&c->client);
+	exchange_done(&c->ex);
+	relay_free(c->relay);
+	free(c->refusal);
+	free(c->binary);
+	free(c->denied);
+	free(c->ancestors);
+	free(c->ancestors_text);
+	policy_unref(c->policy);
+	free(c);
+}
+
+int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, struct conn **ret)
+{
+	struct conn *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	side_init(&c->client, fd, on_client_event, conn_destroy);
+	c->px = px;
+	c->family = family;
+	c->source_port = source_port;
+	c->deadline.on_time = on_deadline;
+	c->again.on_time = on_again;
+	exchange_init(&c->ex);
+	TAILQ_INSERT_TAIL(&px->conns, c, link);
+	px->n_conns++;
+	conn_set_state(c, CONN_TUPLE);
+	*ret = c;
+	return 0;
+}
+
+/* One block of text for all ancestors, and the vector into it. */
+static int copy_ancestors(struct conn *c, char *const *from)
+{
+	size_t n = 0, len = 0;
+	char *p;
+
+	while (from && from[n] && n < TUPLE_ANCESTORS_MAX)
+		len += strlen(from[n++]) + 1;
+	c->ancestors = calloc(n + 1, sizeof(*c->ancestors));
+	p = c->ancestors_text = malloc(len + 1);
+	if (!c->ancestors || !p)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		c->ancestors[i] = p;
+		p = stpcpy(p, from[i]) + 1;
+	}
+	return 0;
+}
+
+static int copy_tuple(struct conn *c, const struct tuple *t)
+{
+	c->mode = t->mode;
+	c->pid = t->pid;
+	c->cookie = t->cookie;
+	if (t->binary && !(c->binary = strdup(t->binary)))
+		return -ENOMEM;
+	if (t->denied && !(c->denied = strdup(t->denied)))
+		return -ENOMEM;
+	if (t->mode == TUPLE_TRANSPARENT) {
+		if (!t->host || t->port == 0 || t->port > 65535 ||
+			!str_copy(c->host, sizeof(c->host), t->host))
+			return -EINVAL;
+		c->port = (uint16_t)t->port;
+	}
+	return copy_ancestors(c, t->ancestors);
+}
+
+void conn_start(struct conn *c, const struct tuple *t)
+{
+	if (copy_tuple(c, t) < 0 || (t->mode != TUPLE_EXPLICIT && t->mode != TUPLE_TRANSPARENT)) {
+		conn_reset(c);
+		return;
+	}
+	c->policy = policy_ref(c->px->now.policy);
+	c->generation = c->px->now.number;
+	entry_begin(c);
+}
+
+void conn_close(struct conn *c)
+{
+	if (c->client.w.is_dead)
+		return;
+	if (c->on_commit)
+		TAILQ_REMOVE(&c->px->commits, c, commit);
+	c->on_commit = NULL;
+	resolver_cancel(&c->query);
+	timer_clear(c->px->loop, &c->deadline);
+	timer_clear(c->px->loop, &c->again);
+	leg_close(take_ptr(c->leg));
+	target_unref(take_ptr(c->target));
+	TAILQ_REMOVE(&c->px->conns, c, link);
+	c->px->n_conns--;
+	c->state = CONN_CLOSED;
+	watch_bury(c->px->loop, &c->client.w);
+}
+
+void conn_reset(struct conn *c)
+{
+	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (c->client.w.is_dead)
+		return;
+	(void)setsockopt(c->client.w.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	conn_close(c);
+}
+
+void conn_finish(struct conn *c)
+{
+	leg_close(take_ptr(c->leg));
+	if (!c->client.stream)
+		c->client.stream = stream_tcp_new(c->client.w.fd);
+	if (!c->client.stream) {
+		conn_close(c);
+		return;
+	}
+	conn_set_state(c, CONN_DRAIN);
+	if (c->state == CONN_DRAIN)
+		discard(c, 0);
+}
+
+void conn_commit(struct conn *c, void (*fn)(struct conn *c))
+{
+	conn_set_state(c, CONN_DECIDED);
+	c->on_commit = fn;
+	TAILQ_INSERT_TAIL(&c->px->commits, c, commit);
+	(void)side_want(c->px->loop, &c->client, false);
+}
+
+/* A decision that cannot be logged must not take effect (invariant 7). */
+static void commits_refuse(struct proxy *px)
+{
+	struct conn *c;
+
+	while ((c = TAILQ_FIRST(&px->commits)))
+		conn_reset(c);
+}
+
+void conns_commit_all(struct proxy *px)
+{
+	struct conn *c;
+
+	while (!TAILQ_EMPTY(&px->commits)) {
+		struct conn *last = TAILQ_LAST(&px->commits, conn_commits);
+		bool is_last = false;
+
+		if (log_flush(px->log) < 0) {
+			commits_refuse(px);
+			return;
+		}
+		/* What these decide in turn has to be written first: the next round. */
+		while (!is_last && (c = TAILQ_FIRST(&px->commits))) {
+			void (*fn)(struct conn *c) = c->on_commit;
+
+			is_last = c == last;
+			TAILQ_REMOVE(&px->commits, c, commit);
+			c->on_commit = NULL;
+			fn(c);
+		}
+	}
+}
+
+struct event conn_event(const struct conn *c)
+{
+	return (struct event){ .adapter = c->adapter,
+		.host = c->host[0] ? c->host : NULL,
+		.port = c->port,
+		.protocol = "tcp",
+		.binary = c->binary,
+		.pid = c->pid,
+		.ancestors = (const char *const *)c->ancestors,
+		.generation = c->generation,
+		.connection = c->cookie };
+}
+
+int conn_refuse(struct conn *c, const struct refusal *r)
+{
+	if (!c->refusal)
+		c->refusal = malloc(sizeof(*c->refusal));
+	if (!c->refusal)
+		return -ENOMEM;
+	*c->refusal = *r;
+	return 0;
+}
+
+void conn_on_leg_ready(struct conn *c)
+{
+	if (conn_is_http(c))
+		exchange_on_leg_ready(c);
+	else
+		entry_on_leg_ready(c);
+}
+
+void conn_on_leg_failed(struct conn *c, enum leg_failure why, const char *text)
+{
+	c->leg = NULL;
+	if (conn_is_http(c))
+		exchange_on_leg_failed(c, why, text);
+	else
+		entry_on_leg_failed(c, text);
+}
+
+void conn_on_leg_event(struct conn *c, uint32_t events)
+{
+	if (c->state == CONN_RELAY)
+		relay_on_event(c, events);
+	else if (side_is_unwanted(c->px->loop, &c->leg->side, events))
+		return;
+	else if (c->state == CONN_TUNNEL)
+		tunnel_on_leg(c, events);
+	else
+		exchange_on_leg(c, events);
+}
+
+/*
+ * What the new policy says of the connection as it stands. Carried in another way than before
+ * (inspected or not) counts as not allowed: bytes that were not looked at cannot be looked at now.
+ */
+static bool is_still_allowed(struct conn *c)
+{
+	struct decision d;
+
+	judge_connection(c, NULL, 0, &d);
+	if (d.verdict == VERDICT_DENY)
+		return false;
+	return d.carriage.is_inspected == c->carriage.is_inspected &&
+		d.carriage.tls_skip == c->carriage.tls_skip;
+}
+
+static void log_closed(struct conn *c)
+{
+	struct event e = conn_event(c);
+
+	e.level = EVENT_WARN;
+	e.action = EVENT_DENY;
+	e.engine = "l4";
+	e.reason = "the new policy does not allow this connection";
+	log_event(c->px->log, &e);
+}
+
+/* The request in flight, judged again; bodies are not at hand any more and are not asked about. */
+static bool is_request_allowed(struct conn *c)
+{
+	struct request rq = { .method = c->ex.method,
+		.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
+		.is_websocket_upgrade = c->ex.is_upgrade };
+	struct intent in = judge_intent(c);
+	struct decision d;
+
+	if (!c->is_inspected || (c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
+		return true;
+	in.request = &rq;
+	policy_decide(c->policy, &in, &d);
+	return d.verdict != VERDICT_DENY || c->px->is_audit;
+}
+
+bool conn_rejudge(struct conn *c, const struct generation *g)
+{
+	struct target_key key = { .host = c->host,
+		.binary = c->binary,
+		.port = c->port,
+		.generation = g->number };
+	struct target *t;
+
+	if (c->state == CONN_TUPLE || c->state == CONN_DRAIN || c->state == CONN_CLOSED)
+		return false;
+	policy_unref(c->policy);
+	c->policy = policy_ref(g->policy);
+	c->generation = g->number;
+	if (!c->host[0] || (!c->target && !c->refusal))
+		return false;
+	if (c->refusal) {
+		/* It tells what the old policy said, once more at most; the next one asks anew. */
+		c->ex.keep_client = false;
+		if (c->state == CONN_REQUEST && !c->client.in.len)
+			conn_finish(c);
+		return false;
+	}
+	if (!is_still_allowed(c) || !is_request_allowed(c)) {
+		log_closed(c);
+		conn_reset(c);
+		return true;
+	}
+	t = target_get(c->px, &key);
+	if (t) {
+		if (!t->n_addrs)
+			target_set_addrs(t, c->target->addrs, c->target->n_addrs,
+				c->target->dial_port, false);
+		target_unref(c->target);
+		c->target = t;
+	}
+	return false;
+}

@@ -1,0 +1,486 @@
+#include "proxy/entry.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/str.h"
+#include "proxy/deny.h"
+#include "proxy/exchange.h"
+#include "proxy/judge.h"
+#include "proxy/relay.h"
+
+enum { TLS_HANDSHAKE_RECORD = 0x16, TLS_MAJOR = 0x03, SNIFF_READ = 4096 };
+
+/* A failure that is nobody's decision: 502 and the like. */
+static void fault(struct refusal *r, unsigned int status, const char *error, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void fault(struct refusal *r, unsigned int status, const char *error, const char *fmt, ...)
+{
+	va_list ap;
+
+	*r = (struct refusal){ .status = status, .error = error, .layer = LAYER_HTTP };
+	va_start(ap, fmt);
+	(void)vsnprintf(r->detail, sizeof(r->detail), fmt, ap);
+	va_end(ap);
+}
+
+static void answer_head(struct conn *c, const struct refusal *r)
+{
+	struct buf *out = &c->px->writing;
+
+	buf_reset(out);
+	if (deny_response(out, c, r, NULL, NULL, true) < 0 ||
+		side_send(&c->client, buf_head(out), out->len) < 0)
+		conn_close(c);
+	else
+		conn_finish(c);
+	buf_reset(out);
+}
+
+/* The log has it; now the client is told in a way that it understands. */
+static void tell_refused(struct conn *c)
+{
+	if (c->adapter == EVENT_CONNECT) {
+		answer_head(c, c->refusal);
+	} else if (c->adapter == EVENT_FORWARD) {
+		c->is_inspected = true;
+		exchange_begin(c);
+	} else {
+		conn_set_state(c, CONN_SNIFF);
+		entry_on_sniff(c, EPOLLIN);
+	}
+}
+
+static void refuse(struct conn *c, const struct refusal *r)
+{
+	if (conn_refuse(c, r) < 0)
+		conn_reset(c);
+	else
+		conn_commit(c, tell_refused);
+}
+
+static void refuse_decided(struct conn *c, const struct decision *d)
+{
+	struct refusal r;
+
+	judge_refusal(c, d, NULL, NULL, &r);
+	judge_log_connection(c, d);
+	refuse(c, &r);
+}
+
+static void refuse_fault(struct conn *c, const struct refusal *r)
+{
+	judge_log_refusal(c, r, NULL, NULL, "upstream");
+	refuse(c, r);
+}
+
+/* Requests of a forward-mode client start anew each time; everybody else goes on to sniff. */
+static void open_inspected(struct conn *c)
+{
+	static const char ok[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
+
+	if (c->adapter == EVENT_FORWARD) {
+		exchange_begin(c);
+		return;
+	}
+	if (c->adapter == EVENT_CONNECT) {
+		if (side_send(&c->client, ok, sizeof(ok) - 1) < 0 || c->client.out.len) {
+			conn_close(c);
+			return;
+		}
+		stream_free(take_ptr(c->client.stream));
+	}
+	conn_set_state(c, CONN_SNIFF);
+	entry_on_sniff(c, EPOLLIN);
+}
+
+static void open_relay(struct conn *c)
+{
+	int r = leg_open(c->target, c, false, 0, &c->leg);
+
+	conn_set_state(c, CONN_CONNECT);
+	if (r < 0)
+		entry_on_leg_failed(c, err_name(r));
+}
+
+static void proceed(struct conn *c)
+{
+	if (c->is_inspected || c->adapter == EVENT_FORWARD)
+		open_inspected(c);
+	else
+		open_relay(c);
+}
+
+/* Addresses are known and stand in the target: the last question, then the event. */
+static void check_addresses(struct conn *c, bool is_vouched_for)
+{
+	struct decision d;
+
+	judge_connection(c, is_vouched_for ? NULL : c->target->addrs,
+		is_vouched_for ? 0 : c->target->n_addrs, &d);
+	if (d.verdict == VERDICT_DENY) {
+		refuse_decided(c, &d);
+		return;
+	}
+	judge_log_connection(c, &d);
+	conn_commit(c, proceed);
+}
+
+static void on_answer(struct resolve_query *q, const struct resolve_answer *a)
+{
+	struct conn *c = container_of(q, struct conn, query);
+	struct refusal r;
+
+	if (!a->n) {
+		fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: %s", c->host,
+			c->port, a->error);
+		refuse_fault(c, &r);
+		return;
+	}
+	target_set_addrs(c->target, a->addrs, a->n, c->port, false);
+	check_addresses(c, false);
+}
+
+static const struct pin *pin_for(const struct proxy *px, const char *host, uint16_t port)
+{
+	for (size_t i = 0; i < px->n_pins; i++)
+		if (px->pins[i].port == port && strcmp(px->pins[i].host, host) == 0)
+			return &px->pins[i];
+	return NULL;
+}
+
+static void ask_resolver(struct conn *c)
+{
+	struct resolve_answer a;
+	struct refusal f;
+	int r;
+
+	conn_set_state(c, CONN_RESOLVE);
+	r = resolver_ask(c->px->resolver, &c->query, c->host, on_answer, &a);
+	if (r == 1) {
+		on_answer(&c->query, &a);
+	} else if (r < 0) {
+		fault(&f, r == -EBUSY ? 503 : 502, "upstream_unreachable",
+			"DNS resolution failed for %s:%u: %s", c->host, c->port,
+			r == -EBUSY ? "too many questions in flight" : err_name(r));
+		refuse_fault(c, &f);
+	}
+}
+
+/* Layer 4 said yes to the name. Only now may anybody be asked about it (invariant 3). */
+static void find_addresses(struct conn *c)
+{
+	const struct target_key key = { .host = c->host,
+		.binary = c->binary,
+		.port = c->port,
+		.generation = c->generation };
+	const struct pin *pin = pin_for(c->px, c->host, c->port);
+	struct netaddr literal;
+	struct refusal f;
+
+	c->target = target_get(c->px, &key);
+	if (!c->target) {
+		fault(&f, 503, "overloaded", "too many destinations are in use");
+		refuse_fault(c, &f);
+	} else if (pin) {
+		target_set_addrs(c->target, &pin->addr, 1, pin->to_port, true);
+		check_addresses(c, true);
+	} else if (c->px->host_gateway.family && strcmp(c->host, "host.openshell.internal") == 0) {
+		target_set_addrs(c->target, &c->px->host_gateway, 1, c->port, true);
+		check_addresses(c, true);
+	} else if (netaddr_parse(c->host, &literal) == 0) {
+		target_set_addrs(c->target, &literal, 1, c->port, false);
+		check_addresses(c, false);
+	} else if (target_is_ready(c->target)) {
+		check_addresses(c, false);
+	} else {
+		ask_resolver(c);
+	}
+}
+
+/* The name, the port and who asks are known. */
+static void decide(struct conn *c)
+{
+	struct decision d;
+
+	judge_connection(c, NULL, 0, &d);
+	if (d.verdict == VERDICT_DENY) {
+		refuse_decided(c, &d);
+		return;
+	}
+	c->carriage = d.carriage;
+	c->is_inspected = d.carriage.is_inspected && !d.carriage.tls_skip;
+	find_addresses(c);
+}
+
+void entry_begin(struct conn *c)
+{
+	if (c->mode == TUPLE_TRANSPARENT) {
+		c->adapter = EVENT_TCP;
+		decide(c);
+		return;
+	}
+	c->adapter = EVENT_CONNECT;
+	c->client.stream = stream_tcp_new(c->client.w.fd);
+	if (!c->client.stream) {
+		conn_close(c);
+		return;
+	}
+	conn_set_state(c, CONN_PROXY_HEAD);
+	(void)side_want(c->px->loop, &c->client, true);
+}
+
+static void refuse_head(struct conn *c, unsigned int status, const char *error, const char *why)
+{
+	struct refusal r;
+
+	fault(&r, status, error, "%s", why);
+	judge_log_refusal(c, &r, NULL, NULL, "http-parser");
+	c->adapter = EVENT_CONNECT;
+	refuse(c, &r);
+}
+
+static void take_destination(struct conn *c, const struct url_authority *a, uint16_t default_port)
+{
+	(void)str_copy(c->host, sizeof(c->host), a->host);
+	c->port = a->port ? a->port : default_port;
+}
+
+static void on_connect(struct conn *c, const struct http1_request *rq, size_t head_len)
+{
+	take_destination(c, &rq->authority, 0);
+	buf_consume(&c->client.in, head_len);
+	if (c->port == 0)
+		refuse_head(c, 400, "invalid_request_target", "CONNECT needs HOST:PORT");
+	else
+		decide(c);
+}
+
+/* The head stays where it is: exchange.c reads it again once the connection is decided. */
+static void on_absolute(struct conn *c, const struct http1_request *rq)
+{
+	if (rq->form != HTTP1_ABSOLUTE) {
+		refuse_head(c, 400, "invalid_request_target",
+			"this is a proxy: CONNECT or an absolute http:// target is expected");
+		return;
+	}
+	if (rq->is_https) {
+		refuse_head(c, 400, "invalid_request_target", "Use CONNECT for HTTPS URLs");
+		return;
+	}
+	c->adapter = EVENT_FORWARD;
+	c->is_forward = true;
+	take_destination(c, &rq->authority, 80);
+	target_unref(take_ptr(c->target));
+	free(take_ptr(c->refusal));
+	decide(c);
+}
+
+static void on_whole_head(struct conn *c, size_t len)
+{
+	static struct http1_request rq;
+	const char *why = "malformed request";
+	int r = http1_request_parse(&rq, buf_head(&c->client.in), len, &why);
+
+	if (r < 0)
+		refuse_head(c, r == -EMSGSIZE ? 431 : 400, "invalid_request", why);
+	else if (strcmp(rq.method, "CONNECT") == 0)
+		on_connect(c, &rq, len);
+	else
+		on_absolute(c, &rq);
+}
+
+void entry_on_head(struct conn *c, uint32_t events)
+{
+	struct side *s = &c->client;
+	const char *why = "malformed request";
+	ssize_t n = 1;
+	int r;
+
+	if (events & EPOLLOUT) {
+		r = side_flush(s);
+		if (r < 0 && r != -EAGAIN) {
+			conn_close(c);
+			return;
+		}
+	}
+	if (events & EPOLLIN)
+		n = stream_recv(s->stream, c->px->scratch, HTTP1_PROXY_HEAD_MAX);
+	if (n == 0 || (n < 0 && n != -EAGAIN)) {
+		conn_close(c);
+		return;
+	}
+	if ((events & EPOLLIN) && n > 0 && buf_append(&s->in, c->px->scratch, (size_t)n) < 0) {
+		conn_close(c);
+		return;
+	}
+	r = s->in.len ? http1_head_find(buf_head(&s->in), s->in.len, HTTP1_PROXY_HEAD_MAX,
+				&c->ex.scan_up, &why) :
+			0;
+	if (r > 0) {
+		c->ex.scan_up = 0;
+		on_whole_head(c, (size_t)r);
+	} else if (r < 0) {
+		refuse_head(c, r == -EMSGSIZE ? 431 : 400, "invalid_request",
+			r == -EMSGSIZE ? "the request head is too long" : why);
+	} else {
+		(void)side_want(c->px->loop, s, true);
+	}
+}
+
+static void start_tls(struct conn *c)
+{
+	struct buf *in = &c->client.in;
+	SSL *ssl;
+
+	c->hello.host = c->host;
+	ssl = tls_accept_new(c->px->tls, &c->hello);
+	if (ssl)
+		c->client.stream = stream_tls_new(c->client.w.fd, ssl, buf_head(in), in->len);
+	buf_done(in);
+	if (!c->client.stream) {
+		conn_reset(c);
+		return;
+	}
+	c->is_tls = true;
+	conn_set_state(c, CONN_HANDSHAKE);
+	entry_on_handshake(c, EPOLLIN);
+}
+
+static void start_plain(struct conn *c)
+{
+	c->client.stream = stream_tcp_new(c->client.w.fd);
+	if (c->client.stream)
+		exchange_begin(c);
+	else
+		conn_reset(c);
+}
+
+/* On an inspected endpoint only what can be inspected passes; a refusal needs a client to tell. */
+static void refuse_unknown(struct conn *c)
+{
+	struct refusal r;
+
+	if (!c->refusal) {
+		fault(&r, 403, "unsupported_l7_protocol",
+			"neither TLS nor HTTP/1 on an inspected endpoint");
+		judge_log_refusal(c, &r, NULL, NULL, "http-parser");
+	}
+	conn_commit(c, conn_reset);
+}
+
+void entry_on_sniff(struct conn *c, uint32_t events)
+{
+	struct buf *in = &c->client.in;
+	ssize_t n = 0;
+
+	if (!in->len && (events & EPOLLIN)) {
+		n = buf_read(in, c->client.w.fd, SNIFF_READ);
+		if (n == 0 || (n < 0 && n != -EAGAIN)) {
+			conn_close(c);
+			return;
+		}
+	}
+	if (!in->len)
+		(void)side_want(c->px->loop, &c->client, true);
+	else if ((uint8_t)*buf_head(in) == TLS_HANDSHAKE_RECORD)
+		start_tls(c);
+	else if (*buf_head(in) >= 'A' && *buf_head(in) <= 'Z')
+		start_plain(c);
+	else
+		refuse_unknown(c);
+}
+
+static void log_client_tls(struct conn *c)
+{
+	struct event e = conn_event(c);
+
+	e.level = EVENT_WARN;
+	e.engine = "tls";
+	e.action = EVENT_DENY;
+	e.reason = stream_tls_error(c->client.stream);
+	log_event(c->px->log, &e);
+}
+
+/* The names must agree (421): the client asked us for one host and greets another. */
+static void check_sni(struct conn *c)
+{
+	struct refusal r;
+
+	if (!c->hello.is_bad_sni && (!c->hello.sni[0] || strcmp(c->hello.sni, c->host) == 0))
+		return;
+	if (c->refusal)
+		return;
+	fault(&r, 421, "misdirected_request", "the TLS server name does not agree with %s:%u", c->host,
+		c->port);
+	judge_log_refusal(c, &r, NULL, NULL, "tls");
+	if (conn_refuse(c, &r) < 0)
+		conn_reset(c);
+}
+
+void entry_on_handshake(struct conn *c, uint32_t events)
+{
+	int r = stream_handshake(c->client.stream);
+
+	(void)events;
+	if (r == -EAGAIN) {
+		(void)side_want(c->px->loop, &c->client, true);
+	} else if (r < 0) {
+		log_client_tls(c);
+		conn_close(c);
+	} else {
+		check_sni(c);
+		if (c->state != CONN_CLOSED)
+			exchange_begin(c);
+	}
+}
+
+void entry_on_deadline(struct conn *c)
+{
+	struct refusal r;
+
+	if (c->state == CONN_PROXY_HEAD && c->client.in.len) {
+		refuse_head(c, 408, "request_timeout", "the request head did not arrive in time");
+	} else if (c->state == CONN_RESOLVE) {
+		resolver_cancel(&c->query);
+		fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: no answer",
+			c->host, c->port);
+		refuse_fault(c, &r);
+	} else {
+		conn_reset(c);
+	}
+}
+
+static void begin_relay(struct conn *c)
+{
+	static const char ok[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
+
+	if (c->adapter == EVENT_CONNECT && side_send(&c->client, ok, sizeof(ok) - 1) < 0)
+		conn_close(c);
+	else
+		relay_begin(c);
+}
+
+void entry_on_leg_ready(struct conn *c)
+{
+	begin_relay(c);
+}
+
+void entry_on_leg_failed(struct conn *c, const char *text)
+{
+	struct refusal r;
+
+	fault(&r, 502, "upstream_unreachable", "connection to %s:%u failed: %s", c->host, c->port,
+		text);
+	judge_log_refusal(c, &r, NULL, NULL, "upstream");
+	if (c->adapter == EVENT_CONNECT)
+		refuse(c, &r);
+	else
+		conn_commit(c, conn_reset);
+}

@@ -1,0 +1,988 @@
+/*
+ * The way of a request: request_*() collects and judges, send_*() opens the way up, pump_up() and
+ * pump_down() carry bodies, finish() decides what becomes of both connections.
+ *
+ * Nothing is allocated per request on a connection that is kept alive: heads are parsed where they
+ * were read, and written into a buffer that stays.
+ */
+#include "proxy/exchange.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "lib/cleanup.h"
+#include "lib/err.h"
+#include "lib/str.h"
+#include "proxy/deny.h"
+#include "proxy/entry.h"
+#include "proxy/inspect.h"
+#include "proxy/judge.h"
+#include "proxy/tunnel.h"
+
+enum { HEAD_KEEP = 4096 }; /* a larger buffer is not kept for the next request */
+
+void exchange_init(struct exchange *ex)
+{
+	buf_init(&ex->head, EXCHANGE_HEAD_MAX);
+	buf_init(&ex->path, URL_PATH_MAX + 1);
+	http1_body_init(&ex->up, HTTP1_NO_BODY, 0);
+	http1_body_init(&ex->down, HTTP1_NO_BODY, 0);
+}
+
+void exchange_done(struct exchange *ex)
+{
+	buf_done(&ex->head);
+	buf_done(&ex->path);
+	http1_body_done(&ex->up);
+	http1_body_done(&ex->down);
+}
+
+static void reset(struct exchange *ex)
+{
+	struct buf head = ex->head, path = ex->path;
+
+	http1_body_done(&ex->up);
+	http1_body_done(&ex->down);
+	*ex = (struct exchange){ .head = head, .path = path };
+	if (head.alloc > HEAD_KEEP)
+		buf_done(&ex->head);
+	buf_reset(&ex->head);
+	buf_reset(&ex->path);
+}
+
+/* ---- refusing ---- */
+
+static const char *path_text(struct conn *c)
+{
+	const char *path = c->ex.path.len ? buf_cstr(&c->ex.path) : NULL;
+
+	return path ? path : "/";
+}
+
+static const char *method_text(const struct conn *c)
+{
+	return c->ex.method[0] ? c->ex.method : "-";
+}
+
+static void send_refusal(struct conn *c)
+{
+	bool keep = c->ex.keep_client;
+
+	if (side_send(&c->client, buf_head(&c->ex.head), c->ex.head.len) < 0)
+		conn_close(c);
+	else if (keep)
+		exchange_begin(c);
+	else
+		conn_finish(c);
+}
+
+/* The answer is put together now, while its facts are at hand, and sent once it is in the log. */
+static void refuse(struct conn *c, const struct refusal *r, bool keep)
+{
+	c->ex.keep_client = keep;
+	buf_reset(&c->ex.head);
+	if (deny_response(&c->ex.head, c, r, method_text(c), path_text(c), !keep) < 0)
+		conn_close(c);
+	else
+		conn_commit(c, send_refusal);
+}
+
+static void fault(struct conn *c, unsigned int status, const char *error, const char *engine,
+	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* A failure before, beside or after the decision: logged, answered, connection closed. */
+static void fault(struct conn *c, unsigned int status, const char *error, const char *engine,
+	const char *fmt, ...)
+{
+	struct refusal r = { .status = status, .error = error, .layer = LAYER_HTTP };
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(r.detail, sizeof(r.detail), fmt, ap);
+	va_end(ap);
+	judge_log_refusal(c, &r, method_text(c), path_text(c), engine);
+	refuse(c, &r, false);
+}
+
+static void bad_request(struct conn *c, int r, const char *why)
+{
+	if (r == -EMSGSIZE)
+		fault(c, 431, "invalid_request", "http-parser", "the request head is too large");
+	else
+		fault(c, 400, "invalid_request", "http-parser", "%s", why ? why : "malformed request");
+}
+
+/* ---- collecting and judging ---- */
+
+/* One request as it was parsed; there is one at a time, and it does not outlive the handler. */
+static struct {
+	struct http1_request rq;
+	struct url_target target;
+	struct url_query query;
+	struct request facts;
+	struct inspection inspection;
+	struct inspected body;
+	struct decision decision;
+} now;
+
+static bool host_agrees(const struct conn *c)
+{
+	const struct url_authority *a = &now.rq.authority;
+	uint16_t port = a->port ? a->port : c->is_tls ? 443 : 80;
+
+	if (!a->host[0]) /* HTTP/1.0 without Host: there is no other name to disagree */
+		return true;
+	return strcmp(a->host, c->host) == 0 && (port == c->port || (!a->port && !c->is_forward));
+}
+
+static int canonical_target(struct conn *c, const char **ret_why)
+{
+	int r;
+
+	if (now.rq.form == HTTP1_ASTERISK) {
+		now.target = (struct url_target){ .path = "*", .path_len = 1 };
+		return 0;
+	}
+	r = url_canonicalize(now.rq.target, now.rq.target_len, URL_ENCODED_SLASH, &now.target, ret_why);
+	if (r < 0)
+		return r;
+	r = buf_append(&c->ex.path, now.target.path, now.target.path_len);
+	return r < 0 ? -EMSGSIZE : 0;
+}
+
+static int parse_query(const char **ret_why)
+{
+	now.query.n = 0;
+	if (!now.target.query_len)
+		return 0;
+	return url_query_parse(&now.query, now.target.query, now.target.query_len, ret_why);
+}
+
+static void select_inspection(struct conn *c)
+{
+	struct intent in = judge_intent(c);
+
+	now.inspection = (struct inspection){ 0 };
+	if (c->is_inspected && !c->refusal)
+		(void)policy_select(c->policy, &in, now.target.path, &now.inspection);
+}
+
+/* Everything about the target that is judged before policy is. False: it was answered. */
+static bool target_is_good(struct conn *c)
+{
+	const char *why = "malformed target";
+	int r = canonical_target(c, &why);
+
+	if (r == 0)
+		r = parse_query(&why);
+	if (r < 0) {
+		bad_request(c, r, why);
+		return false;
+	}
+	if (now.rq.form == HTTP1_ABSOLUTE && now.rq.is_https != c->is_tls) {
+		bad_request(c, -EBADMSG, "the scheme of the target is not that of the connection");
+		return false;
+	}
+	select_inspection(c);
+	if (strstr(now.target.path, "%2F") && !now.inspection.allow_encoded_slash) {
+		bad_request(c, -EBADMSG, "an encoded slash in the path");
+		return false;
+	}
+	return true;
+}
+
+static bool method_is_good(struct conn *c)
+{
+	if (now.rq.is_trace) {
+		fault(c, 405, "method_not_allowed", "http-parser", "%s is never forwarded",
+			now.rq.method);
+		return false;
+	}
+	if (now.rq.form == HTTP1_AUTHORITY) {
+		bad_request(c, -EBADMSG, "CONNECT within a connection");
+		return false;
+	}
+	if (now.rq.upgrade == HTTP1_UPGRADE_INVALID) {
+		bad_request(c, -EBADMSG, now.rq.upgrade_why);
+		return false;
+	}
+	return true;
+}
+
+/* What was decided for the whole connection is told to each request on it. */
+static bool connection_is_good(struct conn *c)
+{
+	if (c->refusal) {
+		refuse(c, c->refusal, now.rq.keep_alive && now.rq.fields.framing == HTTP1_NO_BODY);
+		return false;
+	}
+	if (!host_agrees(c)) {
+		fault(c, 421, "misdirected_request", "request-authority",
+			"Host %s does not agree with %s:%u", now.rq.authority.host, c->host, c->port);
+		return false;
+	}
+	return true;
+}
+
+static uint16_t default_port(const struct conn *c)
+{
+	return c->is_tls ? 443 : 80;
+}
+
+static int write_request(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+	const struct url_authority *a = &now.rq.authority;
+	struct url_authority own;
+	struct http1_send s = { .method = now.rq.effective_method,
+		.path = now.target.path,
+		.query = now.target.query,
+		.query_len = now.target.query_len,
+		.authority = a,
+		.default_port = default_port(c),
+		.framing = now.rq.fields.framing,
+		.content_length = now.rq.fields.content_length,
+		.via = c->is_forward,
+		.expect = now.rq.expect_continue && now.rq.fields.framing != HTTP1_NO_BODY };
+
+	if (!a->host[0]) {
+		const char *why;
+
+		if (url_host_parse(c->host, strlen(c->host), &own, &why) < 0)
+			return -EBADMSG;
+		own.port = c->port;
+		s.authority = &own;
+	}
+	if (now.body.data) {
+		s.framing = HTTP1_LENGTH;
+		s.content_length = now.body.len;
+		s.expect = false;
+	}
+	ex->is_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET;
+	if (ex->is_upgrade)
+		tunnel_prepare(c, &now.rq, &now.inspection, &s);
+	buf_reset(&ex->head);
+	return http1_request_write(&ex->head, &s, now.rq.fields.list, now.rq.fields.n);
+}
+
+/* The whole body is here already, which is usual for small ones: one record carries it all. */
+static int take_small_body(struct conn *c, const char **rest, size_t *len)
+{
+	struct exchange *ex = &c->ex;
+	uint64_t want = now.rq.fields.content_length;
+	int r;
+
+	if (now.body.data) {
+		ex->is_up_done = true;
+		return buf_append(&ex->head, now.body.data, now.body.len);
+	}
+	if (ex->up.framing != HTTP1_LENGTH || *len < want)
+		return 0;
+	r = buf_append(&ex->head, *rest, (size_t)want);
+	if (r < 0)
+		return r;
+	*rest += want;
+	*len -= (size_t)want;
+	ex->is_up_done = true;
+	return 0;
+}
+
+static void send_request(struct conn *c);
+
+/* Allowed: the request as it will go up is written, and what followed it is kept. */
+static int accept_request(struct conn *c, const char **rest, size_t *len)
+{
+	struct exchange *ex = &c->ex;
+	int r;
+
+	ex->keep_client = now.rq.keep_alive;
+	ex->minor = now.rq.minor;
+	ex->expects_continue = now.rq.expect_continue;
+	http1_body_init(&ex->up, now.rq.fields.framing, now.rq.fields.content_length);
+	ex->is_up_done = now.rq.fields.framing == HTTP1_NO_BODY;
+	r = write_request(c);
+	return r < 0 ? r : take_small_body(c, rest, len);
+}
+
+static void set_facts(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+
+	memcpy(ex->method, now.rq.effective_method, sizeof(ex->method));
+	now.facts = (struct request){ .method = ex->method,
+		.path = now.target.path,
+		.query = now.query.params,
+		.n_query = now.query.n,
+		.is_websocket_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET };
+}
+
+/* Asks policy, or (forward mode on an endpoint without protocol) knows that it was asked. */
+static bool is_allowed(struct conn *c)
+{
+	struct refusal r;
+
+	if (!c->is_inspected)
+		return true;
+	judge_request(c, &now.facts, now.body.operation, &now.decision);
+	if (now.decision.verdict != VERDICT_DENY)
+		return true;
+	judge_refusal(c, &now.decision, c->ex.method, now.target.path, &r);
+	refuse(c, &r, now.rq.keep_alive && now.rq.fields.framing == HTTP1_NO_BODY);
+	return false;
+}
+
+/*
+ * A whole head: @rest (@len bytes) follows it. @rest moves past a body that was taken along. All
+ * of the parsed form points into the bytes of the caller and is used up when this returns.
+ */
+static void request_judge(struct conn *c, const char *head, size_t head_len, const char **rest,
+	size_t *len)
+{
+	const char *why = NULL;
+	int r;
+
+	now.body = (struct inspected){ 0 };
+	r = http1_request_parse(&now.rq, head, head_len, &why);
+	if (r < 0) {
+		bad_request(c, r, why);
+		return;
+	}
+	memcpy(c->ex.method, now.rq.effective_method, sizeof(c->ex.method));
+	if (!method_is_good(c) || !target_is_good(c) || !connection_is_good(c))
+		return;
+	set_facts(c);
+	if (inspect_wants_body(&now.inspection, &now.rq)) {
+		r = inspect_body(c, &now.inspection, &now.rq, rest, len, &now.facts, &now.body, &why);
+		if (r == 0)
+			return; /* more is needed; CONN_BODY */
+		if (r < 0) {
+			fault(c, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser", "%s", why);
+			return;
+		}
+	}
+	if (!is_allowed(c))
+		return;
+	r = accept_request(c, rest, len);
+	if (r < 0)
+		fault(c, 503, "overloaded", "http-parser", "no memory for the request");
+	else
+		conn_commit(c, send_request);
+}
+
+/* The bytes from @rest on stay in the client's buffer, wherever they came from. */
+static void keep_rest(struct conn *c, const char *rest, size_t len)
+{
+	struct buf *in = &c->client.in;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (in->len) {
+		buf_consume(in, in->len - len);
+		if (!in->len)
+			buf_done(in);
+	} else if (len && buf_append(in, rest, len) < 0) {
+		conn_close(c);
+	}
+}
+
+static void request_found(struct conn *c, const char *data, size_t len, size_t head_len)
+{
+	const char *rest = data + head_len;
+	size_t left = len - head_len;
+
+	reset(&c->ex);
+	request_judge(c, data, head_len, &rest, &left);
+	if (c->state == CONN_BODY) {
+		rest = data;
+		left = len;
+	}
+	keep_rest(c, rest, left);
+}
+
+/* Looks for a head in what is here: true when the matter is settled for this turn. */
+static bool request_scan(struct conn *c, const char *data, size_t len)
+{
+	size_t max = c->is_forward ? (size_t)HTTP1_PROXY_HEAD_MAX : (size_t)HTTP1_HEAD_MAX;
+	const char *why = NULL;
+	int r = http1_head_find(data, len, max, &c->ex.scan_up, &why);
+
+	if (r == 0)
+		return false;
+	c->ex.scan_up = 0;
+	if (r > 0) {
+		request_found(c, data, len, (size_t)r);
+	} else {
+		reset(&c->ex);
+		bad_request(c, r, why);
+	}
+	return true;
+}
+
+/* First bytes of a head are here: the rest has to follow soon. */
+static void request_wait(struct conn *c, bool is_started)
+{
+	if (is_started && timer_set(c->px->loop, &c->deadline, HEAD_MS) < 0)
+		conn_close(c);
+	else if (side_want(c->px->loop, &c->client, true) < 0)
+		conn_close(c);
+}
+
+static void request_body_more(struct conn *c, const char *data, size_t len)
+{
+	const char *why = NULL;
+	size_t scan = 0;
+	int r;
+
+	if (buf_append(&c->client.in, data, len) < 0) {
+		fault(c, 413, "invalid_request", "http-parser", "the body is too large to be inspected");
+		return;
+	}
+	r = http1_head_find(buf_head(&c->client.in), c->client.in.len, HTTP1_HEAD_MAX, &scan, &why);
+	if (r > 0)
+		request_found(c, buf_head(&c->client.in), c->client.in.len, (size_t)r);
+	if (c->state == CONN_BODY)
+		request_wait(c, false);
+}
+
+static void request_read(struct conn *c)
+{
+	struct side *s = &c->client;
+	ssize_t n = stream_recv(s->stream, c->px->scratch, sizeof(c->px->scratch));
+
+	if (n == -EAGAIN) {
+		request_wait(c, false);
+	} else if (n <= 0) {
+		conn_close(c);
+	} else if (c->state == CONN_BODY) {
+		request_body_more(c, c->px->scratch, (size_t)n);
+	} else if (!s->in.len) {
+		if (request_scan(c, c->px->scratch, (size_t)n))
+			return;
+		if (buf_append(&s->in, c->px->scratch, (size_t)n) < 0)
+			conn_close(c);
+		else
+			request_wait(c, true);
+	} else if (buf_append(&s->in, c->px->scratch, (size_t)n) < 0) {
+		bad_request(c, -EMSGSIZE, NULL);
+	} else if (!request_scan(c, buf_head(&s->in), s->in.len)) {
+		request_wait(c, false);
+	}
+}
+
+static bool flushed(struct conn *c)
+{
+	int r = side_flush(&c->client);
+
+	if (r == -EAGAIN)
+		(void)side_want(c->px->loop, &c->client, c->client.wants_recv);
+	else if (r < 0)
+		conn_close(c);
+	return r == 0;
+}
+
+void exchange_on_request(struct conn *c, uint32_t events)
+{
+	if ((events & EPOLLOUT) && !flushed(c))
+		return;
+	if (side_is_full(&c->client)) {
+		(void)side_want(c->px->loop, &c->client, false);
+		return;
+	}
+	if (events & ~(uint32_t)EPOLLOUT || stream_has_pending(c->client.stream) ||
+		!c->client.wants_recv)
+		request_read(c);
+	else
+		(void)side_want(c->px->loop, &c->client, true);
+}
+
+void exchange_begin(struct conn *c)
+{
+	struct buf *in = &c->client.in;
+
+	conn_set_state(c, CONN_REQUEST);
+	if (c->state != CONN_REQUEST)
+		return;
+	c->ex.scan_up = 0;
+	if (side_is_full(&c->client)) {
+		(void)side_want(c->px->loop, &c->client, false);
+		return;
+	}
+	if (in->len && request_scan(c, buf_head(in), in->len))
+		return;
+	if (stream_has_pending(c->client.stream))
+		request_read(c);
+	else
+		request_wait(c, in->len > 0);
+}
+
+/* ---- the way up ---- */
+
+static bool may_repeat(const struct conn *c)
+{
+	static const char *const idempotent[] = { "GET", "HEAD", "OPTIONS", "PUT", "DELETE" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(idempotent); i++)
+		if (strcmp(c->ex.method, idempotent[i]) == 0)
+			return true;
+	return false;
+}
+
+static void open_leg(struct conn *c, uint64_t idle_max_ms)
+{
+	int r = leg_open(c->target, c, c->is_tls, idle_max_ms, &c->leg);
+
+	if (r == 1) {
+		exchange_on_leg_ready(c);
+		return;
+	}
+	conn_set_state(c, CONN_CONNECT);
+	if (r < 0)
+		exchange_on_leg_failed(c, LEG_FAILED,
+			r == -EBUSY ? "too many connects in flight" : err_name(r));
+}
+
+static void send_request(struct conn *c)
+{
+	open_leg(c, c->ex.is_upgrade ? 0 : may_repeat(c) ? POOL_IDLE_MS : POST_IDLE_MS);
+}
+
+static void pump_up(struct conn *c);
+static void pump_down(struct conn *c);
+
+void exchange_on_leg_ready(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+
+	conn_set_state(c, CONN_EXCHANGE);
+	if (c->state != CONN_EXCHANGE)
+		return;
+	ex->is_head_sent = true;
+	if (side_send(&c->leg->side, buf_head(&ex->head), ex->head.len) < 0 ||
+		side_want(c->px->loop, &c->leg->side, true) < 0) {
+		pump_down(c); /* finds out what happened, and whether to try again */
+		return;
+	}
+	if (!ex->is_up_done)
+		pump_up(c);
+}
+
+void exchange_on_leg_failed(struct conn *c, enum leg_failure why, const char *text)
+{
+	if (why == LEG_TLS_FAILED)
+		fault(c, 502, "upstream_tls_failed", "tls", "TLS with %s:%u failed: %s", c->host, c->port,
+			text);
+	else
+		fault(c, 502, "upstream_unreachable", "upstream", "connection to %s:%u failed: %s",
+			c->host, c->port, text);
+}
+
+/* A chunk around @data in the shared buffer. */
+static int put_chunk(struct buf *out, const char *data, size_t len)
+{
+	char head[CHUNKED_HEAD_MAX];
+	int r = buf_append(out, head, chunked_head(head, len));
+
+	if (r == 0)
+		r = buf_append(out, data, len);
+	return r < 0 ? r : buf_append(out, "\r\n", 2);
+}
+
+static int put_last_chunk(struct buf *out, const struct http1_body *b, const char **ret_why)
+{
+	const struct buf *t = &b->chunked.trailers;
+	int r = buf_append(out, "0\r\n", 3);
+
+	if (r < 0)
+		return r;
+	if (!t->len)
+		return buf_append(out, "\r\n", 2);
+	return http1_trailers_write(out, buf_head(t), t->len, ret_why);
+}
+
+/*
+ * Takes @b apart and sends it to @to in the framing @framing. *ret_used bytes of @data belonged to
+ * this message; @ret_done tells that it is complete. What is in proxy->writing goes out first.
+ */
+static int carry(struct conn *c, struct http1_body *b, enum http1_framing framing, struct side *to,
+	const char *data, size_t len, size_t *ret_used, bool *ret_done)
+{
+	struct buf *out = &c->px->writing;
+	size_t at = 0;
+	int r = CHUNKED_DATA;
+
+	while (r == CHUNKED_DATA) {
+		const char *slice = NULL, *why = NULL;
+		size_t used = 0, n = 0;
+		int put = 0;
+
+		r = http1_body_next(b, data + at, len - at, &used, &slice, &n, &why);
+		at += used;
+		if (r == CHUNKED_DATA && framing == HTTP1_CHUNKED)
+			put = put_chunk(out, slice, n);
+		else if (r == CHUNKED_DATA && (out->len || n < len - at))
+			put = buf_append(out, slice, n);
+		else if (r == CHUNKED_DATA)
+			put = side_send(to, slice, n);
+		else if (r == CHUNKED_END && framing == HTTP1_CHUNKED)
+			put = put_last_chunk(out, b, &why);
+		if (put < 0)
+			r = put;
+	}
+	*ret_used = at;
+	*ret_done = r == CHUNKED_END;
+	if (r >= 0 && out->len)
+		r = side_send(to, buf_head(out), out->len);
+	buf_reset(out);
+	return r < 0 ? r : 0;
+}
+
+static void up_broken(struct conn *c)
+{
+	/* Part of the request is on its way: nobody can be told in HTTP any more. */
+	if (c->ex.has_answer)
+		conn_close(c);
+	else
+		fault(c, 400, "invalid_request", "http-parser", "malformed request body");
+}
+
+/* Sends some of the body; false when that was the end of it or of the connection. */
+static bool carry_up(struct conn *c, const char *data, size_t len, bool is_kept)
+{
+	struct exchange *ex = &c->ex;
+	size_t used = 0;
+	int r;
+
+	r = carry(c, &ex->up, ex->up.framing, &c->leg->side, data, len, &used, &ex->is_up_done);
+	c->bytes_up += used;
+	ex->sent_up += used;
+	if (r == -EBADMSG || r == -EMSGSIZE) {
+		up_broken(c);
+		return false;
+	}
+	if (is_kept) {
+		buf_consume(&c->client.in, used);
+		if (!c->client.in.len)
+			buf_done(&c->client.in);
+	} else if (used < len && buf_append(&c->client.in, data + used, len - used) < 0) {
+		conn_close(c);
+		return false;
+	}
+	/* A server that does not take the rest may still have answered: the way down will tell. */
+	if (r < 0)
+		ex->is_up_done = false;
+	return r == 0 && !ex->is_up_done;
+}
+
+static void pump_up(struct conn *c)
+{
+	size_t budget = PUMP_BUDGET;
+	bool go_on = true;
+	ssize_t n = 0;
+
+	while (go_on && budget && !side_is_full(&c->leg->side)) {
+		struct buf *in = &c->client.in;
+
+		if (in->len) {
+			go_on = carry_up(c, buf_head(in), in->len, true);
+			continue;
+		}
+		n = stream_recv(c->client.stream, c->px->scratch, sizeof(c->px->scratch));
+		if (n <= 0)
+			break;
+		budget -= (size_t)n < budget ? (size_t)n : budget;
+		go_on = carry_up(c, c->px->scratch, (size_t)n, false);
+	}
+	if (c->state != CONN_EXCHANGE)
+		return;
+	if (n == 0 ? false : n < 0 && n != -EAGAIN) {
+		conn_close(c);
+		return;
+	}
+	if (!budget)
+		(void)timer_set(c->px->loop, &c->again, 0);
+	(void)side_want(c->px->loop, &c->client,
+		!c->ex.is_up_done && !side_is_full(&c->leg->side));
+	(void)side_want(c->px->loop, &c->leg->side, c->leg->side.wants_recv);
+}
+
+/* ---- the way down ---- */
+
+static void finish(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+	struct leg *leg = take_ptr(c->leg);
+
+	if (ex->keep_leg && ex->is_up_done)
+		leg_release(leg);
+	else
+		leg_close(leg);
+	if (!ex->keep_client || !ex->is_up_done) {
+		conn_finish(c);
+	} else if (c->is_forward) {
+		conn_set_state(c, CONN_PROXY_HEAD);
+		entry_on_head(c, 0);
+	} else {
+		exchange_begin(c);
+	}
+}
+
+/* The server went away, or talks nonsense. */
+static void down_broken(struct conn *c, const char *why)
+{
+	struct exchange *ex = &c->ex;
+
+	if (ex->has_answer) {
+		conn_close(c); /* a cut is all that tells the client that this is not the end */
+		return;
+	}
+	if (c->leg->is_reused && !ex->has_retried && !ex->sent_up && may_repeat(c)) {
+		ex->has_retried = true;
+		leg_close(take_ptr(c->leg));
+		open_leg(c, 0);
+		return;
+	}
+	leg_close(take_ptr(c->leg));
+	fault(c, 502, "upstream_failed", "upstream", "%s:%u: %s", c->host, c->port, why);
+}
+
+static void down_ended(struct conn *c, ssize_t n)
+{
+	struct exchange *ex = &c->ex;
+
+	if (n == 0 && ex->has_answer && http1_body_may_end(&ex->down)) {
+		ex->keep_leg = false;
+		finish(c);
+	} else {
+		down_broken(c, n < 0 && n != -EPROTO ? err_name((int)n) :
+						       "the server closed the connection");
+	}
+}
+
+static struct http1_response answer;
+
+/* How the client gets it: HTTP/1.0 knows no chunks, and a body that ends with the connection ends
+ * with that of the client too. */
+static void choose_framing(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+
+	ex->down_framing = answer.fields.framing;
+	if (ex->down_framing == HTTP1_CHUNKED && ex->minor == 0)
+		ex->down_framing = HTTP1_UNTIL_CLOSE;
+	if (ex->down_framing == HTTP1_UNTIL_CLOSE && ex->minor > 0)
+		ex->down_framing = HTTP1_CHUNKED;
+	if (ex->down_framing == HTTP1_UNTIL_CLOSE || !ex->is_up_done)
+		ex->keep_client = false;
+}
+
+static int write_answer(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+	struct http1_answer a = { .status = answer.status,
+		.reason = answer.reason,
+		.reason_len = answer.reason_len,
+		.framing = ex->down_framing,
+		.content_length = answer.fields.content_length,
+		.announces_length = answer.fields.framing == HTTP1_NO_BODY && answer.fields.has_length,
+		.close = !ex->keep_client && answer.status >= 200 };
+
+	return http1_response_write(&c->px->writing, &a, answer.fields.list, answer.fields.n);
+}
+
+/* An interim answer: passed on, the real one follows. */
+static int interim(struct conn *c)
+{
+	int r;
+
+	if (c->ex.minor == 0) /* HTTP/1.0 does not know them */
+		return 0;
+	c->ex.down_framing = HTTP1_NO_BODY;
+	r = write_answer(c);
+	if (r == 0)
+		r = side_send(&c->client, buf_head(&c->px->writing), c->px->writing.len);
+	buf_reset(&c->px->writing);
+	return r;
+}
+
+enum head_result { HEAD_MORE = 0, HEAD_INTERIM, HEAD_FINAL, HEAD_SETTLED };
+
+static enum head_result answer_head(struct conn *c, const char *data, size_t len, size_t *ret_used)
+{
+	struct exchange *ex = &c->ex;
+	const char *why = "malformed response";
+	int r = http1_head_find(data, len, HTTP1_RESPONSE_HEAD_MAX, &ex->scan_down, &why);
+
+	if (r == 0)
+		return HEAD_MORE;
+	if (r > 0) {
+		*ret_used = (size_t)r;
+		ex->scan_down = 0;
+		r = http1_response_parse(&answer, data, (size_t)r, ex->method, &why);
+	}
+	if (r < 0) {
+		c->leg->is_reused = false;
+		down_broken(c, r == -EMSGSIZE ? "the response head is too large" : why);
+		return HEAD_SETTLED;
+	}
+	if (answer.status == 101) {
+		if (ex->is_upgrade && answer.is_upgrade)
+			tunnel_begin(c, &answer, data + *ret_used, len - *ret_used);
+		else
+			down_broken(c, "the server switched protocols unasked");
+		return HEAD_SETTLED;
+	}
+	if (answer.status < 200)
+		return interim(c) < 0 ? (conn_close(c), HEAD_SETTLED) : HEAD_INTERIM;
+	ex->has_answer = true;
+	ex->keep_leg = answer.keep_alive;
+	http1_body_init(&ex->down, answer.fields.framing, answer.fields.content_length);
+	choose_framing(c);
+	if (write_answer(c) < 0) {
+		conn_close(c);
+		return HEAD_SETTLED;
+	}
+	return HEAD_FINAL;
+}
+
+static bool carry_down(struct conn *c, const char *data, size_t len)
+{
+	struct exchange *ex = &c->ex;
+	size_t used = 0;
+	int r = carry(c, &ex->down, ex->down_framing, &c->client, data, len, &used, &ex->is_down_done);
+
+	c->bytes_down += used;
+	if (r < 0) {
+		conn_close(c);
+		return false;
+	}
+	if (!ex->is_down_done)
+		return true;
+	if (used < len)
+		ex->keep_leg = false; /* more than one answer: this connection is out of step */
+	finish(c);
+	return false;
+}
+
+/* Bytes of the answer; false when pumping has to stop. */
+static bool take_down(struct conn *c, const char *data, size_t len)
+{
+	struct buf *in = &c->leg->side.in;
+	bool is_kept = in->len > 0;
+	enum head_result r = HEAD_INTERIM;
+
+	if (c->ex.has_answer)
+		return carry_down(c, data, len);
+	if (is_kept) {
+		if (buf_append(in, data, len) < 0) {
+			down_broken(c, "the response head is too large");
+			return false;
+		}
+		data = buf_head(in);
+		len = in->len;
+	}
+	while (r == HEAD_INTERIM && len) {
+		size_t used = 0;
+
+		r = answer_head(c, data, len, &used);
+		if (r == HEAD_SETTLED)
+			return false;
+		data += used;
+		len -= used;
+	}
+	if (r == HEAD_FINAL) {
+		/* The bytes stay readable, and the leg may go back to the warm ones at once. */
+		if (is_kept)
+			buf_reset(in);
+		return carry_down(c, data, len);
+	}
+	if (is_kept) {
+		buf_consume(in, in->len - len);
+		return true;
+	}
+	if (len && buf_append(in, data, len) < 0) {
+		down_broken(c, "out of memory");
+		return false;
+	}
+	return true;
+}
+
+static void pump_down(struct conn *c)
+{
+	struct stream *from = c->leg->side.stream;
+	size_t budget = PUMP_BUDGET, size = sizeof(c->px->scratch);
+
+	(void)timer_set(c->px->loop, &c->deadline, RESPONSE_MS);
+	while (!side_is_full(&c->client)) {
+		ssize_t n = stream_recv(from, c->px->scratch, size);
+
+		if (n == -EAGAIN)
+			break;
+		if (n <= 0) {
+			down_ended(c, n);
+			return;
+		}
+		if (!take_down(c, c->px->scratch, (size_t)n))
+			return;
+		if ((size_t)n < size && !stream_has_pending(from))
+			break;
+		if (budget <= (size_t)n) {
+			(void)timer_set(c->px->loop, &c->again, 0);
+			break;
+		}
+		budget -= (size_t)n;
+	}
+	(void)side_want(c->px->loop, &c->leg->side, !side_is_full(&c->client));
+	(void)side_want(c->px->loop, &c->client, c->client.wants_recv);
+}
+
+void exchange_on_client(struct conn *c, uint32_t events)
+{
+	if ((events & EPOLLOUT) && !flushed(c))
+		return;
+	if ((events & EPOLLOUT) && !c->leg->side.wants_recv)
+		pump_down(c);
+	if (c->state == CONN_EXCHANGE && (events & ~(uint32_t)EPOLLOUT) && !c->ex.is_up_done)
+		pump_up(c);
+	else if (c->state == CONN_EXCHANGE)
+		(void)side_want(c->px->loop, &c->client, c->client.wants_recv);
+}
+
+void exchange_on_leg(struct conn *c, uint32_t events)
+{
+	if (c->state != CONN_EXCHANGE)
+		return;
+	if (events & EPOLLOUT) {
+		int r = side_flush(&c->leg->side);
+
+		if (r == 0 && !c->ex.is_up_done) {
+			pump_up(c);
+		} else if (r < 0 && r != -EAGAIN) {
+			pump_down(c);
+			return;
+		} else {
+			(void)side_want(c->px->loop, &c->leg->side, c->leg->side.wants_recv);
+		}
+	}
+	if (c->state == CONN_EXCHANGE && (events & ~(uint32_t)EPOLLOUT))
+		pump_down(c);
+}
+
+void exchange_on_deadline(struct conn *c)
+{
+	if (c->state == CONN_CONNECT) {
+		leg_close(take_ptr(c->leg));
+		fault(c, 504, "upstream_unreachable", "upstream", "connection to %s:%u took too long",
+			c->host, c->port);
+	} else if (c->state == CONN_EXCHANGE && !c->ex.has_answer) {
+		leg_close(take_ptr(c->leg));
+		fault(c, 504, "upstream_failed", "upstream", "%s:%u did not answer in time", c->host,
+			c->port);
+	} else if (c->state == CONN_BODY || (c->state == CONN_REQUEST && c->client.in.len)) {
+		fault(c, 408, "request_timeout", "http-parser", "the request did not arrive in time");
+	} else {
+		conn_close(c);
+	}
+}

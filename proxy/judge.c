@@ -1,0 +1,163 @@
+#include "proxy/judge.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+
+struct intent judge_intent(const struct conn *c)
+{
+	return (struct intent){ .host = c->host,
+		.port = c->port,
+		.binary = c->binary,
+		.ancestors = (const char *const *)c->ancestors,
+		.identity_error = c->denied };
+}
+
+void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret)
+{
+	struct intent in = judge_intent(c);
+
+	in.addrs = addrs;
+	in.n_addrs = n;
+	in.own_addrs = c->px->own_addrs;
+	in.n_own_addrs = c->px->n_own_addrs;
+	policy_decide(c->policy, &in, ret);
+	/* --audit records what a policy would have to allow; who asks must still be known. */
+	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 && !c->denied)
+		ret->verdict = VERDICT_AUDIT;
+}
+
+static enum event_action action_of(const struct decision *d)
+{
+	static const enum event_action actions[] = {
+		[VERDICT_DENY] = EVENT_DENY,
+		[VERDICT_AUDIT] = EVENT_AUDIT,
+		[VERDICT_ALLOW] = EVENT_ALLOW,
+	};
+
+	return actions[d->verdict];
+}
+
+static const char *engine_of(const struct decision *d)
+{
+	static const char *const engines[] = {
+		[LAYER_L4] = "l4",
+		[LAYER_SSRF] = "ssrf",
+		[LAYER_L7] = "l7",
+		[LAYER_HTTP] = "http-parser",
+	};
+
+	return engines[d->layer];
+}
+
+static const char *text_or_null(const char *s)
+{
+	return s && *s ? s : NULL;
+}
+
+struct names {
+	char endpoint[192], rule[32];
+};
+
+/* The event's fields that name the rule; @names holds their text. */
+static void event_set_rule(struct event *e, const struct decision *d, struct names *names)
+{
+	e->policy = d->policy;
+	if (d->policy_key && d->endpoint >= 0 &&
+		str_format(names->endpoint, sizeof(names->endpoint),
+			"network_policies.%s.endpoints[%d]", d->policy_key, d->endpoint))
+		e->endpoint = names->endpoint;
+	if (d->rule >= 0 && str_format(names->rule, sizeof(names->rule), "%s[%d]",
+				    d->is_deny_rule ? "deny_rules" : "rules", d->rule))
+		e->rule = names->rule;
+}
+
+static struct event decision_event(const struct conn *c, const struct decision *d,
+	struct names *names)
+{
+	struct event e = conn_event(c);
+
+	e.action = action_of(d);
+	e.level = d->verdict == VERDICT_DENY ? EVENT_WARN : EVENT_INFO;
+	e.engine = engine_of(d);
+	if (d->verdict != VERDICT_ALLOW) {
+		e.reason = text_or_null(d->reason);
+		e.nearest = text_or_null(d->nearest);
+	}
+	event_set_rule(&e, d, names);
+	return e;
+}
+
+void judge_log_connection(struct conn *c, const struct decision *d)
+{
+	struct names names;
+	struct event e = decision_event(c, d, &names);
+	char addr[NETADDR_TEXT_MAX];
+
+	if (c->target && c->target->n_addrs)
+		e.addr = netaddr_format(&c->target->addrs[0], addr, sizeof(addr));
+	log_event(c->px->log, &e);
+}
+
+void judge_request(struct conn *c, const struct request *rq, const char *operation,
+	struct decision *ret)
+{
+	struct intent in = judge_intent(c);
+	struct names names;
+	struct event e;
+
+	in.request = rq;
+	policy_decide(c->policy, &in, ret);
+	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer != LAYER_HTTP)
+		ret->verdict = VERDICT_AUDIT;
+	e = decision_event(c, ret, &names);
+	e.adapter = EVENT_L7;
+	e.method = rq->method;
+	e.target = rq->path;
+	e.operation = operation;
+	log_event(c->px->log, &e);
+}
+
+void judge_log_refusal(struct conn *c, const struct refusal *r, const char *method,
+	const char *path, const char *engine)
+{
+	struct event e = conn_event(c);
+
+	e.level = EVENT_WARN;
+	e.adapter = method ? EVENT_L7 : c->adapter;
+	e.action = EVENT_DENY;
+	e.engine = engine;
+	e.reason = text_or_null(r->reason) ? r->reason : r->detail;
+	e.policy = text_or_null(r->policy);
+	e.method = method;
+	e.target = path;
+	e.status = r->status;
+	log_event(c->px->log, &e);
+}
+
+static const char *error_of(const struct decision *d)
+{
+	return d->layer == LAYER_SSRF ? "ssrf_denied" : "policy_denied";
+}
+
+void judge_refusal(const struct conn *c, const struct decision *d, const char *method,
+	const char *path, struct refusal *ret)
+{
+	*ret = (struct refusal){ .status = 403,
+		.error = error_of(d),
+		.layer = d->layer,
+		.is_denial = true };
+	(void)str_copy(ret->policy, sizeof(ret->policy), d->policy ? d->policy : "");
+	(void)str_copy(ret->reason, sizeof(ret->reason), d->reason);
+	(void)str_copy(ret->nearest, sizeof(ret->nearest), d->nearest);
+	if (method)
+		(void)snprintf(ret->detail, sizeof(ret->detail), "%s %s not permitted by policy", method,
+			path);
+	else if (d->layer == LAYER_SSRF)
+		(void)snprintf(ret->detail, sizeof(ret->detail), "%s", d->reason);
+	else
+		(void)snprintf(ret->detail, sizeof(ret->detail), "CONNECT %s:%u not permitted by policy",
+			c->host, c->port);
+}

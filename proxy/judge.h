@@ -1,0 +1,27 @@
+/*
+ * Puts the connection's facts into an intent, asks policy_decide(), and writes the event. Nothing
+ * else in the proxy decides or logs a decision.
+ */
+#pragma once
+
+#include "lib/http1.h"
+#include "lib/request.h"
+#include "proxy/conn.h"
+
+/* The intent of @c; addresses and request are the caller's to add. */
+struct intent judge_intent(const struct conn *c);
+
+/* Layer 4 and, when @addrs is given, what they reach. */
+void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret);
+/* The event of a connection's decision. */
+void judge_log_connection(struct conn *c, const struct decision *d);
+/* One request; logs it. */
+void judge_request(struct conn *c, const struct request *rq, const char *operation,
+	struct decision *ret);
+/* A request that was refused before policy could be asked, or an upstream failure. */
+void judge_log_refusal(struct conn *c, const struct refusal *r, const char *method,
+	const char *path, const char *engine);
+
+/* What @c's client is told about a decision. @method and @path are NULL for a connection. */
+void judge_refusal(const struct conn *c, const struct decision *d, const char *method,
+	const char *path, struct refusal *ret);

@@ -1,0 +1,219 @@
+#include "proxy/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "lib/cleanup.h"
+#include "lib/event.h"
+#include "lib/fd.h"
+#include "proxy/conn.h"
+
+enum { FAMILIES = 2, ACCEPT_BURST = 64, BUCKETS = 256 };
+
+/* A registration that waits for its connection. */
+struct waiting {
+	LIST_ENTRY(waiting) link;
+	TAILQ_ENTRY(waiting) age;
+	uint64_t until_ms;
+	struct msg_in msg; /* what the strings of .tuple point into */
+	struct tuple tuple;
+};
+
+struct port {
+	struct watch w;
+	struct listener *l;
+};
+
+struct listener {
+	struct proxy *px;
+	struct port ports[FAMILIES];
+	unsigned int n_ports;
+	LIST_HEAD(, waiting) waiting[BUCKETS];
+	TAILQ_HEAD(, waiting) ages; /* the oldest first */
+	unsigned int n_waiting;
+	struct timer expiry;
+};
+
+static void waiting_free(struct listener *l, struct waiting *w)
+{
+	LIST_REMOVE(w, link);
+	TAILQ_REMOVE(&l->ages, w, age);
+	l->n_waiting--;
+	free(w->tuple.ancestors);
+	msg_in_free(&w->msg);
+	free(w);
+}
+
+static struct waiting *waiting_find(struct listener *l, uint32_t family, uint32_t port)
+{
+	struct waiting *w;
+
+	LIST_FOREACH(w, &l->waiting[port % BUCKETS], link)
+		if (w->tuple.source_port == port && w->tuple.family == family)
+			break;
+	return w;
+}
+
+static void on_expiry(struct loop *loop, struct timer *t)
+{
+	struct listener *l = container_of(t, struct listener, expiry);
+	struct waiting *w;
+
+	while ((w = TAILQ_FIRST(&l->ages)) && w->until_ms <= loop_now_ms(loop))
+		waiting_free(l, w);
+	if (w)
+		(void)timer_set(loop, &l->expiry, w->until_ms - loop_now_ms(loop));
+}
+
+struct listener *listener_new(struct proxy *px)
+{
+	struct listener *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->px = px;
+	TAILQ_INIT(&l->ages);
+	l->expiry.on_time = on_expiry;
+	return l;
+}
+
+void listener_free(struct listener *l)
+{
+	if (!l)
+		return;
+	while (!TAILQ_EMPTY(&l->ages))
+		waiting_free(l, TAILQ_FIRST(&l->ages));
+	for (unsigned int i = 0; i < l->n_ports; i++)
+		cleanup_close(&l->ports[i].w.fd);
+	free(l);
+}
+
+static void refuse_one(struct listener *l, int fd)
+{
+	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	const struct event e = { .level = EVENT_WARN,
+		.adapter = EVENT_TCP,
+		.action = EVENT_DENY,
+		.reason = "too many connections" };
+
+	log_event(l->px->log, &e);
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	cleanup_close(&fd);
+}
+
+static uint32_t port_of(const struct sockaddr_storage *ss)
+{
+	return ss->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)ss)->sin6_port) :
+					   ntohs(((const struct sockaddr_in *)ss)->sin_port);
+}
+
+static void welcome(struct listener *l, int fd, const struct sockaddr_storage *from)
+{
+	static const int on = 1;
+	uint32_t port = port_of(from);
+	struct waiting *w;
+	struct conn *c;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (l->px->n_conns >= CONNS_MAX || conn_new(l->px, fd, from->ss_family, port, &c) < 0) {
+		refuse_one(l, fd);
+		return;
+	}
+	w = waiting_find(l, from->ss_family, port);
+	if (!w)
+		return;
+	conn_start(c, &w->tuple);
+	waiting_free(l, w);
+}
+
+static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
+{
+	struct listener *l = container_of(w, struct port, w)->l;
+
+	(void)loop;
+	(void)events;
+	for (int i = 0; i < ACCEPT_BURST; i++) {
+		struct sockaddr_storage from;
+		socklen_t len = sizeof(from);
+		int fd = accept4(w->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0)
+			break;
+		welcome(l, fd, &from);
+	}
+}
+
+int listener_add(struct listener *l, int fd)
+{
+	struct port *p;
+	int r;
+
+	if (l->n_ports == FAMILIES)
+		return -EPROTO;
+	r = fd_set_nonblock(fd, true);
+	if (r < 0)
+		return r;
+	p = &l->ports[l->n_ports++];
+	p->l = l;
+	watch_init(&p->w, fd, on_acceptable, NULL);
+	return watch_set(l->px->loop, &p->w, EPOLLIN);
+}
+
+/* The connection that was accepted before its registration came. */
+static struct conn *conn_find(struct listener *l, const struct tuple *t)
+{
+	struct conn *c;
+
+	TAILQ_FOREACH_REVERSE(c, &l->px->conns, conn_list, link)
+		if (c->state == CONN_TUPLE && c->source_port == t->source_port &&
+			c->family == t->family)
+			return c;
+	return NULL;
+}
+
+static int keep(struct listener *l, struct msg_in *m, const struct tuple *t)
+{
+	struct waiting *w = waiting_find(l, t->family, t->source_port);
+
+	/* The port was used again: what waited for the old connection is void. */
+	if (w)
+		waiting_free(l, w);
+	if (l->n_waiting >= TUPLES_MAX)
+		waiting_free(l, TAILQ_FIRST(&l->ages));
+	w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->tuple = *t;
+	w->msg = *m;
+	*m = (struct msg_in){ 0 };
+	w->until_ms = loop_now_ms(l->px->loop) + TUPLE_WAIT_MS;
+	LIST_INSERT_HEAD(&l->waiting[t->source_port % BUCKETS], w, link);
+	TAILQ_INSERT_TAIL(&l->ages, w, age);
+	if (l->n_waiting++ == 0)
+		return timer_set(l->px->loop, &l->expiry, TUPLE_WAIT_MS);
+	return 0;
+}
+
+int listener_on_tuple(struct listener *l, struct msg_in *m)
+{
+	struct tuple t;
+	struct conn *c;
+	int r;
+
+	if (!tuple_get(m, &t))
+		return -EPROTO;
+	c = conn_find(l, &t);
+	if (c) {
+		conn_start(c, &t);
+		free(t.ancestors);
+		return 0;
+	}
+	r = keep(l, m, &t);
+	if (r < 0)
+		free(t.ancestors);
+	return r;
+}

@@ -1,0 +1,183 @@
+#include "proxy/trust.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
+
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "proxy/limits.h"
+
+enum { FILES_MAX = 4, CERTS_MAX = 4096 };
+
+struct root {
+	unsigned long hash; /* of the subject's canonical form */
+	uint32_t at, len;   /* the PEM body within its file */
+	uint8_t file;
+};
+
+struct trust {
+	int fds[FILES_MAX];
+	unsigned int n_fds;
+	bool is_indexed;
+	struct root *roots;
+	size_t n_roots, alloc;
+};
+
+static const char pem_begin[] = "-----BEGIN CERTIFICATE-----";
+static const char pem_end[] = "-----END CERTIFICATE-----";
+
+struct trust *trust_new(const int *fds, unsigned int n)
+{
+	struct trust *t = n <= FILES_MAX ? calloc(1, sizeof(*t)) : NULL;
+
+	if (!t)
+		return NULL;
+	memcpy(t->fds, fds, n * sizeof(*fds));
+	t->n_fds = n;
+	return t;
+}
+
+void trust_free(struct trust *t)
+{
+	if (!t)
+		return;
+	for (unsigned int i = 0; i < t->n_fds; i++)
+		cleanup_close(&t->fds[i]);
+	free(t->roots);
+	free(t);
+}
+
+/* Base64 with line ends to an X509; NULL when it is none. */
+static X509 *parse_pem(const char *text, size_t len)
+{
+	auto_free char *flat = malloc(len + 1);
+	auto_free unsigned char *der = malloc(len + 4);
+	const unsigned char *p = der;
+	size_t n = 0;
+	int der_len;
+
+	if (!flat || !der)
+		return NULL;
+	for (size_t i = 0; i < len; i++)
+		if (text[i] > ' ')
+			flat[n++] = text[i];
+	der_len = EVP_DecodeBlock(der, (const unsigned char *)flat, (int)n);
+	return der_len > 0 ? d2i_X509(NULL, &p, der_len) : NULL;
+}
+
+static int add_root(struct trust *t, const struct root *r)
+{
+	if (t->n_roots == CERTS_MAX)
+		return -E2BIG;
+	if (t->n_roots == t->alloc) {
+		size_t alloc = t->alloc ? t->alloc * 2 : 256;
+		struct root *roots = realloc(t->roots, alloc * sizeof(*roots));
+
+		if (!roots)
+			return -ENOMEM;
+		t->roots = roots;
+		t->alloc = alloc;
+	}
+	t->roots[t->n_roots++] = *r;
+	return 0;
+}
+
+/* A certificate that cannot be read is no root: it is left out, the others count. */
+static int index_one(struct trust *t, unsigned int file, const char *text, size_t at, size_t len)
+{
+	X509 *x = parse_pem(text + at, len);
+	struct root r = { .at = (uint32_t)at, .len = (uint32_t)len, .file = (uint8_t)file };
+
+	if (!x)
+		return 0;
+	r.hash = X509_NAME_hash_ex(X509_get_subject_name(x), NULL, NULL, NULL);
+	X509_free(x);
+	return add_root(t, &r);
+}
+
+static int index_file(struct trust *t, unsigned int file)
+{
+	auto_free char *text = NULL;
+	const char *p, *end;
+	int r;
+
+	r = fd_slurp(t->fds[file], TRUST_STORE_MAX, &text, NULL);
+	for (p = text; r == 0 && (p = strstr(p, pem_begin)); p = end) {
+		p += sizeof(pem_begin) - 1;
+		end = strstr(p, pem_end);
+		if (!end)
+			break;
+		r = index_one(t, file, text, (size_t)(p - text), (size_t)(end - p));
+	}
+	return r;
+}
+
+static void index_all(struct trust *t)
+{
+	t->is_indexed = true;
+	for (unsigned int i = 0; i < t->n_fds; i++)
+		if (index_file(t, i) < 0)
+			break;
+}
+
+static bool load_root(struct trust *t, const struct root *root, X509_STORE *store,
+	const X509_NAME *name, X509_OBJECT *ret, bool is_found)
+{
+	auto_free char *text = NULL;
+	X509 *x = NULL;
+	bool is_it;
+
+	if (fd_slurp(t->fds[root->file], TRUST_STORE_MAX, &text, NULL) == 0)
+		x = parse_pem(text + root->at, root->len);
+	is_it = x && X509_NAME_cmp(X509_get_subject_name(x), name) == 0;
+	if (is_it) {
+		(void)X509_STORE_add_cert(store, x);
+		if (!is_found)
+			(void)X509_OBJECT_set1_X509(ret, x);
+	}
+	X509_free(x);
+	return is_it;
+}
+
+/* All roots of that subject go into the store; the first is the answer, as by_dir.c does it. */
+static int get_by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509_NAME *name,
+	X509_OBJECT *ret)
+{
+	struct trust *t = X509_LOOKUP_get_method_data(lookup);
+	unsigned long hash;
+	bool is_found = false;
+
+	if (type != X509_LU_X509)
+		return 0;
+	if (!t->is_indexed)
+		index_all(t);
+	hash = X509_NAME_hash_ex(name, NULL, NULL, NULL);
+	for (size_t i = 0; i < t->n_roots; i++)
+		if (t->roots[i].hash == hash &&
+			load_root(t, &t->roots[i], X509_LOOKUP_get_store(lookup), name, ret, is_found))
+			is_found = true;
+	return is_found;
+}
+
+int trust_attach(struct trust *t, X509_STORE *store)
+{
+	static X509_LOOKUP_METHOD *method;
+	X509_LOOKUP *lookup;
+
+	if (!method) {
+		method = X509_LOOKUP_meth_new("openshell trust store");
+		if (!method || !X509_LOOKUP_meth_set_get_by_subject(method, get_by_subject))
+			return -ENOMEM;
+	}
+	lookup = X509_STORE_add_lookup(store, method);
+	if (!lookup)
+		return -ENOMEM;
+	return X509_LOOKUP_set_method_data(lookup, t) ? 0 : -ENOMEM;
+}

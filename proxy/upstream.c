@@ -1,0 +1,353 @@
+#include "proxy/upstream.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "proxy/conn.h"
+#include "proxy/dial.h"
+#include "proxy/tls.h"
+
+static unsigned int bucket_of(const struct target_key *key)
+{
+	uint32_t h = 2166136261u ^ key->port;
+
+	for (const char *p = key->host; *p; p++)
+		h = (h ^ (unsigned char)*p) * 16777619u;
+	return h % TARGET_BUCKETS;
+}
+
+static bool is_target(const struct target *t, const struct target_key *key)
+{
+	return t->port == key->port && t->generation == key->generation &&
+		strcmp(t->host, key->host) == 0 && strcmp(t->binary, key->binary) == 0;
+}
+
+static void target_free(struct target *t)
+{
+	LIST_REMOVE(t, link);
+	t->px->n_targets--;
+	SSL_SESSION_free(t->session);
+	free(t->host);
+	free(t->binary);
+	free(t);
+}
+
+/* One that nobody uses any more, in any bucket. */
+static bool forget_one(struct proxy *px)
+{
+	for (unsigned int i = 0; i < TARGET_BUCKETS; i++) {
+		struct target *t;
+
+		LIST_FOREACH(t, &px->targets[i], link)
+			if (t->refs == 0)
+				break;
+		if (t) {
+			target_free(t);
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct target *target_new(struct proxy *px, const struct target_key *key)
+{
+	struct target *t;
+
+	if (px->n_targets >= TARGETS_MAX && !forget_one(px))
+		return NULL;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->px = px;
+	t->port = t->dial_port = key->port;
+	t->generation = key->generation;
+	TAILQ_INIT(&t->idle[0]);
+	TAILQ_INIT(&t->idle[1]);
+	t->host = strdup(key->host);
+	t->binary = strdup(key->binary);
+	LIST_INSERT_HEAD(&px->targets[bucket_of(key)], t, link);
+	px->n_targets++;
+	if (t->host && t->binary)
+		return t;
+	target_free(t);
+	return NULL;
+}
+
+struct target *target_get(struct proxy *px, const struct target_key *key)
+{
+	struct target *t;
+
+	LIST_FOREACH(t, &px->targets[bucket_of(key)], link)
+		if (is_target(t, key))
+			break;
+	if (!t)
+		t = target_new(px, key);
+	if (t)
+		t->refs++;
+	return t;
+}
+
+/* Targets of the present generation stay: their addresses and sessions serve the next one. */
+void target_unref(struct target *t)
+{
+	if (t && --t->refs == 0 && t->generation != t->px->now.number)
+		target_free(t);
+}
+
+void target_set_addrs(struct target *t, const struct netaddr *addrs, size_t n, uint16_t port,
+	bool is_pinned)
+{
+	t->n_addrs = n < RESOLVED_ADDRS_MAX ? n : RESOLVED_ADDRS_MAX;
+	memcpy(t->addrs, addrs, t->n_addrs * sizeof(*addrs));
+	t->dial_port = port;
+	t->fresh_until_ms = is_pinned ? UINT64_MAX : loop_now_ms(t->px->loop) + RESOLVE_FRESH_MS;
+}
+
+bool target_is_ready(const struct target *t)
+{
+	return t->n_addrs && (t->n_idle || t->fresh_until_ms > loop_now_ms(t->px->loop));
+}
+
+static void leg_destroy(struct watch *w)
+{
+	struct leg *leg = container_of(w, struct leg, side.w);
+
+	side_done(&leg->side);
+	target_unref(leg->target);
+	free(leg);
+}
+
+static void leave_pool(struct leg *leg)
+{
+	if (leg->state != LEG_IDLE)
+		return;
+	TAILQ_REMOVE(&leg->target->idle[leg->is_tls], leg, link);
+	leg->target->n_idle--;
+	TAILQ_REMOVE(&leg->target->px->idle_legs, leg, age);
+	leg->target->px->n_idle_legs--;
+}
+
+void leg_close(struct leg *leg)
+{
+	SSL *ssl;
+
+	if (!leg || leg->state == LEG_CLOSED)
+		return;
+	leave_pool(leg);
+	leg->state = LEG_CLOSED;
+	leg->conn = NULL;
+	dial_cancel(leg->dial);
+	leg->dial = NULL;
+	timer_clear(leg->target->px->loop, &leg->timer);
+	ssl = stream_ssl(leg->side.stream);
+	if (ssl)
+		tls_set_arg(ssl, NULL);
+	watch_bury(leg->target->px->loop, &leg->side.w);
+}
+
+static void fail(struct leg *leg, enum leg_failure why, const char *text)
+{
+	struct conn *c = leg->conn;
+	char copy[256];
+
+	(void)str_copy(copy, sizeof(copy), text);
+	leg_close(leg);
+	if (c)
+		conn_on_leg_failed(c, why, copy);
+}
+
+static void ready(struct leg *leg)
+{
+	leg->state = LEG_BUSY;
+	timer_clear(leg->target->px->loop, &leg->timer);
+	conn_on_leg_ready(leg->conn);
+}
+
+static void shake(struct leg *leg)
+{
+	struct loop *loop = leg->target->px->loop;
+	int r = stream_handshake(leg->side.stream);
+
+	if (r == 0)
+		ready(leg);
+	else if (r != -EAGAIN)
+		fail(leg, LEG_TLS_FAILED, stream_tls_error(leg->side.stream));
+	else if (side_want(loop, &leg->side, true) < 0)
+		fail(leg, LEG_FAILED, "out of memory");
+}
+
+static void on_idle_event(struct leg *leg)
+{
+	char c;
+	ssize_t n = stream_recv(leg->side.stream, &c, 1);
+
+	/* A session ticket, for example, is not an end; anything said unasked is. */
+	if (n != -EAGAIN)
+		leg_close(leg);
+}
+
+static void on_event(struct loop *loop, struct watch *w, uint32_t events)
+{
+	struct leg *leg = container_of(w, struct leg, side.w);
+
+	if (leg->state == LEG_HANDSHAKE) {
+		shake(leg);
+		return;
+	}
+	if (leg->state == LEG_IDLE) {
+		on_idle_event(leg);
+		return;
+	}
+	(void)loop;
+	if (leg->state == LEG_BUSY)
+		conn_on_leg_event(leg->conn, events);
+}
+
+static void on_timeout(struct loop *loop, struct timer *t)
+{
+	struct leg *leg = container_of(t, struct leg, timer);
+
+	(void)loop;
+	if (leg->state == LEG_IDLE)
+		leg_close(leg);
+	else
+		fail(leg, LEG_FAILED, "the server did not finish the TLS handshake in time");
+}
+
+static int start_tls(struct leg *leg)
+{
+	struct target *t = leg->target;
+	SSL *ssl = tls_connect_new(t->px->tls, t->host, t->session);
+
+	if (!ssl)
+		return -ENOMEM;
+	tls_set_arg(ssl, t);
+	leg->side.stream = stream_tls_new(leg->side.w.fd, ssl, NULL, 0);
+	if (!leg->side.stream)
+		return -ENOMEM;
+	leg->state = LEG_HANDSHAKE;
+	return timer_set(t->px->loop, &leg->timer, UPSTREAM_HANDSHAKE_MS);
+}
+
+static void on_connected(struct leg *leg)
+{
+	if (leg->is_tls) {
+		if (start_tls(leg) < 0)
+			fail(leg, LEG_FAILED, "out of memory");
+		else
+			shake(leg);
+		return;
+	}
+	leg->side.stream = stream_tcp_new(leg->side.w.fd);
+	if (leg->side.stream)
+		ready(leg);
+	else
+		fail(leg, LEG_FAILED, "out of memory");
+}
+
+static void on_dialled(void *arg, int fd, const struct netaddr *addr)
+{
+	struct leg *leg = arg;
+
+	leg->dial = NULL;
+	leg->addr = *addr;
+	if (fd < 0) {
+		fail(leg, LEG_FAILED, err_name(fd));
+		return;
+	}
+	leg->side.w.fd = fd;
+	on_connected(leg);
+}
+
+static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **ret)
+{
+	struct leg *leg = calloc(1, sizeof(*leg));
+	int r;
+
+	if (!leg)
+		return -ENOMEM;
+	side_init(&leg->side, -1, on_event, leg_destroy);
+	leg->timer.on_time = on_timeout;
+	r = dial_start(t->px->loop, t->addrs, t->n_addrs, t->dial_port, on_dialled, leg, &leg->dial);
+	if (r < 0) {
+		free(leg);
+		return r;
+	}
+	t->refs++;
+	leg->target = t;
+	leg->conn = c;
+	leg->is_tls = is_tls;
+	leg->state = LEG_DIALLING;
+	*ret = leg;
+	return 0;
+}
+
+int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,
+	struct leg **ret)
+{
+	struct leg *leg = TAILQ_FIRST(&t->idle[is_tls]);
+
+	if (!leg || loop_now_ms(t->px->loop) - leg->idle_since_ms >= idle_max_ms)
+		return leg_new(t, c, is_tls, ret);
+	leave_pool(leg);
+	timer_clear(t->px->loop, &leg->timer);
+	leg->state = LEG_BUSY;
+	leg->conn = c;
+	leg->is_reused = true;
+	*ret = leg;
+	return 1;
+}
+
+void leg_release(struct leg *leg)
+{
+	struct target *t = leg->target;
+	struct proxy *px = t->px;
+
+	leg->conn = NULL;
+	if (!leg->side.in.len)
+		buf_done(&leg->side.in);
+	if (t->generation != px->now.number || t->n_idle >= IDLE_PER_TARGET_MAX ||
+		leg->side.in.len || leg->side.out.len ||
+		side_want(px->loop, &leg->side, true) < 0 ||
+		timer_set(px->loop, &leg->timer, POOL_IDLE_MS) < 0) {
+		leg_close(leg);
+		return;
+	}
+	if (px->n_idle_legs >= IDLE_MAX)
+		leg_close(TAILQ_FIRST(&px->idle_legs));
+	leg->state = LEG_IDLE;
+	leg->idle_since_ms = loop_now_ms(px->loop);
+	TAILQ_INSERT_HEAD(&t->idle[leg->is_tls], leg, link);
+	t->n_idle++;
+	TAILQ_INSERT_TAIL(&px->idle_legs, leg, age);
+	px->n_idle_legs++;
+}
+
+void legs_retire(struct proxy *px, uint32_t generation)
+{
+	struct leg *leg, *next;
+
+	for (leg = TAILQ_FIRST(&px->idle_legs); leg; leg = next) {
+		next = TAILQ_NEXT(leg, age);
+		if (leg->target->generation != generation)
+			leg_close(leg);
+	}
+}
+
+static void keep_session(void *arg, SSL_SESSION *session)
+{
+	struct target *t = arg;
+
+	SSL_SESSION_free(t->session);
+	t->session = session;
+}
+
+void upstream_keep_sessions(struct tls *tls)
+{
+	tls_on_session(tls, keep_session);
+}
