@@ -56,7 +56,7 @@ enum ctl_exec_flags {
 enum { INIT_FD = 3 };
 
 enum init_msg {
-	INIT_HELLO = 1,	  /* init → (empty), with its pid in the credentials; fds: net namespace */
+	INIT_HELLO = 1,	  /* init → (empty), with its pid in the credentials */
 	INIT_SETUP,	  /* → init  filter:bytes (sock_filter[]) landlock:u32 (enum init_landlock)
 			     ro:strv rw:strv (paths as seen inside) fds: none */
 	INIT_READY,	  /* init → landlock_abi:u32 note:str fds: seccomp listener */

@@ -450,19 +450,6 @@ static void on_message(void)
 	}
 }
 
-static void hello(void)
-{
-	auto_msg_out struct msg_out m;
-	auto_close int netns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-
-	if (netns < 0)
-		fail(errno, "/proc/self/ns/net");
-	msg_out_init(&m, INIT_HELLO, 0);
-	msg_put_fd(&m, netns);
-	if (msg_send(INIT_FD, &m) < 0)
-		_exit(125);
-}
-
 int main(void)
 {
 	const struct rlimit no_core = { 0, 0 };
@@ -482,7 +469,8 @@ int main(void)
 	pfd[1].fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (pfd[1].fd < 0)
 		fail(errno, "signalfd");
-	hello();
+	if (msg_send_empty(INIT_FD, INIT_HELLO, 0) < 0)
+		fail(EPIPE, "hello");
 	for (;;) {
 		struct signalfd_siginfo si;
 

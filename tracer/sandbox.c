@@ -47,7 +47,9 @@ enum {
 	START_TIMEOUT_MS = 15000, /* for each step of the start */
 	STOP_GRACE_MS = 2000,
 	ROTATE_EVERY_MS = 5000,
+	SETTLED_MS = 50,
 	OWN_ADDRS_MAX = 128,
+	BWRAP_INFO_FD = 4, /* in bubblewrap: it says there what it started */
 	STDERR_MAX = 2048,
 };
 
@@ -108,6 +110,17 @@ static void send_log_fd(struct sandbox *s)
 	msg_out_init(&m, PROXY_LOG, 0);
 	msg_put_fd(&m, fd);
 	(void)msg_send(s->proxy_link.fd, &m);
+}
+
+/* What an unkept sandbox puts off until its command runs. */
+static void on_settled(struct loop *loop, struct timer *t)
+{
+	struct sandbox *s = container_of(t, struct sandbox, settled);
+	struct err err;
+
+	(void)loop;
+	if (change_record_first(s, &err) < 0)
+		sandbox_say(s, EVENT_WARN, "%s", err.text);
 }
 
 static void on_log_time(struct loop *loop, struct timer *t)
@@ -401,17 +414,18 @@ static int plan_mounts(struct sandbox *s, const struct account *who, struct err 
 
 static int bwrap_args(struct sandbox *s, const struct account *who, char ***ret)
 {
-	char uid[16], gid[16];
+	char uid[16], gid[16], info[16];
 	const char *head[] = { "bwrap", "--unshare-user", "--uid", uid, "--gid", gid,
 		"--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
 		"--unshare-cgroup-try", "--hostname", s->spec.name, "--die-with-parent",
-		"--as-pid-1", "--cap-drop", "ALL", "--clearenv" };
+		"--as-pid-1", "--cap-drop", "ALL", "--clearenv", "--info-fd", info };
 	const char *tail[] = { "--remount-ro", "/", "--chdir", "/", "--", ENV_INIT_FILE };
 	auto_strv char **args = NULL;
 	int r;
 
 	(void)snprintf(uid, sizeof(uid), "%u", who->uid);
 	(void)snprintf(gid, sizeof(gid), "%u", who->gid);
+	(void)snprintf(info, sizeof(info), "%d", BWRAP_INFO_FD);
 	r = strv_push_n(&args, (char *const *)head, ARRAY_SIZE(head));
 	if (r == 0)
 		r = mounts_to_bwrap(&s->mounts, &args);
@@ -428,7 +442,7 @@ static int start_bwrap(struct sandbox *s, struct err *err)
 	const struct policy_static *p = policy_static(s->policy);
 	const struct account who = { mapped_id(p->run_as_user, getuid()),
 		mapped_id(p->run_as_group, getgid()) };
-	auto_close int theirs = -1, err_w = -1;
+	auto_close int theirs = -1, err_w = -1, info_w = -1;
 	auto_free struct child_fd *fds = NULL;
 	auto_strv char **args = NULL;
 	const int one = 1;
@@ -449,13 +463,18 @@ static int start_bwrap(struct sandbox *s, struct err *err)
 		return err_set(err, -errno, "pipe: %s", err_name(errno));
 	s->bwrap_stderr = pipefd[0];
 	err_w = pipefd[1];
-	fds = calloc(s->mounts.n + 2, sizeof(*fds));
+	if (pipe2(pipefd, O_CLOEXEC) < 0)
+		return err_set(err, -errno, "pipe: %s", err_name(errno));
+	s->bwrap_info = pipefd[0];
+	info_w = pipefd[1];
+	fds = calloc(s->mounts.n + 3, sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->mounts.n; i++)
 		if (s->mounts.list[i].fd >= 0)
 			fds[n++] = (struct child_fd){ s->mounts.list[i].fd, s->mounts.list[i].fd };
 	fds[n++] = (struct child_fd){ err_w, STDERR_FILENO };
+	fds[n++] = (struct child_fd){ info_w, BWRAP_INFO_FD };
 	fds[n++] = (struct child_fd){ theirs, INIT_FD };
 	r = child_start("bwrap", args, fds, n, &s->bwrap.watch.fd, err);
 	if (r < 0)
@@ -488,12 +507,37 @@ static int take_init(struct sandbox *s, struct err *err)
 
 	if (r < 0)
 		return explain_bwrap(s, r, err);
-	s->init.pid = m.sender;
-	s->netns = msg_get_fd(&m);
-	if (!msg_in_done(&m) || s->init.pid <= 0)
+	if (!msg_in_done(&m) || m.sender != s->init.pid)
 		return err_set(err, -EPROTO, "init of the sandbox cannot be identified");
+	return 0;
+}
+
+/*
+ * bubblewrap says the pid of what will be init as soon as its namespaces exist, well before its
+ * mounts are done: the network is set up meanwhile.
+ */
+static int take_netns(struct sandbox *s, struct err *err)
+{
+	char text[1024], path[64];
+	const char *p;
+	ssize_t n;
+	int r = await(s, s->bwrap_info, &s->bwrap, "bubblewrap", err);
+
+	if (r < 0)
+		return explain_bwrap(s, r, err);
+	n = read(s->bwrap_info, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	p = strstr(text, "\"child-pid\": ");
+	s->init.pid = p ? (pid_t)strtol(p + strlen("\"child-pid\": "), NULL, 10) : 0;
+	if (s->init.pid <= 0)
+		return explain_bwrap(s, err_set(err, -EPROTO, "bubblewrap did not say what it started"),
+			err);
 	s->init.watch.fd = (int)syscall(SYS_pidfd_open, s->init.pid, 0);
-	return s->init.watch.fd < 0 ? err_set(err, -errno, "pidfd_open: %s", err_name(errno)) : 0;
+	(void)str_format(path, sizeof(path), "/proc/%d/ns/net", (int)s->init.pid);
+	s->netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (s->init.watch.fd < 0 || s->netns < 0)
+		return explain_bwrap(s, err_set(err, -errno, "%s: %s", path, err_name(errno)), err);
+	return 0;
 }
 
 static int send_listeners(struct sandbox *s, struct err *err)
@@ -715,6 +759,9 @@ static int watch_everything(struct sandbox *s)
 	if (r == 0)
 		r = watch_child(s, &s->proxy, on_proxy_end);
 	s->log_timer.on_time = on_log_time;
+	s->settled.on_time = on_settled;
+	if (r == 0)
+		r = timer_set(s->loop, &s->settled, SETTLED_MS);
 	if (r == 0)
 		r = timer_set(s->loop, &s->log_timer, ROTATE_EVERY_MS);
 	loop_set_after_turn(s->loop, after_turn, s);
@@ -757,7 +804,7 @@ static const char *const home_files[][2] = {
 };
 
 /* A new home gets the prompt of the walkthrough; afterwards it is the user's. */
-static int furnish_home(struct sandbox *s, struct err *err)
+int sandbox_furnish_home(struct sandbox *s, struct err *err)
 {
 	auto_close int home = openat(s->state->dir, "home", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -775,18 +822,18 @@ static int furnish_home(struct sandbox *s, struct err *err)
 	return 0;
 }
 
-static int bring_up(struct sandbox *s, bool is_new, struct err *err)
+static int bring_up(struct sandbox *s, struct err *err)
 {
 	auto_free void *filter = NULL;
 	struct filter_options options;
 	size_t filter_len;
 	int r;
 
-	r = start_proxy(s, err);
-	if (r == 0)
-		r = make_ca_files(s, err);
+	r = make_ca_files(s, err);
 	if (r == 0)
 		r = start_bwrap(s, err);
+	if (r == 0)
+		r = start_proxy(s, err);
 	if (r < 0)
 		return r;
 	/* While bubblewrap and the proxy set themselves up: */
@@ -795,20 +842,22 @@ static int bring_up(struct sandbox *s, bool is_new, struct err *err)
 	if (r < 0)
 		return err_set(err, r, "the seccomp filter: %s", err_name(r));
 	r = change_send_current(s, err);
-	if (r == 0 && is_new)
-		r = furnish_home(s, err);
-	if (r == 0)
+	/* A sandbox that ends with its command seldom lives to be asked for its revisions: theirs
+	 * are recorded once it runs. */
+	if (r == 0 && s->spec.keep)
 		r = change_record_first(s, err);
 	if (r == 0)
-		r = take_init(s, err);
-	if (r == 0)
-		r = send_init_setup(s, filter, filter_len, err);
+		r = take_netns(s, err);
 	if (r == 0)
 		r = netns_setup(s->netns, &s->sockets, err);
 	if (r == 0)
 		r = send_listeners(s, err);
 	if (r == 0)
 		r = take_ca(s, err);
+	if (r == 0)
+		r = take_init(s, err);
+	if (r == 0)
+		r = send_init_setup(s, filter, filter_len, err);
 	if (r == 0)
 		r = take_ready(s, err);
 	if (r == 0)
@@ -825,7 +874,7 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 	if (r == 0)
 		r = log_open(s, err);
 	if (r == 0)
-		r = bring_up(s, is_new, err);
+		r = bring_up(s, err);
 	if (r == 0)
 		r = start_services(s, err);
 	if (r == 0)
@@ -855,12 +904,15 @@ int sandbox_send_tuple(struct sandbox *s, const struct tuple *t)
 
 /* The end. */
 
-static void kill_child(struct child *c)
+static void kill_child(const struct child *c)
 {
-	if (!c->pid)
-		return;
-	(void)syscall(SYS_pidfd_send_signal, c->watch.fd, SIGKILL, NULL, 0);
-	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+	if (c->pid)
+		(void)syscall(SYS_pidfd_send_signal, c->watch.fd, SIGKILL, NULL, 0);
+}
+
+static void reap_child(struct child *c)
+{
+	while (c->pid && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	c->pid = 0;
 }
@@ -868,16 +920,11 @@ static void kill_child(struct child *c)
 /* With init goes its whole pid namespace: the kernel leaves nobody behind. */
 static void kill_everything(struct sandbox *s)
 {
-	if (s->init.pid)
-		(void)syscall(SYS_pidfd_send_signal, s->init.watch.fd, SIGKILL, NULL, 0);
-	if (s->bwrap.pid && !s->init.pid)
-		(void)syscall(SYS_pidfd_send_signal, s->bwrap.watch.fd, SIGKILL, NULL, 0);
-	if (s->bwrap.pid)
-		while (waitpid(s->bwrap.pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	s->bwrap.pid = 0;
-	s->init.pid = 0;
+	kill_child(s->init.pid ? &s->init : &s->bwrap);
 	kill_child(&s->proxy);
+	reap_child(&s->bwrap);
+	reap_child(&s->proxy);
+	s->init.pid = 0;
 }
 
 static void remove_state(struct sandbox *s)
@@ -899,6 +946,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	s->is_removed_at_end = s->is_removed_at_end || is_removed;
 	timer_clear(s->loop, &s->grace);
 	timer_clear(s->loop, &s->log_timer);
+	timer_clear(s->loop, &s->settled);
 	sandbox_say(s, EVENT_INFO, "sandbox %s", s->is_removed_at_end ? "deleted" : "stopped");
 	notifier_free(take_ptr(s->notifier));
 	kill_everything(s);

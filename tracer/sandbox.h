@@ -63,10 +63,10 @@ struct sandbox {
 
 	struct logstore *store;
 	struct log *log;
-	struct timer log_timer;
+	struct timer log_timer, settled;
 
 	struct child bwrap, proxy, init;
-	int bwrap_stderr;
+	int bwrap_stderr, bwrap_info;
 	struct watch init_link, proxy_link, signals, control;
 	int landlock_abi; /* 0: not confined by Landlock */
 	int netns;
@@ -103,6 +103,9 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 void sandbox_end(struct sandbox *s, bool is_removed);
 /* Asks the sessions to end, and ends the sandbox when they have or the grace is over. */
 void sandbox_stop(struct sandbox *s);
+
+/* Gives a new home its shell start files; what is there stays. */
+int sandbox_furnish_home(struct sandbox *s, struct err *err);
 
 /* Collects one event with what every event of this sandbox has. */
 void sandbox_log(struct sandbox *s, const struct event *e);

@@ -177,6 +177,8 @@ void session_exec(struct sandbox *s, struct control *c, struct msg_in *m)
 			SESSIONS_LIMIT);
 		return;
 	}
+	if (q.flags & CTL_EXEC_LOGIN)
+		(void)sandbox_furnish_home(s, NULL);
 	ss = session_new(s, q.kind == CTL_EXEC_MAIN, c, m->id);
 	r = ss ? send_spawn(s, ss, &q) : -ENOMEM;
 	if (r < 0) {
