@@ -232,7 +232,8 @@ static const struct range ranges_v6[] = {
 	{ { 0xfe, 0x80 }, 10, NETADDR_BLOCKED, "link-local", 0 },
 	{ { 0xff }, 8, NETADDR_BLOCKED, "multicast", 0 },
 	{ { 0xfc }, 7, NETADDR_INTERNAL, "private", 0 },
-	{ { 0xfe, 0xc0 }, 10, NETADDR_INTERNAL, "site-local", 0 },
+	/* formerly site-local; RFC 3879 section 4: global unicast like any other */
+	{ { 0xfe, 0xc0 }, 10, NETADDR_PUBLIC, "public", 0 },
 	{ { 0x20, 0x01, 0x0d, 0xb8 }, 32, NETADDR_INTERNAL, "documentation", 0 },
 	{ { 0x3f, 0xff }, 20, NETADDR_INTERNAL, "documentation", 0 },
 	{ { 0x20, 0x01, 0 }, 23, NETADDR_INTERNAL, "protocol assignments", 0 },

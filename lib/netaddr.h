@@ -29,7 +29,7 @@ struct netprefix {
  */
 enum netaddr_class {
 	NETADDR_BLOCKED = 0, /* never: loopback, link-local, unspecified, multicast, 0/8, 240/4 … */
-	NETADDR_INTERNAL,    /* private, shared, documentation, benchmarking, ULA, site-local … */
+	NETADDR_INTERNAL,    /* private, shared, documentation, benchmarking, ULA … */
 	NETADDR_PUBLIC,
 };
 
