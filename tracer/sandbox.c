@@ -801,6 +801,7 @@ static const char *const home_files[][2] = {
 	{ ".bashrc", "# Read by interactive shells of the sandbox.\n"
 		     "case $- in *i*) ;; *) return ;; esac\n"
 		     "PS1='\\u@\\h:\\w\\$ '\n" },
+	{ ".curlrc", "# With -s curl would hide that the policy refused a request.\nshow-error\n" },
 };
 
 /* A new home gets the prompt of the walkthrough; afterwards it is the user's. */
@@ -846,6 +847,8 @@ static int bring_up(struct sandbox *s, struct err *err)
 	 * are recorded once it runs. */
 	if (r == 0 && s->spec.keep)
 		r = change_record_first(s, err);
+	if (r == 0 && s->spec.keep)
+		r = sandbox_furnish_home(s, err);
 	if (r == 0)
 		r = take_netns(s, err);
 	if (r == 0)
