@@ -196,9 +196,12 @@ void timer_clear(struct loop *loop, struct timer *t)
 	heap_down(loop, last->slot - 1);
 }
 
+/* At most as many as there are: one that is armed anew for now waits for the next turn. */
 static void run_timers(struct loop *loop)
 {
-	while (loop->n_timers && loop->heap[0]->at_ms <= loop->now_ms) {
+	size_t left = loop->n_timers;
+
+	while (left-- && loop->n_timers && loop->heap[0]->at_ms <= loop->now_ms) {
 		struct timer *t = loop->heap[0];
 
 		timer_clear(loop, t);

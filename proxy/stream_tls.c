@@ -261,23 +261,25 @@ static ssize_t tls_recv(struct stream *s, void *buf, size_t n)
 static ssize_t tls_send(struct stream *s, const void *buf, size_t n)
 {
 	struct stream_tls *t = tls_of(s);
-	size_t len = n < SCRATCH_SIZE ? n : SCRATCH_SIZE;
+	size_t len = n < SCRATCH_SIZE ? n : SCRATCH_SIZE, sent = 0;
 	int r, flushed;
 
 	r = flush_pending(t);
 	if (r < 0)
 		return r;
 	t->is_staging = true;
-	r = SSL_write(t->ssl, buf, (int)len);
+	do {
+		r = SSL_write(t->ssl, (const char *)buf + sent, (int)(len - sent));
+		if (r > 0)
+			sent += (size_t)r;
+	} while (r > 0 && sent < len);
 	flushed = unstage(t);
-	if (r <= 0)
-		return outcome(t, r);
 	if (flushed < 0) {
 		t->error = flushed;
 		note_error(t);
 		return flushed;
 	}
-	return r;
+	return r <= 0 && !sent ? outcome(t, r) : (ssize_t)sent;
 }
 
 static int tls_handshake(struct stream *s)
@@ -336,7 +338,8 @@ static bool tls_has_pending(const struct stream *s)
 {
 	struct stream_tls *t = tls_of(s);
 
-	return t->early.len || SSL_pending(t->ssl) > 0 || (!t->is_empty && SSL_has_pending(t->ssl));
+	/* Perhaps only part of a record: the next recv tells, at the price of one system call. */
+	return t->early.len || SSL_has_pending(t->ssl);
 }
 
 static void tls_destroy(struct stream *s)
