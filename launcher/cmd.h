@@ -34,5 +34,3 @@ int cmd_completions(const struct cli_command *cmd, int argc, char **argv);
 int cmd_complete(int argc, char **argv);
 
 int cmd_logs(const struct cli_command *cmd, int argc, char **argv);
-int cmd_policy_check(int argc, char **argv);
-int cmd_policy_eval(int argc, char **argv);

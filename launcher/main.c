@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "launcher/cmd.h"
+#include "launcher/cmd_policy.h"
 
 static const struct cli_command sandbox_commands[] = {
 	{ .name = "create",
@@ -108,6 +109,13 @@ static const struct cli_command policy_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_policy_list },
+	{ .name = "check",
+		.args = "FILE...",
+		.summary = "Validate policy files: every error and every surprise",
+		.main = cmd_policy_check },
+	{ .name = "eval",
+		.summary = "Show what a policy would decide, and why",
+		.main = cmd_policy_eval },
 	{ 0 },
 };
 
