@@ -340,22 +340,6 @@ static bool has_odd_byte(const char *s)
 	return ((w - ones * 0x20) | w | (del - ones)) & high;
 }
 
-static bool is_utf8(const char *s, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	while (len) {
-		uint32_t cp;
-		size_t n = str_utf8_decode(p, len, &cp);
-
-		if (!n)
-			return false;
-		p += n;
-		len -= n;
-	}
-	return true;
-}
-
 static int check_value(const char *s, size_t len, bool is_request, const char **ret_why)
 {
 	bool is_ascii = true;
@@ -373,7 +357,7 @@ static int check_value(const char *s, size_t len, bool is_request, const char **
 		is_ascii = is_ascii && c < 0x80;
 		i++;
 	}
-	if (!is_ascii && is_request && !is_utf8(s, len))
+	if (!is_ascii && is_request && !str_is_utf8(s, len))
 		return refuse(ret_why, "header value is not valid UTF-8");
 	return 0;
 }

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 #include "lib/buf.h"
@@ -11,22 +10,6 @@
 static const char mark[] = "sk-", replacement[] = "[REDACTED]";
 
 enum { MARK = sizeof(mark) - 1, KEY_MIN = 16 };
-
-static bool is_utf8(const char *s, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	while (len) {
-		uint32_t cp;
-		size_t n = *p < 0x80 ? 1 : str_utf8_decode(p, len, &cp);
-
-		if (!n)
-			return false;
-		p += n;
-		len -= n;
-	}
-	return true;
-}
 
 static bool is_key_char(char c)
 {
@@ -51,7 +34,7 @@ int redact(struct buf *out, const char *body, size_t len)
 
 	if (len > REDACT_BODY_MAX)
 		return -EFBIG;
-	if (!is_utf8(body, len))
+	if (!str_is_utf8(body, len))
 		return -EILSEQ;
 	while ((hit = memmem(at, (size_t)(end - at), mark, MARK))) {
 		size_t n = match_len(hit, (size_t)(end - hit));

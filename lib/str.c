@@ -144,6 +144,22 @@ size_t str_utf8_decode(const unsigned char *s, size_t len, uint32_t *ret_cp)
 	return n;
 }
 
+bool str_is_utf8(const char *s, size_t len)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	while (len) {
+		uint32_t cp;
+		size_t n = *p < 0x80 ? 1 : str_utf8_decode(p, len, &cp);
+
+		if (!n)
+			return false;
+		p += n;
+		len -= n;
+	}
+	return true;
+}
+
 /* Characters that move the cursor, reorder text or are invisible: they can forge a line. */
 static bool is_deceptive(uint32_t cp)
 {

@@ -41,6 +41,9 @@ int str_json_escape(struct buf *out, const char *s, size_t len);
 /* The length of the UTF-8 sequence at @s and its code point, 0 if it is malformed (RFC 3629). */
 size_t str_utf8_decode(const unsigned char *s, size_t len, uint32_t *ret_cp);
 
+/* Whether all of @s is well-formed UTF-8 (RFC 3629). */
+bool str_is_utf8(const char *s, size_t len);
+
 /* Levenshtein distance bounded by @limit (returns @limit + 1 beyond): for "did you mean". */
 unsigned int str_distance(const char *a, const char *b, unsigned int limit);
 /* The entry of NULL-terminated @names that @given most likely meant, or NULL. */

@@ -168,22 +168,6 @@ static int on_header(struct ws_parser *p, struct ws_item *ret)
 	return p->state == WS_RAW_PAYLOAD ? pass(ret, p->raw, p->raw_len) : WS_MORE;
 }
 
-static bool is_utf8(const char *s, size_t len)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	while (len) {
-		uint32_t cp;
-		size_t n = *p < 0x80 ? 1 : str_utf8_decode(p, len, &cp);
-
-		if (!n)
-			return false;
-		p += n;
-		len -= n;
-	}
-	return true;
-}
-
 static bool is_valid_close_code(unsigned int code)
 {
 	return (code >= 1000 && code <= 1014 && (code < 1004 || code > 1006)) ||
@@ -201,7 +185,7 @@ static int check_close(struct ws_parser *p, size_t header, struct ws_item *ret)
 		return protocol(p, ret, "close frame has a payload of one byte");
 	if (n && !is_valid_close_code((unsigned int)big_endian(payload, 2)))
 		return protocol(p, ret, "close frame has an invalid close code");
-	if (n && !is_utf8((char *)payload + 2, n - 2))
+	if (n && !str_is_utf8((char *)payload + 2, n - 2))
 		return fail(p, ret, WS_CLOSE_UTF8, "close reason is not valid UTF-8");
 	return 0;
 }
@@ -298,7 +282,7 @@ static int on_message_end(struct ws_parser *p, struct ws_item *ret)
 
 	if (r < 0)
 		return r;
-	if (!is_utf8(b->len ? buf_head(b) : "", b->len))
+	if (!str_is_utf8(b->len ? buf_head(b) : "", b->len))
 		return fail(p, ret, WS_CLOSE_UTF8, "text message is not valid UTF-8");
 	*ret = (struct ws_item){ .data = b->len ? buf_head(b) : "", .len = b->len };
 	return WS_MESSAGE;
