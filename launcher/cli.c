@@ -163,16 +163,22 @@ static int store_uint(const struct cli_option *o, const char *value, unsigned in
 }
 
 /* --tty and --no-tty are two options of one choice. */
-static int store_choice(const struct cli_option *o, int *at)
+static int store_choice(const struct cli_command *cmd, const struct cli_option *o, int *at)
 {
+	const struct cli_option *other = cmd->options;
+
+	while (*at && *at != o->value &&
+		!(other->kind == CLI_CHOICE && other->at == o->at && other->value == *at))
+		other++;
 	if (*at && *at != o->value)
-		return cli_usage_error("--%s conflicts with what was said before", o->name);
+		return cli_usage_error("--%s conflicts with --%s", other->name, o->name);
 	*at = o->value;
 	return -1;
 }
 
 /* Stores the value of an option; @value is NULL for those that take none. */
-static int store(const struct cli_option *o, const char *value, void *opts)
+static int store(
+	const struct cli_command *cmd, const struct cli_option *o, const char *value, void *opts)
 {
 	void *at = opts ? (char *)opts + o->at : NULL;
 
@@ -181,7 +187,7 @@ static int store(const struct cli_option *o, const char *value, void *opts)
 		*(bool *)at = true;
 		break;
 	case CLI_CHOICE:
-		return store_choice(o, at);
+		return store_choice(cmd, o, at);
 	case CLI_STR:
 		*(const char **)at = value;
 		break;
@@ -222,11 +228,11 @@ static int apply(struct parser *p, const struct cli_option *o, const char *attac
 	if (!takes_value(o)) {
 		if (attached && o->kind != CLI_REFUSED)
 			return cli_usage_error("--%s takes no value", o->name);
-		return store(o, NULL, p->opts);
+		return store(p->cmd, o, NULL, p->opts);
 	}
 	if (!attached && p->at >= p->argc)
 		return cli_usage_error("--%s needs a value: %s", o->name, o->arg);
-	return store(o, attached ? attached : p->argv[p->at++], p->opts);
+	return store(p->cmd, o, attached ? attached : p->argv[p->at++], p->opts);
 }
 
 static int long_option(struct parser *p, const char *arg)

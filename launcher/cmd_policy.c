@@ -70,6 +70,19 @@ const struct cli_option cmd_policy_list_options[] = {
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
+/* The sandbox that is meant, opened: -1 to go on, else the status to exit with. */
+static int open_named(const char *given, struct state **ret)
+{
+	char name[STATE_NAME_MAX + 1];
+	struct err err = { 0 };
+	int r = sandbox_name(given, name);
+
+	if (r >= 0)
+		return r;
+	sandbox_sweep();
+	return state_open(ret, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : -1;
+}
+
 /* --- set --- */
 
 static int report(struct msg_in *m, bool waited)
@@ -123,21 +136,20 @@ static int submit(const char *name, const char *yaml, const struct set_options *
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct set_options o = { .timeout_s = 60 };
+	auto_state struct state *s = NULL;
 	auto_free char *yaml = NULL;
-	char name[STATE_NAME_MAX + 1];
 	struct cli_args a;
 	int r = cli_parse(cmd, argc, argv, &o, &a);
 
 	if (r < 0 && !o.policy)
 		r = cli_usage_error("--policy FILE is missing");
 	if (r < 0)
-		r = sandbox_name(a.pos[0], name);
+		r = open_named(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (policyfile_load(o.policy, POLICYFILE_TO_CHANGE, &yaml) < 0)
 		return CLI_FAILED;
-	sandbox_sweep();
-	return submit(name, yaml, &o);
+	return submit(s->name, yaml, &o);
 }
 
 /* --- get --- */
@@ -181,18 +193,6 @@ static json_t *get_json(const struct state *s, const struct state_revision *rev,
 	(void)json_object_set_new(o, "policy", sandbox_policy_json(yaml));
 	(void)json_object_set_new(o, "policy_yaml", json_string(yaml));
 	return o;
-}
-
-static int open_named(const char *given, struct state **ret)
-{
-	char name[STATE_NAME_MAX + 1];
-	struct err err = { 0 };
-	int r = sandbox_name(given, name);
-
-	if (r >= 0)
-		return r;
-	sandbox_sweep();
-	return state_open(ret, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : -1;
 }
 
 int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv)

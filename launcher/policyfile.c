@@ -34,7 +34,7 @@ static void print(const char *path, const struct policy_findings *f)
 		const struct policy_finding *p = &f->list[i];
 		bool has_field = p->field && p->field[0];
 
-		out_note("policy '%s': %u:%u: %s%s%s%s", path, p->line, p->column,
+		out_note("policy '%s': line %u:%u: %s%s%s%s", path, p->line, p->column,
 			p->severity == POLICY_WARNING ? "warning: " : "", has_field ? p->field : "",
 			has_field ? ": " : "", p->text);
 	}
