@@ -104,9 +104,6 @@ void sandbox_end(struct sandbox *s, bool is_removed);
 /* Asks the sessions to end, and ends the sandbox when they have or the grace is over. */
 void sandbox_stop(struct sandbox *s);
 
-/* Gives a new home its shell start files; what is there stays. */
-int sandbox_furnish_home(struct sandbox *s, struct err *err);
-
 /* Collects one event with what every event of this sandbox has. */
 void sandbox_log(struct sandbox *s, const struct event *e);
 /* A LIFECYCLE line. */

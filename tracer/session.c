@@ -15,6 +15,7 @@
 #include "lib/strv.h"
 #include "tracer/control.h"
 #include "tracer/env.h"
+#include "tracer/home.h"
 #include "tracer/sandbox.h"
 
 static void session_destroy(struct watch *w)
@@ -178,7 +179,7 @@ void session_exec(struct sandbox *s, struct control *c, struct msg_in *m)
 		return;
 	}
 	if (q.flags & CTL_EXEC_LOGIN)
-		(void)sandbox_furnish_home(s, NULL);
+		(void)home_furnish(s->state->dir, NULL);
 	ss = session_new(s, q.kind == CTL_EXEC_MAIN, c, m->id);
 	r = ss ? send_spawn(s, ss, &q) : -ENOMEM;
 	if (r < 0) {

@@ -1,0 +1,16 @@
+/*
+ * Starting the processes of a sandbox: a straight line with deadlines, because until it is done
+ * there is nobody else to talk to. bubblewrap is first, for its mounts take the longest; what it
+ * does not need is done meanwhile.
+ */
+#pragma once
+
+#include "lib/err.h"
+
+struct sandbox;
+
+/* Each 0 or -errno with text; what was started is in @s, to be killed by sandbox_end(). */
+int start_bwrap(struct sandbox *s, struct err *err);
+int start_proxy(struct sandbox *s, struct err *err);
+/* Waits for both, sets up the network, hands over filter, policy and certificates. */
+int start_finish(struct sandbox *s, struct err *err);
