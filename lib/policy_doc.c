@@ -14,36 +14,8 @@
 
 #include "lib/cleanup.h"
 #include "lib/policy_findings.h"
+#include "lib/policy_shape.h"
 #include "lib/str.h"
-
-enum field_kind {
-	FIELD_STR = 0,
-	FIELD_BOOL,
-	FIELD_INT,
-	FIELD_STRS,
-	FIELD_INTS,
-	FIELD_SECTION,	/* one structure */
-	FIELD_LIST,	/* a list of structures */
-	FIELD_MAP,	/* the same, by key */
-	FIELD_MATCHER,	/* a string, {any: [...]}, {glob: ...} */
-	FIELD_MATCHERS, /* the same, by key */
-};
-
-struct shape;
-
-struct field {
-	const char *name;
-	enum field_kind kind;
-	size_t offset;
-	const struct shape *sub;
-	int64_t min, max;
-	bool is_required;
-};
-
-struct shape {
-	size_t size;
-	const struct field *fields; /* ends with a NULL name */
-};
 
 #define AT(type, member) .offset = offsetof(struct type, member)
 #define FIELD(type, member, k, ...) { .name = #member, .kind = (k), AT(type, member), __VA_ARGS__ }
@@ -52,154 +24,154 @@ struct shape {
 
 enum { PORT_MAX = 65535, BODY_MAX = 64 * 1024 * 1024 };
 
-static const struct field rule_fields[] = {
-	FIELD(doc_rule, method, FIELD_STR),
-	FIELD(doc_rule, path, FIELD_STR),
-	FIELD(doc_rule, command, FIELD_STR),
-	FIELD(doc_rule, query, FIELD_MATCHERS),
-	FIELD(doc_rule, operation_type, FIELD_STR),
-	FIELD(doc_rule, operation_name, FIELD_STR),
-	FIELD(doc_rule, fields, FIELD_STRS),
-	FIELD(doc_rule, tool, FIELD_MATCHER),
-	FIELD(doc_rule, params, FIELD_MATCHERS),
+static const struct doc_field rule_fields[] = {
+	FIELD(doc_rule, method, DOC_FIELD_STR),
+	FIELD(doc_rule, path, DOC_FIELD_STR),
+	FIELD(doc_rule, command, DOC_FIELD_STR),
+	FIELD(doc_rule, query, DOC_FIELD_MATCHERS),
+	FIELD(doc_rule, operation_type, DOC_FIELD_STR),
+	FIELD(doc_rule, operation_name, DOC_FIELD_STR),
+	FIELD(doc_rule, fields, DOC_FIELD_STRS),
+	FIELD(doc_rule, tool, DOC_FIELD_MATCHER),
+	FIELD(doc_rule, params, DOC_FIELD_MATCHERS),
 	END,
 };
-static const struct shape rule_shape = SHAPE(doc_rule, rule_fields);
+const struct doc_shape doc_rule_shape = SHAPE(doc_rule, rule_fields);
 
-static const struct field allow_fields[] = {
-	FIELD(doc_allow, allow, FIELD_SECTION, .sub = &rule_shape),
+static const struct doc_field allow_fields[] = {
+	FIELD(doc_allow, allow, DOC_FIELD_SECTION, .sub = &doc_rule_shape),
 	END,
 };
-static const struct shape allow_shape = SHAPE(doc_allow, allow_fields);
+static const struct doc_shape allow_shape = SHAPE(doc_allow, allow_fields);
 
-static const struct field persisted_fields[] = {
-	FIELD(doc_persisted, operation_type, FIELD_STR),
-	FIELD(doc_persisted, operation_name, FIELD_STR),
-	FIELD(doc_persisted, fields, FIELD_STRS),
+static const struct doc_field persisted_fields[] = {
+	FIELD(doc_persisted, operation_type, DOC_FIELD_STR),
+	FIELD(doc_persisted, operation_name, DOC_FIELD_STR),
+	FIELD(doc_persisted, fields, DOC_FIELD_STRS),
 	END,
 };
-static const struct shape persisted_shape = SHAPE(doc_persisted, persisted_fields);
+static const struct doc_shape persisted_shape = SHAPE(doc_persisted, persisted_fields);
 
-static const struct field json_rpc_fields[] = {
-	FIELD(doc_json_rpc, max_body_bytes, FIELD_INT, .max = BODY_MAX),
+static const struct doc_field json_rpc_fields[] = {
+	FIELD(doc_json_rpc, max_body_bytes, DOC_FIELD_INT, .max = BODY_MAX),
 	END,
 };
-static const struct shape json_rpc_shape = SHAPE(doc_json_rpc, json_rpc_fields);
+static const struct doc_shape json_rpc_shape = SHAPE(doc_json_rpc, json_rpc_fields);
 
-static const struct field mcp_fields[] = {
-	FIELD(doc_mcp, max_body_bytes, FIELD_INT, .max = BODY_MAX),
-	FIELD(doc_mcp, strict_tool_names, FIELD_BOOL),
-	FIELD(doc_mcp, allow_all_known_mcp_methods, FIELD_BOOL),
+static const struct doc_field mcp_fields[] = {
+	FIELD(doc_mcp, max_body_bytes, DOC_FIELD_INT, .max = BODY_MAX),
+	FIELD(doc_mcp, strict_tool_names, DOC_FIELD_BOOL),
+	FIELD(doc_mcp, allow_all_known_mcp_methods, DOC_FIELD_BOOL),
 	END,
 };
-static const struct shape mcp_shape = SHAPE(doc_mcp, mcp_fields);
+static const struct doc_shape mcp_shape = SHAPE(doc_mcp, mcp_fields);
 
-static const struct field binding_fields[] = {
-	FIELD(doc_credential_binding, provider, FIELD_STR, .is_required = true),
+static const struct doc_field binding_fields[] = {
+	FIELD(doc_credential_binding, provider, DOC_FIELD_STR, .is_required = true),
 	END,
 };
-static const struct shape binding_shape = SHAPE(doc_credential_binding, binding_fields);
+static const struct doc_shape binding_shape = SHAPE(doc_credential_binding, binding_fields);
 
-static const struct field endpoint_fields[] = {
-	FIELD(doc_endpoint, host, FIELD_STR),
-	FIELD(doc_endpoint, port, FIELD_INT, .max = PORT_MAX),
-	FIELD(doc_endpoint, ports, FIELD_INTS, .max = PORT_MAX),
-	FIELD(doc_endpoint, path, FIELD_STR),
-	FIELD(doc_endpoint, protocol, FIELD_STR),
-	FIELD(doc_endpoint, tls, FIELD_STR),
-	FIELD(doc_endpoint, enforcement, FIELD_STR),
-	FIELD(doc_endpoint, access, FIELD_STR),
-	FIELD(doc_endpoint, rules, FIELD_LIST, .sub = &allow_shape),
-	FIELD(doc_endpoint, deny_rules, FIELD_LIST, .sub = &rule_shape),
-	FIELD(doc_endpoint, allowed_ips, FIELD_STRS),
-	FIELD(doc_endpoint, allow_encoded_slash, FIELD_BOOL),
-	FIELD(doc_endpoint, websocket_credential_rewrite, FIELD_BOOL),
-	FIELD(doc_endpoint, request_body_credential_rewrite, FIELD_BOOL),
-	FIELD(doc_endpoint, allow_uninspected_credentials, FIELD_BOOL),
-	FIELD(doc_endpoint, persisted_queries, FIELD_STR),
-	FIELD(doc_endpoint, graphql_persisted_queries, FIELD_MAP, .sub = &persisted_shape),
-	FIELD(doc_endpoint, graphql_max_body_bytes, FIELD_INT, .max = BODY_MAX),
-	FIELD(doc_endpoint, json_rpc, FIELD_SECTION, .sub = &json_rpc_shape),
-	FIELD(doc_endpoint, mcp, FIELD_SECTION, .sub = &mcp_shape),
-	FIELD(doc_endpoint, credential_signing, FIELD_STR),
-	FIELD(doc_endpoint, signing_service, FIELD_STR),
-	FIELD(doc_endpoint, signing_region, FIELD_STR),
-	FIELD(doc_endpoint, credential_binding, FIELD_SECTION, .sub = &binding_shape),
+static const struct doc_field endpoint_fields[] = {
+	FIELD(doc_endpoint, host, DOC_FIELD_STR),
+	FIELD(doc_endpoint, port, DOC_FIELD_INT, .max = PORT_MAX),
+	FIELD(doc_endpoint, ports, DOC_FIELD_INTS, .max = PORT_MAX),
+	FIELD(doc_endpoint, path, DOC_FIELD_STR),
+	FIELD(doc_endpoint, protocol, DOC_FIELD_STR),
+	FIELD(doc_endpoint, tls, DOC_FIELD_STR),
+	FIELD(doc_endpoint, enforcement, DOC_FIELD_STR),
+	FIELD(doc_endpoint, access, DOC_FIELD_STR),
+	FIELD(doc_endpoint, rules, DOC_FIELD_LIST, .sub = &allow_shape),
+	FIELD(doc_endpoint, deny_rules, DOC_FIELD_LIST, .sub = &doc_rule_shape),
+	FIELD(doc_endpoint, allowed_ips, DOC_FIELD_STRS),
+	FIELD(doc_endpoint, allow_encoded_slash, DOC_FIELD_BOOL),
+	FIELD(doc_endpoint, websocket_credential_rewrite, DOC_FIELD_BOOL),
+	FIELD(doc_endpoint, request_body_credential_rewrite, DOC_FIELD_BOOL),
+	FIELD(doc_endpoint, allow_uninspected_credentials, DOC_FIELD_BOOL),
+	FIELD(doc_endpoint, persisted_queries, DOC_FIELD_STR),
+	FIELD(doc_endpoint, graphql_persisted_queries, DOC_FIELD_MAP, .sub = &persisted_shape),
+	FIELD(doc_endpoint, graphql_max_body_bytes, DOC_FIELD_INT, .max = BODY_MAX),
+	FIELD(doc_endpoint, json_rpc, DOC_FIELD_SECTION, .sub = &json_rpc_shape),
+	FIELD(doc_endpoint, mcp, DOC_FIELD_SECTION, .sub = &mcp_shape),
+	FIELD(doc_endpoint, credential_signing, DOC_FIELD_STR),
+	FIELD(doc_endpoint, signing_service, DOC_FIELD_STR),
+	FIELD(doc_endpoint, signing_region, DOC_FIELD_STR),
+	FIELD(doc_endpoint, credential_binding, DOC_FIELD_SECTION, .sub = &binding_shape),
 	END,
 };
-static const struct shape endpoint_shape = SHAPE(doc_endpoint, endpoint_fields);
+const struct doc_shape doc_endpoint_shape = SHAPE(doc_endpoint, endpoint_fields);
 
-static const struct field binary_fields[] = {
-	FIELD(doc_binary, path, FIELD_STR, .is_required = true),
-	FIELD(doc_binary, harness, FIELD_BOOL),
+static const struct doc_field binary_fields[] = {
+	FIELD(doc_binary, path, DOC_FIELD_STR, .is_required = true),
+	FIELD(doc_binary, harness, DOC_FIELD_BOOL),
 	END,
 };
-static const struct shape binary_shape = SHAPE(doc_binary, binary_fields);
+static const struct doc_shape binary_shape = SHAPE(doc_binary, binary_fields);
 
-static const struct field network_policy_fields[] = {
-	FIELD(doc_network_policy, name, FIELD_STR),
-	FIELD(doc_network_policy, endpoints, FIELD_LIST, .sub = &endpoint_shape),
-	FIELD(doc_network_policy, binaries, FIELD_LIST, .sub = &binary_shape),
+static const struct doc_field network_policy_fields[] = {
+	FIELD(doc_network_policy, name, DOC_FIELD_STR),
+	FIELD(doc_network_policy, endpoints, DOC_FIELD_LIST, .sub = &doc_endpoint_shape),
+	FIELD(doc_network_policy, binaries, DOC_FIELD_LIST, .sub = &binary_shape),
 	END,
 };
-static const struct shape network_policy_shape = SHAPE(doc_network_policy, network_policy_fields);
+const struct doc_shape doc_network_policy_shape = SHAPE(doc_network_policy, network_policy_fields);
 
-static const struct field selector_fields[] = {
-	FIELD(doc_selector, include, FIELD_STRS),
-	FIELD(doc_selector, exclude, FIELD_STRS),
+static const struct doc_field selector_fields[] = {
+	FIELD(doc_selector, include, DOC_FIELD_STRS),
+	FIELD(doc_selector, exclude, DOC_FIELD_STRS),
 	END,
 };
-static const struct shape selector_shape = SHAPE(doc_selector, selector_fields);
+static const struct doc_shape selector_shape = SHAPE(doc_selector, selector_fields);
 
-static const struct field config_fields[] = {
-	FIELD(doc_regex_config, mode, FIELD_STR),
+static const struct doc_field config_fields[] = {
+	FIELD(doc_regex_config, mode, DOC_FIELD_STR),
 	END,
 };
-static const struct shape config_shape = SHAPE(doc_regex_config, config_fields);
+static const struct doc_shape config_shape = SHAPE(doc_regex_config, config_fields);
 
-static const struct field middleware_fields[] = {
-	FIELD(doc_middleware, name, FIELD_STR),
-	FIELD(doc_middleware, middleware, FIELD_STR, .is_required = true),
-	FIELD(doc_middleware, order, FIELD_INT, .min = INT32_MIN, .max = INT32_MAX),
-	FIELD(doc_middleware, config, FIELD_SECTION, .sub = &config_shape),
-	FIELD(doc_middleware, on_error, FIELD_STR),
-	FIELD(doc_middleware, endpoints, FIELD_SECTION, .sub = &selector_shape),
+static const struct doc_field middleware_fields[] = {
+	FIELD(doc_middleware, name, DOC_FIELD_STR),
+	FIELD(doc_middleware, middleware, DOC_FIELD_STR, .is_required = true),
+	FIELD(doc_middleware, order, DOC_FIELD_INT, .min = INT32_MIN, .max = INT32_MAX),
+	FIELD(doc_middleware, config, DOC_FIELD_SECTION, .sub = &config_shape),
+	FIELD(doc_middleware, on_error, DOC_FIELD_STR),
+	FIELD(doc_middleware, endpoints, DOC_FIELD_SECTION, .sub = &selector_shape),
 	END,
 };
-static const struct shape middleware_shape = SHAPE(doc_middleware, middleware_fields);
+static const struct doc_shape middleware_shape = SHAPE(doc_middleware, middleware_fields);
 
-static const struct field filesystem_fields[] = {
-	FIELD(doc_filesystem, include_workdir, FIELD_BOOL),
-	FIELD(doc_filesystem, read_only, FIELD_STRS),
-	FIELD(doc_filesystem, read_write, FIELD_STRS),
+static const struct doc_field filesystem_fields[] = {
+	FIELD(doc_filesystem, include_workdir, DOC_FIELD_BOOL),
+	FIELD(doc_filesystem, read_only, DOC_FIELD_STRS),
+	FIELD(doc_filesystem, read_write, DOC_FIELD_STRS),
 	END,
 };
-static const struct shape filesystem_shape = SHAPE(doc_filesystem, filesystem_fields);
+static const struct doc_shape filesystem_shape = SHAPE(doc_filesystem, filesystem_fields);
 
-static const struct field landlock_fields[] = {
-	FIELD(doc_landlock, compatibility, FIELD_STR),
+static const struct doc_field landlock_fields[] = {
+	FIELD(doc_landlock, compatibility, DOC_FIELD_STR),
 	END,
 };
-static const struct shape landlock_shape = SHAPE(doc_landlock, landlock_fields);
+static const struct doc_shape landlock_shape = SHAPE(doc_landlock, landlock_fields);
 
-static const struct field process_fields[] = {
-	FIELD(doc_process, run_as_user, FIELD_STR),
-	FIELD(doc_process, run_as_group, FIELD_STR),
-	FIELD(doc_process, allow_user_namespaces, FIELD_BOOL),
+static const struct doc_field process_fields[] = {
+	FIELD(doc_process, run_as_user, DOC_FIELD_STR),
+	FIELD(doc_process, run_as_group, DOC_FIELD_STR),
+	FIELD(doc_process, allow_user_namespaces, DOC_FIELD_BOOL),
 	END,
 };
-static const struct shape process_shape = SHAPE(doc_process, process_fields);
+static const struct doc_shape process_shape = SHAPE(doc_process, process_fields);
 
-static const struct field top_fields[] = {
-	FIELD(policy_doc, version, FIELD_INT, .max = UINT32_MAX, .is_required = true),
-	FIELD(policy_doc, filesystem_policy, FIELD_SECTION, .sub = &filesystem_shape),
-	FIELD(policy_doc, landlock, FIELD_SECTION, .sub = &landlock_shape),
-	FIELD(policy_doc, process, FIELD_SECTION, .sub = &process_shape),
-	FIELD(policy_doc, network_policies, FIELD_MAP, .sub = &network_policy_shape),
-	FIELD(policy_doc, network_middlewares, FIELD_MAP, .sub = &middleware_shape),
+static const struct doc_field top_fields[] = {
+	FIELD(policy_doc, version, DOC_FIELD_INT, .max = UINT32_MAX, .is_required = true),
+	FIELD(policy_doc, filesystem_policy, DOC_FIELD_SECTION, .sub = &filesystem_shape),
+	FIELD(policy_doc, landlock, DOC_FIELD_SECTION, .sub = &landlock_shape),
+	FIELD(policy_doc, process, DOC_FIELD_SECTION, .sub = &process_shape),
+	FIELD(policy_doc, network_policies, DOC_FIELD_MAP, .sub = &doc_network_policy_shape),
+	FIELD(policy_doc, network_middlewares, DOC_FIELD_MAP, .sub = &middleware_shape),
 	END,
 };
-static const struct shape top_shape = SHAPE(policy_doc, top_fields);
+const struct doc_shape policy_doc_shape = SHAPE(policy_doc, top_fields);
 
 enum { FIELDS_OF_SHAPE_MAX = 32 };
 
@@ -261,7 +233,7 @@ static void read_bool(struct reading *r, const struct yaml_node *v, const struct
 }
 
 static void read_int(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct field *f, struct doc_int *out)
+	const struct doc_field *f, struct doc_int *out)
 {
 	bool is_negative = v->type == YAML_SCALAR && v->text[0] == '-';
 	uint64_t magnitude;
@@ -320,7 +292,7 @@ static void read_strs(struct reading *r, const struct yaml_node *v, const struct
 }
 
 static void read_ints(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct field *f, struct doc_ints *out)
+	const struct doc_field *f, struct doc_ints *out)
 {
 	struct doc_int *list = open_list(r, v, path, YAML_LIST, sizeof(*list), out);
 
@@ -392,10 +364,10 @@ static void read_matchers(struct reading *r, const struct yaml_node *v, const st
 }
 
 static void read_shape(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct shape *shape, void *out);
+	const struct doc_shape *shape, void *out);
 
 static void read_list(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct shape *shape, void *out)
+	const struct doc_shape *shape, void *out)
 {
 	char *list = open_list(r, v, path, YAML_LIST, shape->size, out);
 
@@ -404,7 +376,7 @@ static void read_list(struct reading *r, const struct yaml_node *v, const struct
 }
 
 static void read_map(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct shape *shape, void *out)
+	const struct doc_shape *shape, void *out)
 {
 	char *list = open_list(r, v, path, YAML_MAP, shape->size, out);
 
@@ -419,64 +391,64 @@ static void read_map(struct reading *r, const struct yaml_node *v, const struct 
 
 /* A section without content ("landlock:") is absent, as upstream has it. */
 static void read_section(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct shape *shape, void *out)
+	const struct doc_shape *shape, void *out)
 {
 	if (yaml_kind(v) != YAML_NULL)
 		read_shape(r, v, path, shape, out);
 }
 
 static void read_field(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct field *f, void *out)
+	const struct doc_field *f, void *out)
 {
 	switch (f->kind) {
-	case FIELD_STR:
+	case DOC_FIELD_STR:
 		read_str(r, v, path, out);
 		return;
-	case FIELD_BOOL:
+	case DOC_FIELD_BOOL:
 		read_bool(r, v, path, out);
 		return;
-	case FIELD_INT:
+	case DOC_FIELD_INT:
 		read_int(r, v, path, f, out);
 		return;
-	case FIELD_STRS:
+	case DOC_FIELD_STRS:
 		read_strs(r, v, path, out);
 		return;
-	case FIELD_INTS:
+	case DOC_FIELD_INTS:
 		read_ints(r, v, path, f, out);
 		return;
-	case FIELD_SECTION:
+	case DOC_FIELD_SECTION:
 		read_section(r, v, path, f->sub, out);
 		return;
-	case FIELD_LIST:
+	case DOC_FIELD_LIST:
 		read_list(r, v, path, f->sub, out);
 		return;
-	case FIELD_MAP:
+	case DOC_FIELD_MAP:
 		read_map(r, v, path, f->sub, out);
 		return;
-	case FIELD_MATCHER:
+	case DOC_FIELD_MATCHER:
 		read_matcher(r, v, path, out);
 		return;
-	case FIELD_MATCHERS:
+	case DOC_FIELD_MATCHERS:
 		read_matchers(r, v, path, out);
 		return;
 	}
 }
 
-static const struct field *field_find(const struct shape *shape, const char *name)
+static const struct doc_field *field_find(const struct doc_shape *shape, const char *name)
 {
-	for (const struct field *f = shape->fields; f->name; f++)
+	for (const struct doc_field *f = shape->fields; f->name; f++)
 		if (strcmp(f->name, name) == 0)
 			return f;
 	return NULL;
 }
 
 static void unknown_key(struct reading *r, const struct yaml_node *key, const struct doc_path *path,
-	const struct shape *shape)
+	const struct doc_shape *shape)
 {
 	const char *names[FIELDS_OF_SHAPE_MAX + 1], *meant;
 	size_t n = 0;
 
-	for (const struct field *f = shape->fields; f->name; f++)
+	for (const struct doc_field *f = shape->fields; f->name; f++)
 		names[n++] = f->name;
 	names[n] = NULL;
 	meant = str_suggest(key->text, names);
@@ -485,9 +457,9 @@ static void unknown_key(struct reading *r, const struct yaml_node *key, const st
 }
 
 static void read_shape(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const struct shape *shape, void *out)
+	const struct doc_shape *shape, void *out)
 {
-	struct doc_head *head = shape == &top_shape ? &((struct policy_doc *)out)->head : out;
+	struct doc_head *head = shape == &policy_doc_shape ? &((struct policy_doc *)out)->head : out;
 	uint64_t seen = 0;
 
 	if (v->type != YAML_MAP) {
@@ -498,7 +470,7 @@ static void read_shape(struct reading *r, const struct yaml_node *v, const struc
 	head->pos = v->pos;
 	for (size_t i = 0; i < v->n; i++) {
 		const struct yaml_node *key = v->map[i].key;
-		const struct field *f = field_find(shape, key->text);
+		const struct doc_field *f = field_find(shape, key->text);
 
 		if (!f) {
 			unknown_key(r, key, path, shape);
@@ -507,7 +479,7 @@ static void read_shape(struct reading *r, const struct yaml_node *v, const struc
 		seen |= 1ull << (f - shape->fields);
 		read_field(r, v->map[i].value, PATH_KEY(path, f->name), f, (char *)out + f->offset);
 	}
-	for (const struct field *f = shape->fields; f->name; f++)
+	for (const struct doc_field *f = shape->fields; f->name; f++)
 		if (f->is_required && !(seen >> (f - shape->fields) & 1))
 			complain(r, v->pos, path, "missing field '%s'", f->name);
 }
@@ -536,7 +508,7 @@ static int read_text(struct reading *r, const char *text, size_t len)
 		complain(r, ((struct yaml_pos){ 1, 1 }), NULL, "the policy is empty");
 		return -EINVAL;
 	}
-	read_shape(r, root, NULL, &top_shape, r->doc);
+	read_shape(r, root, NULL, &policy_doc_shape, r->doc);
 	if (r->out_of_memory)
 		return -ENOMEM;
 	return r->has_errors ? -EINVAL : 0;
@@ -592,19 +564,19 @@ void *policy_doc_grow(struct policy_doc *d, const void *list, size_t n, size_t s
 
 /* --- what keys there are --- */
 
-static void walk_fields(const struct shape *shape, const char *prefix,
+static void walk_fields(const struct doc_shape *shape, const char *prefix,
 	void (*each)(void *opaque, const char *path), void *opaque)
 {
 	char path[256];
 
-	for (const struct field *f = shape->fields; f->name; f++) {
+	for (const struct doc_field *f = shape->fields; f->name; f++) {
 		(void)snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "." : "", f->name);
 		each(opaque, path);
 		if (!f->sub)
 			continue;
-		if (f->kind == FIELD_MAP)
+		if (f->kind == DOC_FIELD_MAP)
 			(void)strcat(path, ".*");
-		else if (f->kind == FIELD_LIST)
+		else if (f->kind == DOC_FIELD_LIST)
 			(void)strcat(path, "[]");
 		walk_fields(f->sub, path, each, opaque);
 	}
@@ -612,5 +584,5 @@ static void walk_fields(const struct shape *shape, const char *prefix,
 
 void policy_doc_fields(void (*each)(void *opaque, const char *path), void *opaque)
 {
-	walk_fields(&top_shape, "", each, opaque);
+	walk_fields(&policy_doc_shape, "", each, opaque);
 }

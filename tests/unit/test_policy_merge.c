@@ -1,0 +1,519 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/policy.h"
+#include "lib/policy_merge.h"
+#include "lib/policy_merge_endpoint.h"
+#include "lib/policy_print.h"
+#include "lib/policy_shape.h"
+#include "lib/policy_update.h"
+#include "lib/str.h"
+#include "support/vectors.h"
+
+/* --- documents from the tables' JSON, which is YAML --- */
+
+static struct policy_doc *doc_parse(const char *text)
+{
+	struct policy_findings f = { 0 };
+	struct policy_doc *d = NULL;
+
+	if (policy_doc_parse(text, strlen(text), &d, &f) < 0)
+		fail_msg("%s: %s", text, f.n ? f.list[0].text : "?");
+	policy_findings_done(&f);
+	return d;
+}
+
+static struct policy_doc *doc_of(json_t *network_policies)
+{
+	json_t *whole = json_pack("{s:i, s:O}", "version", 1, "network_policies", network_policies);
+	auto_free char *text = json_dumps(whole, 0);
+	struct policy_doc *d = doc_parse(text);
+
+	json_decref(whole);
+	return d;
+}
+
+/* A policy of one rule; @key of its only endpoint holds @list. */
+static struct policy_doc *doc_around(const char *key, json_t *list)
+{
+	json_t *policies =
+		json_pack("{s:{s:[{s:s, s:O}]}}", "x", "endpoints", "host", "h", key, list);
+	struct policy_doc *d = doc_of(policies);
+
+	json_decref(policies);
+	return d;
+}
+
+static const char *text_of(json_t *o, const char *key)
+{
+	return json_string_value(json_object_get(o, key));
+}
+
+static const struct doc_network_policy *rule_of(const struct policy_doc *d, const char *key)
+{
+	for (size_t i = 0; i < d->network_policies.n; i++)
+		if (strcmp(d->network_policies.list[i].head.key.text, key) == 0)
+			return &d->network_policies.list[i];
+	return NULL;
+}
+
+/* --- policy_merge.jsonl --- */
+
+enum { OPS_MAX = 4 };
+
+static struct policy_doc *op_of(json_t *json, struct merge_op *op)
+{
+	static const struct {
+		const char *name;
+		enum merge_op_type type;
+	} types[] = { { "add-rule", MERGE_ADD_RULE }, { "remove-endpoint", MERGE_REMOVE_ENDPOINT },
+		{ "remove-rule", MERGE_REMOVE_RULE }, { "add-allow", MERGE_ADD_ALLOW },
+		{ "add-deny", MERGE_ADD_DENY }, { "remove-binary", MERGE_REMOVE_BINARY } };
+	json_t *rules = json_object_get(json, "rules");
+	struct policy_doc *d = NULL;
+
+	*op = (struct merge_op){ .rule_name = text_of(json, "rule_name"),
+		.host = text_of(json, "host"),
+		.port = (uint16_t)json_integer_value(json_object_get(json, "port")),
+		.binary = text_of(json, "binary") };
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+		if (strcmp(types[i].name, text_of(json, "op")) == 0)
+			op->type = types[i].type;
+	if (op->type == MERGE_ADD_RULE) {
+		json_t *one = json_pack("{s:O}", "x", json_object_get(json, "rule"));
+
+		d = doc_of(one);
+		json_decref(one);
+		op->rule = &d->network_policies.list[0];
+	} else if (op->type == MERGE_ADD_ALLOW || op->type == MERGE_ADD_DENY) {
+		d = doc_around("deny_rules", rules ? rules : json_object_get(json, "deny_rules"));
+		op->rules = d->network_policies.list[0].endpoints.list[0].deny_rules.list;
+		op->n_rules = d->network_policies.list[0].endpoints.list[0].deny_rules.n;
+	}
+	return d;
+}
+
+static bool ports_match(json_t *ports, const struct doc_endpoint *e)
+{
+	if (json_array_size(ports) != endpoint_ports(e))
+		return false;
+	for (size_t i = 0; i < json_array_size(ports); i++)
+		if (!endpoint_has_port(e, (uint16_t)json_integer_value(json_array_get(ports, i))))
+			return false;
+	return true;
+}
+
+static bool endpoint_matches(json_t *want, const struct doc_endpoint *e)
+{
+	json_t *count = json_object_get(want, "rule_count"),
+	       *ports = json_object_get(want, "ports");
+	const char *protocol = text_of(want, "protocol");
+	const char *enforcement = text_of(want, "enforcement");
+
+	return (!protocol || str_eq(protocol, e->protocol.text)) &&
+	       (!enforcement || str_eq(enforcement, e->enforcement.text)) &&
+	       (!count || (size_t)json_integer_value(count) == e->rules.n) &&
+	       (!ports || ports_match(ports, e)) &&
+	       (!vector_flag(want, "request_body_credential_rewrite") ||
+		       e->request_body_credential_rewrite.value) &&
+	       (!vector_flag(want, "allow_uninspected_credentials") ||
+		       e->allow_uninspected_credentials.value);
+}
+
+static bool binaries_include(const struct doc_network_policy *p, json_t *paths)
+{
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		bool is_there = false;
+
+		for (size_t j = 0; j < p->binaries.n; j++)
+			is_there |= str_eq(p->binaries.list[j].path.text,
+				json_string_value(json_array_get(paths, i)));
+		if (!is_there)
+			return false;
+	}
+	return true;
+}
+
+static bool document_matches(
+	json_t *expect, const struct policy_doc *d, const struct policy_doc *before)
+{
+	const struct doc_network_policy *p;
+	json_t *count = json_object_get(expect, "binary_count"), *name;
+	size_t i;
+
+	json_array_foreach (json_object_get(expect, "absent"), i, name)
+		if (rule_of(d, json_string_value(name)))
+			return false;
+	json_array_foreach (json_object_get(expect, "present"), i, name)
+		if (!rule_of(d, json_string_value(name)))
+			return false;
+	json_array_foreach (json_object_get(expect, "unchanged"), i, name)
+		if (!doc_equal(&doc_network_policy_shape, rule_of(d, json_string_value(name)),
+			    rule_of(before, json_string_value(name))))
+			return false;
+	if (!text_of(expect, "rule"))
+		return true;
+	p = rule_of(d, text_of(expect, "rule"));
+	return p && (!count || (size_t)json_integer_value(count) == p->binaries.n) &&
+	       endpoint_matches(json_object_get(expect, "endpoint0"), &p->endpoints.list[0]) &&
+	       binaries_include(p, json_object_get(expect, "binaries_include"));
+}
+
+static bool report_matches(json_t *expect, const struct merge_report *report)
+{
+	json_t *ports = json_object_get(expect, "ports"), *port = json_object_get(expect, "port");
+	json_t *name;
+	size_t i;
+
+	json_array_foreach (json_object_get(expect, "warnings"), i, name) {
+		bool is_there = false;
+
+		for (size_t j = 0; j < report->n_warnings; j++)
+			is_there |= str_eq(report->warnings[j].name, json_string_value(name));
+		if (!is_there)
+			return false;
+	}
+	if (vector_flag(expect, "ok"))
+		return report->error == MERGE_OK;
+	return str_eq(merge_error_name(report->error), text_of(expect, "error")) &&
+	       (!ports ||
+		       (report->n_ports == json_array_size(ports) &&
+			       report->ports[0] == json_integer_value(json_array_get(ports, 0)))) &&
+	       (!port || report->ports[0] == json_integer_value(port));
+}
+
+static bool merge_case(const char *id, json_t *input, json_t *expect)
+{
+	json_t *operations = json_object_get(input, "operations"), *json;
+	auto_policy_doc struct policy_doc *d = doc_of(json_object_get(input, "network_policies"));
+	auto_policy_doc struct policy_doc *before =
+		doc_of(json_object_get(input, "network_policies"));
+	struct policy_doc *parts[OPS_MAX] = { NULL };
+	struct merge_op ops[OPS_MAX];
+	struct merge_report report;
+	struct err err = { 0 };
+	bool is_good;
+	size_t i;
+
+	json_array_foreach (operations, i, json)
+		parts[i] = op_of(json, &ops[i]);
+	(void)policy_merge(d, ops, json_array_size(operations), &report, &err);
+	is_good = report_matches(expect, &report) &&
+		  (report.error || document_matches(expect, d, before));
+	if (!is_good)
+		print_message("%s: %s: %s\n", id, merge_error_name(report.error), err.text);
+	for (i = 0; i < OPS_MAX; i++)
+		policy_doc_free(parts[i]);
+	return is_good;
+}
+
+static void upstream_merge_vectors_pass(void **state)
+{
+	(void)state;
+	assert_int_equal(vectors_run("tests/vectors/policy_merge.jsonl", merge_case), 0);
+}
+
+/* --- cli_specs.jsonl --- */
+
+static bool flag_matches(json_t *want, const char *key, const struct doc_bool *b)
+{
+	return vector_flag(want, key) == (b->is_set && b->value);
+}
+
+static bool spec_endpoint(struct policy_doc *d, const char *spec, json_t *expect, struct err *err)
+{
+	json_t *want = json_object_get(expect, "endpoint"),
+	       *ips = json_object_get(want, "allowed_ips");
+	struct doc_endpoint e;
+	char name[UPDATE_NAME_MAX];
+
+	if (update_parse_endpoint(d, spec, &e, err) < 0)
+		return false;
+	update_rule_name(name, e.host.text, endpoint_port(&e, 0));
+	return str_eq(e.host.text, text_of(want, "host")) &&
+	       e.port.value == json_integer_value(json_object_get(want, "port")) &&
+	       str_eq(e.protocol.text, text_of(want, "protocol")) &&
+	       str_eq(e.access.text, text_of(want, "access")) &&
+	       str_eq(e.enforcement.text, text_of(want, "enforcement")) &&
+	       flag_matches(
+		       want, "websocket_credential_rewrite", &e.websocket_credential_rewrite) &&
+	       flag_matches(want, "request_body_credential_rewrite",
+		       &e.request_body_credential_rewrite) &&
+	       e.allowed_ips.n == json_array_size(ips) &&
+	       (!e.allowed_ips.n || str_eq(e.allowed_ips.list[0].text,
+					    json_string_value(json_array_get(ips, 0)))) &&
+	       str_eq(name, text_of(expect, "rule_name"));
+}
+
+static bool spec_l7(struct policy_doc *d, const char *spec, json_t *expect, struct err *err)
+{
+	struct update_l7 l;
+
+	return update_parse_l7(d, "--add-allow", spec, &l, err) == 0 &&
+	       str_eq(l.host, text_of(expect, "host")) &&
+	       l.port == json_integer_value(json_object_get(expect, "port")) &&
+	       str_eq(l.rule.method.text, text_of(expect, "method")) &&
+	       str_eq(l.rule.path.text, text_of(expect, "path"));
+}
+
+static bool spec_remove(struct policy_doc *d, const char *spec, struct err *err)
+{
+	const char *host;
+	uint16_t port;
+
+	return update_parse_remove(d, spec, &host, &port, err) == 0;
+}
+
+static char **strings_of(json_t *list, char *to[8])
+{
+	size_t i;
+	json_t *s;
+
+	json_array_foreach (list, i, s)
+		to[i] = (char *)(uintptr_t)json_string_value(s);
+	to[json_array_size(list)] = NULL;
+	return to;
+}
+
+static bool spec_flags(struct policy_doc *d, json_t *input, struct err *err)
+{
+	char *add[8], *allow[8], *binary[8];
+	struct update_flags f = { .add_endpoint =
+					  strings_of(json_object_get(input, "add_endpoint"), add),
+		.add_allow = strings_of(json_object_get(input, "add_allow"), allow),
+		.binary = strings_of(json_object_get(input, "binary"), binary),
+		.rule_name = text_of(input, "rule_name") };
+	struct update_plan plan;
+
+	return update_plan_make(d, &f, &plan, err) == 0;
+}
+
+static bool spec_case(const char *id, json_t *input, json_t *expect)
+{
+	auto_policy_doc struct policy_doc *d = policy_doc_new();
+	const char *kind = text_of(input, "kind"), *spec = text_of(input, "spec");
+	const char *error = text_of(expect, "error");
+	struct err err = { 0 };
+	bool is_good;
+
+	if (!str_starts(kind, "policy-update-"))
+		return true;
+	kind += strlen("policy-update-");
+	if (strcmp(kind, "add-endpoint") == 0)
+		is_good = spec_endpoint(d, spec, expect, &err);
+	else if (strcmp(kind, "remove-endpoint") == 0)
+		is_good = spec_remove(d, spec, &err);
+	else if (strcmp(kind, "flags") == 0)
+		is_good = spec_flags(d, input, &err);
+	else
+		is_good = spec_l7(d, spec, expect, &err);
+	if (error)
+		is_good = !is_good && strstr(err.text, error);
+	if (!is_good)
+		print_message("%s: %s\n", id, err.text);
+	return is_good;
+}
+
+static void upstream_update_grammar_vectors_pass(void **state)
+{
+	(void)state;
+	assert_int_equal(vectors_run("tests/vectors/cli_specs.jsonl", spec_case), 0);
+}
+
+/* --- whole updates --- */
+
+static const char github[] = "version: 1\n"
+			     "network_policies:\n"
+			     "  github_api:\n"
+			     "    name: github-api-readonly\n"
+			     "    endpoints:\n"
+			     "      - host: api.github.com\n"
+			     "        port: 443\n"
+			     "        protocol: rest\n"
+			     "        enforcement: enforce\n"
+			     "        access: read-only\n"
+			     "    binaries:\n"
+			     "      - path: /usr/bin/curl\n";
+
+/* What becomes of @text with these flags, or the error. The caller frees. */
+static char *updated(const char *text, const struct update_flags *f)
+{
+	auto_policy_doc struct policy_doc *d = doc_parse(text);
+	struct update_plan plan;
+	struct merge_report report;
+	struct err err = { 0 };
+	struct buf out;
+
+	buf_init(&out, 1 << 20);
+	if (update_plan_make(d, f, &plan, &err) < 0 ||
+		policy_merge(d, plan.ops, plan.n, &report, &err) < 0)
+		(void)buf_puts(&out, err.text);
+	else
+		assert_int_equal(policy_print(&out, d), 0);
+	return buf_steal(&out);
+}
+
+#define LIST(...) ((char *[]){ __VA_ARGS__, NULL })
+
+static void expect_valid(const char *text)
+{
+	struct policy_findings f = { 0 };
+	struct policy *p = NULL;
+
+	if (policy_load(text, strlen(text), &p, &f) < 0)
+		fail_msg("%s\n%s", f.list[0].text, text);
+	policy_findings_done(&f);
+	policy_unref(p);
+}
+
+static void allowing_a_method_writes_the_preset_out(void **state)
+{
+	auto_free char *got = updated(
+		github, &(struct update_flags){
+				.add_allow = LIST("api.github.com:443:POST:/repos/*/issues") });
+
+	(void)state;
+	expect_valid(got);
+	assert_null(strstr(got, "access:"));
+	assert_non_null(strstr(got, "method: OPTIONS"));
+	assert_non_null(strstr(got, "method: POST"));
+	assert_non_null(strstr(got, "path: /repos/*/issues"));
+}
+
+static void a_new_endpoint_becomes_a_rule_of_its_own(void **state)
+{
+	auto_free char *got = updated(github,
+		&(struct update_flags){ .add_endpoint = LIST("pypi.org:443:read-only:rest:enforce"),
+			.binary = LIST("/usr/bin/pip") });
+
+	(void)state;
+	expect_valid(got);
+	assert_non_null(strstr(got, "  allow_pypi_org_443:\n"));
+	assert_non_null(strstr(got, "- path: /usr/bin/pip\n"));
+}
+
+static void another_binary_does_not_inherit_what_it_did_not_ask_for(void **state)
+{
+	auto_free char *got = updated(
+		github, &(struct update_flags){
+				.add_endpoint = LIST("api.github.com:443:full:rest:enforce"),
+				.binary = LIST("/usr/bin/wget"),
+				.rule_name = "github_api" });
+
+	(void)state;
+	assert_non_null(strstr(got, "/usr/bin/wget would get what rule 'github_api' allows"));
+}
+
+static void removing_the_last_endpoint_removes_the_rule(void **state)
+{
+	auto_free char *got = updated(
+		github, &(struct update_flags){ .remove_endpoint = LIST("api.github.com:443") });
+
+	(void)state;
+	expect_valid(got);
+	assert_null(strstr(got, "github"));
+}
+
+static void a_rule_for_one_port_leaves_the_others_alone(void **state)
+{
+	static const char two[] = "version: 1\n"
+				  "network_policies:\n"
+				  "  a:\n"
+				  "    endpoints:\n"
+				  "      - host: a.example\n"
+				  "        ports: [443, 8443]\n"
+				  "        protocol: rest\n"
+				  "        access: read-only\n"
+				  "    binaries: [{path: /usr/bin/curl}]\n";
+	auto_free char *got = updated(
+		two, &(struct update_flags){ .add_allow = LIST("a.example:443:DELETE:/x") });
+	auto_policy_doc struct policy_doc *d = NULL;
+
+	(void)state;
+	expect_valid(got);
+	d = doc_parse(got);
+	assert_int_equal(d->network_policies.list[0].endpoints.n, 2);
+	assert_true(endpoint_has_port(&d->network_policies.list[0].endpoints.list[1], 8443));
+	assert_string_equal(d->network_policies.list[0].endpoints.list[1].access.text, "read-only");
+}
+
+/* --- printing --- */
+
+static bool survives_printing(const char *id, json_t *input, json_t *expect)
+{
+	const char *text =
+		text_of(input, "yaml") ? text_of(input, "yaml") : text_of(input, "policy");
+	auto_policy_doc struct policy_doc *d = NULL, *again = NULL;
+	auto_buf struct buf out = { 0 }, twice = { 0 };
+
+	(void)id;
+	(void)expect;
+	if (!text || policy_doc_parse(text, strlen(text), &d, NULL) < 0)
+		return true;
+	buf_init(&out, 16 << 20);
+	buf_init(&twice, 16 << 20);
+	if (policy_print(&out, d) < 0 || !buf_cstr(&out))
+		return false;
+	if (policy_doc_parse(buf_cstr(&out), out.len, &again, NULL) < 0 ||
+		!doc_equal(&policy_doc_shape, d, again)) {
+		print_message("%s\n", buf_cstr(&out));
+		return false;
+	}
+	return policy_print(&twice, again) == 0 && strcmp(buf_cstr(&twice), buf_cstr(&out)) == 0;
+}
+
+static void what_is_printed_reads_back_the_same(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		vectors_run("tests/vectors/policy_validation.jsonl", survives_printing), 0);
+}
+
+static void expect_yaml(const char *s, const char *yaml)
+{
+	auto_buf struct buf out = { 0 };
+
+	buf_init(&out, 1000);
+	assert_int_equal(policy_print_string(&out, s), 0);
+	assert_string_equal(buf_cstr(&out), yaml);
+}
+
+static void strings_are_quoted_where_yaml_needs_it(void **state)
+{
+	(void)state;
+	expect_yaml("api.github.com", "api.github.com");
+	expect_yaml("/usr/bin/g++", "/usr/bin/g++");
+	expect_yaml("/repos/*/x", "/repos/*/x");
+	expect_yaml("*.example.com", "\"*.example.com\"");
+	expect_yaml("443", "\"443\"");
+	expect_yaml("No", "\"No\"");
+	expect_yaml("", "\"\"");
+	expect_yaml("a: b # c", "\"a: b # c\"");
+	expect_yaml("- x", "\"- x\"");
+	expect_yaml("a\"b\\\n", "\"a\\\"b\\\\\\u000a\"");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(upstream_merge_vectors_pass),
+		cmocka_unit_test(upstream_update_grammar_vectors_pass),
+		cmocka_unit_test(allowing_a_method_writes_the_preset_out),
+		cmocka_unit_test(a_new_endpoint_becomes_a_rule_of_its_own),
+		cmocka_unit_test(another_binary_does_not_inherit_what_it_did_not_ask_for),
+		cmocka_unit_test(removing_the_last_endpoint_removes_the_rule),
+		cmocka_unit_test(a_rule_for_one_port_leaves_the_others_alone),
+		cmocka_unit_test(what_is_printed_reads_back_the_same),
+		cmocka_unit_test(strings_are_quoted_where_yaml_needs_it),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
