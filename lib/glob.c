@@ -29,17 +29,18 @@ struct class {
 	uint64_t bits[4];
 };
 
+/* One allocation: the structure, the classes, the program, the prefix, the text. */
 struct glob {
-	char *text;
-	struct op *ops;
-	struct class *classes;
+	const char *text;
+	const char *prefix;
+	const struct op *ops;
 	uint16_t n_ops;
 	uint16_t n_classes;
 	uint16_t prefix_len; /* ops[0 .. prefix_len) are BYTE */
 	char sep;	     /* what `*` does not cross; 0: it crosses everything */
 	bool is_literal, is_any;
 	bool is_prefix; /* after the prefix: ALL and the end */
-	char prefix[];
+	struct class classes[];
 };
 
 /* --- compiling --- */
@@ -48,13 +49,12 @@ struct compiler {
 	const char *p, *start;
 	enum glob_flavour flavour;
 	char sep;
-	struct op *ops;
-	size_t n_ops, alloc_ops;
-	struct class *classes;
-	size_t n_classes;
 	unsigned int depth;
 	const char *why;
 	int error;
+	size_t n_ops, n_classes;
+	struct op ops[GLOB_OPS_MAX];
+	struct class classes[GLOB_CLASSES_MAX];
 };
 
 static void fail(struct compiler *c, int error, const char *why)
@@ -72,17 +72,6 @@ static size_t emit(struct compiler *c, enum op_code code, uint8_t arg)
 	if (c->n_ops == GLOB_OPS_MAX) {
 		fail(c, -E2BIG, "the pattern is too long");
 		return 0;
-	}
-	if (c->n_ops == c->alloc_ops) {
-		size_t n = c->alloc_ops ? c->alloc_ops * 2 : 64;
-		struct op *ops = realloc(c->ops, n * sizeof(*ops));
-
-		if (!ops) {
-			fail(c, -ENOMEM, "out of memory");
-			return 0;
-		}
-		c->ops = ops;
-		c->alloc_ops = n;
 	}
 	c->ops[c->n_ops] = (struct op){ .code = (uint8_t)code, .arg = arg };
 	return c->n_ops++;
@@ -233,7 +222,7 @@ static void class_finish(const struct compiler *c, struct class *k)
 
 static void compile_class(struct compiler *c)
 {
-	struct class *grown, k = { 0 };
+	struct class k = { 0 };
 
 	c->p++;
 	if (!parse_class(c, &k))
@@ -243,12 +232,6 @@ static void compile_class(struct compiler *c)
 		fail(c, -E2BIG, "too many '[..]'");
 		return;
 	}
-	grown = realloc(c->classes, (c->n_classes + 1) * sizeof(k));
-	if (!grown) {
-		fail(c, -ENOMEM, "out of memory");
-		return;
-	}
-	c->classes = grown;
 	c->classes[c->n_classes] = k;
 	(void)emit(c, OP_CLASS, (uint8_t)c->n_classes++);
 }
@@ -394,68 +377,67 @@ static void compile(struct compiler *c, const char *pattern)
 	(void)emit(c, OP_MATCH, 0);
 }
 
-static void find_shortcuts(struct glob *g)
+static size_t literal_prefix(const struct op *ops, char *prefix)
 {
 	size_t n = 0;
 
-	while (g->ops[n].code == OP_BYTE) {
-		g->prefix[n] = (char)g->ops[n].arg;
-		n++;
-	}
+	for (; ops[n].code == OP_BYTE; n++)
+		prefix[n] = (char)ops[n].arg;
+	return n;
+}
+
+static struct glob *assemble(const struct compiler *c, const char *pattern)
+{
+	size_t classes = c->n_classes * sizeof(*c->classes), ops = c->n_ops * sizeof(*c->ops);
+	size_t text = strlen(pattern) + 1, n;
+	struct glob *g = malloc(sizeof(*g) + classes + ops + c->n_ops + text);
+	char *at;
+
+	if (!g)
+		return NULL;
+	at = (char *)g->classes;
+	*g = (struct glob){ .n_ops = (uint16_t)c->n_ops, .n_classes = (uint16_t)c->n_classes,
+		.sep = c->sep };
+	g->ops = memcpy(at + classes, c->ops, ops);
+	g->text = memcpy(at + classes + ops + c->n_ops, pattern, text);
+	g->prefix = at + classes + ops;
+	n = literal_prefix(g->ops, at + classes + ops);
+	if (classes)
+		memcpy(g->classes, c->classes, classes);
 	g->prefix_len = (uint16_t)n;
 	g->is_literal = g->ops[n].code == OP_MATCH;
 	g->is_prefix = g->ops[n].code == OP_ALL && g->ops[n + 1].code == OP_MATCH;
 	g->is_any = g->is_prefix && n == 0;
-}
-
-static struct glob *assemble(struct compiler *c, const char *pattern)
-{
-	struct glob *g = calloc(1, sizeof(*g) + c->n_ops);
-
-	if (!g)
-		return NULL;
-	g->text = strdup(pattern);
-	g->ops = realloc(c->ops, c->n_ops * sizeof(*c->ops));
-	if (!g->ops)
-		g->ops = c->ops;
-	c->ops = NULL;
-	g->classes = take_ptr(c->classes);
-	g->n_ops = (uint16_t)c->n_ops;
-	g->n_classes = (uint16_t)c->n_classes;
-	g->sep = c->sep;
-	find_shortcuts(g);
 	return g;
 }
 
 int glob_compile(const char *pattern, enum glob_flavour flavour, struct glob **ret,
 	const char **ret_why)
 {
-	struct compiler c = { .flavour = flavour };
-	auto_glob struct glob *g = NULL;
+	struct compiler c; /* large, and filled as far as it is used */
+	struct glob *g;
 
+	c.flavour = flavour;
+	c.depth = 0;
+	c.error = 0;
+	c.n_ops = 0;
+	c.n_classes = 0;
 	compile(&c, pattern);
-	if (!c.error) {
-		g = assemble(&c, pattern);
-		if (!g || !g->text)
-			fail(&c, -ENOMEM, "out of memory");
-	}
-	free(c.ops);
-	free(c.classes);
 	if (c.error) {
 		*ret_why = c.why;
 		return c.error;
 	}
-	*ret = take_ptr(g);
+	g = assemble(&c, pattern);
+	if (!g) {
+		*ret_why = "out of memory";
+		return -ENOMEM;
+	}
+	*ret = g;
 	return 0;
 }
 
 void glob_free(struct glob *g)
 {
-	if (!g)
-		return;
-	free(g->text);
-	free(g->ops);
-	free(g->classes);
 	free(g);
 }
 

@@ -25,6 +25,7 @@ struct endpoint_check {
 void policy_check_endpoint(const struct doc_endpoint *e, const struct doc_path *path,
 	struct policy_findings *f);
 void policy_check_rules(const struct endpoint_check *c);
+void policy_check_shadows(const struct endpoint_check *c);
 
 /* Reports a pattern that is none. @name may be NULL when @path names the value already. */
 void check_pattern(struct policy_findings *f, const struct doc_str *s, enum glob_flavour flavour,

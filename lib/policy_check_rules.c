@@ -489,6 +489,7 @@ void policy_check_rules(const struct endpoint_check *c)
 	check_base(c);
 	check_lists(c);
 	check_each(c);
+	policy_check_shadows(c);
 	if (c->protocol == PROTOCOL_MCP)
 		check_tool_conflicts(c);
 }

@@ -437,7 +437,7 @@ static void read_field(struct reading *r, const struct yaml_node *v, const struc
 static const struct doc_field *field_find(const struct doc_shape *shape, const char *name)
 {
 	for (const struct doc_field *f = shape->fields; f->name; f++)
-		if (strcmp(f->name, name) == 0)
+		if (f->name[0] == name[0] && strcmp(f->name, name) == 0)
 			return f;
 	return NULL;
 }
