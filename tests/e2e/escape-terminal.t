@@ -4,6 +4,7 @@
 
 need_sandbox
 arena terminal
+T_TERM=dumb
 drive() { run user_fg "$T_SUPPORT/ptydrive" "$@"; }
 drive -- openshell sandbox create --no-auto-providers --tty -- "$T/work/attack" terminal
 like "$out" 'TIOCSTI: ' 'the attempt was made'

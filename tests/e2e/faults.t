@@ -25,8 +25,10 @@ victim() {
 
 	rm -f "$T/work/$name".{proxy,blind}
 	ok "$comm: a sandbox" sandbox "$name" --policy "$T_EXAMPLES/sandbox-policy-quickstart/policy.yaml"
-	openshell sandbox exec -n "$name" --env "OUT=$T/work/$name.proxy" -- ./loop.sh &
-	openshell sandbox exec -n "$name" --env "OUT=$T/work/$name.blind" -- ./loop.sh --noproxy '*' &
+	openshell sandbox exec -n "$name" --env "OUT=$T/work/$name.proxy" -- ./loop.sh 2>/dev/null &
+	loops=($!)
+	openshell sandbox exec -n "$name" --env "OUT=$T/work/$name.blind" -- ./loop.sh --noproxy '*' 2>/dev/null &
+	loops+=($!)
 	ok "$comm: its workload has network" wait_line "$T/work/$name.proxy" zen
 	ok "$comm: both ways" wait_line "$T/work/$name.blind" zen
 	pid=$(descendant "$comm")
@@ -60,14 +62,14 @@ run openshell sandbox list
 unlike "$out" '^sup .*Ready' 'supervisor: the list knows'
 run openshell sandbox delete sup
 is "$status" 0 'supervisor: delete works'
-wait
+wait "${loops[@]}"
 is "$(leftovers)" '' 'supervisor: nothing is left'
 
 victim prox openshell-proxy
 no_network prox proxy
 run openshell sandbox delete prox
 is "$status" 0 'proxy: delete works'
-wait
+wait "${loops[@]}"
 is "$(leftovers)" '' 'proxy: nothing is left'
 
 # The launcher of a one-shot command: the command ends with it.
@@ -91,7 +93,7 @@ is "$(leftovers)" '' 'launcher: nothing is left'
 # init inside, and everything at once.
 victim all openshell-init
 run openshell sandbox delete all
-wait
+wait "${loops[@]}"
 is "$(leftovers)" '' 'init: nothing is left after delete'
 victim every bwrap
 for comm in openshell-trace openshell-proxy openshell-init; do
@@ -100,7 +102,7 @@ done
 run openshell sandbox list
 is "$status" 0 'all at once: the next command works'
 run openshell sandbox delete every
-wait
+wait "${loops[@]}"
 is "$(leftovers)" '' 'all at once: nothing is left'
 is "$(find "$T/run" -mindepth 1 ! -type d)" '' 'no socket is left'
 done_testing

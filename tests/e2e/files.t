@@ -43,7 +43,7 @@ see "echo yes >$T/tmp/rw/new"
 is "$(cat "$T/tmp/rw/new" 2>/dev/null)" yes '--rw can be written'
 
 # Read-only stays so.
-for path in /usr/x /usr/bin/curl /etc/x /etc/passwd /lib/x /proc/sys/kernel/hostname /var/log/x; do
+for path in /usr/x /usr/bin/curl /etc/x /etc/passwd /lib/x /proc/sys/kernel/hostname; do
 	see "echo x >>$path"
 	not_ok "$path cannot be written" test "$status" = 0
 done
@@ -53,8 +53,8 @@ ls -A /tmp >"$T/.tmp-before"
 see 'echo mark >/tmp/os-private-mark; ls -A /tmp /run /var/tmp'
 not_ok '/tmp is private' test -e /tmp/os-private-mark
 unlike "$out" "$(basename "$T" | sed 's/\./\\./')\$.*openshell-test\..*openshell-test\." "nor does it show the host's"
-see 'ls -A /run'
-is "$out" '' '/run is empty'
+see 'ls -A /run; find /run -type s'
+is "$out" openshell '/run holds our certificates and no socket'
 see 'ls /dev'
 unlike "$out" '^(sd|nvme|vd|mem|kmsg|loop|fuse|kvm|vsock)' 'no device of the host'
 see 'for d in null zero full random urandom tty ptmx; do test -c /dev/$d || echo $d; done'
@@ -74,7 +74,7 @@ like "$out" '^Seccomp:\s+2' 'a filter'
 see 'ls /proc | grep -c "^[0-9]"'
 at_most "$out" 8 "only the sandbox's own processes are visible"
 see 'cat /proc/1/comm'
-like "$out" 'openshell-init' 'pid 1 is init'
+is "$out" init 'pid 1 is init'
 see 'env | cut -d= -f1 | sort | tr "\n" " "'
 unlike "$out" 'XDG_|OPENSHELL_(CONNECT_TO|UPSTREAM)|SSH_AUTH|DBUS|DISPLAY' "nothing of the caller's environment"
 T_ENV+=(SECRET_TOKEN=hunter2)
@@ -105,7 +105,7 @@ run openshell sandbox create --no-auto-providers --ro "$T/tmp/absent" -- true
 like "$err" "$T/tmp/absent" 'a path that is not there is named'
 
 # A policy that says hard_requirement gets Landlock or nothing.
-sed 's/best_effort/hard_requirement/' "$T_EXAMPLES/sandbox-policy-quickstart/policy.yaml" >"$T/work/hard.yaml"
+sed 's/best_effort/hard_requirement/; s/, \/app//' "$T_EXAMPLES/sandbox-policy-quickstart/policy.yaml" >"$T/work/hard.yaml"
 run openshell sandbox create --no-auto-providers --policy hard.yaml -- sh -c 'cat note; echo x >/usr/x'
 like "$out" mine 'with landlock: hard_requirement it works'
 like "$err" '/usr/x' 'and still refuses'

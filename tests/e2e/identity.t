@@ -21,7 +21,7 @@ works "$T/work/mycurl -sS $url" 'a second binary that the policy names'
 denied "cp /usr/bin/curl /tmp/curl; /tmp/curl -sS $url" 'a copy'
 denied "mkdir -p /tmp/usr/bin; cp /usr/bin/curl /tmp/usr/bin/curl; cd /tmp; usr/bin/curl -sS $url" 'a copy whose path ends alike'
 denied "bash -c 'exec -a /usr/bin/curl wget -q -O- $url'" 'argv[0]'
-denied "$(find /lib64 /lib -name 'ld-linux*' 2>/dev/null | head -1) /usr/bin/curl -sS $url" 'the dynamic loader running curl'
+denied "$(find -L /lib64/ /lib/ -maxdepth 2 -name 'ld-linux*' 2>/dev/null | head -1) /usr/bin/curl -sS $url" 'the dynamic loader running curl'
 denied "cp /usr/bin/curl '/tmp/curl (deleted)'; '/tmp/curl (deleted)' -sS $url" 'a name that ends in (deleted)'
 denied "mkdir -p '/tmp/usr/bin/curl
 x'; cp /usr/bin/curl '/tmp/usr/bin/curl

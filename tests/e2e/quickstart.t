@@ -11,6 +11,7 @@ cd "$T/work" && cp -r "$T_EXAMPLES" examples
 before=$(cat /proc/self/mountinfo)
 
 # Everything at a terminal: `terminal STEPS... -- COMMAND` as in ptydrive; out holds what appeared.
+T_TERM=dumb # no bracketed paste in what appears
 terminal() {
 	run user_fg "$T_SUPPORT/ptydrive" -t 20 "$@"
 	out=$(tr -d '\r' <<<"$out")
@@ -20,7 +21,7 @@ terminal() {
 terminal -e "$prompt" -s 'curl -s https://api.github.com/zen; echo "status $?"\n' -e 'status [0-9]+' \
 	-e "$prompt" -s 'curl -sS https://api.github.com/zen\n' -e '^curl: .*$' -e "$prompt" -s 'exit\n' \
 	-- openshell sandbox create --name demo --keep --no-auto-providers
-is "$status" 0 'sandbox create opens a shell, exit leaves it'
+is "$status" 56 "sandbox create opens a shell, and exit leaves it with the status of the last command"
 like "$out" 'sandbox@demo:~\$ ' 'with the prompt of the walkthrough'
 like "$out" '^status 56' 'curl fails with 56'
 like "$out" '^curl: \(56\) (Received HTTP code 403 from proxy after CONNECT|CONNECT tunnel failed, response 403)' \

@@ -140,7 +140,7 @@ need_sandbox() {
 # What the last run() said: printed beneath a failure.
 t_context() {
 	[ -z "${t_last:-}" ] && return
-	diag "after: $t_last"
+	diag "after: ${t_last:0:200}"
 	diag "  exit $status"
 	[ -z "$err" ] || diag "  stderr: $(head -c 1500 <<<"$err")"
 }
