@@ -12,7 +12,7 @@ drive -t 10 -e 'done-here' -s 'exit\n' -- sh -c "openshell sandbox create --no-a
 unlike "$out" 'TIOCSTI: ok' "on the caller's own terminal nothing can be typed"
 unlike "$out" 'TIOCSTI with high bits: ok' 'nor with the bits the kernel ignores'
 not_ok 'and nothing was' test -e "$T/work/typed-by-the-sandbox"
-drive -r 30x99 -e '[$] ' -s 'stty size\n' -e '30 99' -z 41x77 -s 'stty size\n' -e '41 77' -s 'sleep 100\n' -s '\x1a' -e 'Stopped' \
-	-s 'fg\n' -e 'sleep 100' -s '\x03' -e '[$] ' -s 'exit 5\n' -- openshell sandbox connect terminal
+drive -r 30x99 -e '[$] ' -s 'stty size\n' -e '30 99' -z 41x77 -s 'stty size\n' -e '41 77' -s "sh -c 'echo star''ted; exec sleep 100'\n" -e started -s '\x1a' -e 'Stopped.*' -e '[$] ' \
+	-s 'fg\n' -e 'exec sleep 100' -s '\x03' -e '[$] ' -s 'exit 5\n' -- openshell sandbox connect terminal
 is "$status" 5 'size, resize, ^Z, fg and ^C work at a shell inside'
 arena_closed ''

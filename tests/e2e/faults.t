@@ -91,12 +91,12 @@ while [ -n "$(leftovers)" ] && [ $SECONDS -lt $deadline ]; do wait_gone "$(lefto
 is "$(leftovers)" '' 'launcher: nothing is left'
 
 # init inside, and everything at once.
-victim all openshell-init
+victim all init
 run openshell sandbox delete all
 wait "${loops[@]}"
 is "$(leftovers)" '' 'init: nothing is left after delete'
 victim every bwrap
-for comm in openshell-trace openshell-proxy openshell-init; do
+for comm in openshell-trace openshell-proxy init; do
 	pid=$(descendant $comm) && kill -9 "$pid"
 done
 run openshell sandbox list

@@ -17,7 +17,8 @@ for page in "$T_TOP"/*/*.[1-9]; do
 	ok "$(basename "$page")" test -s "$dest/usr/local/share/man/man${page##*.}/$(basename "$page")"
 done
 
-# Not at its place (DESTDIR): the helpers are found beside the program, ../libexec/openshell.
+# It is not at the place it was built for (DESTDIR), so it is told where its helpers are.
+T_ENV+=("OPENSHELL_LIBEXEC=$dest/usr/local/libexec/openshell")
 T_PATH=$dest/usr/local/bin:/usr/bin:/bin run openshell sandbox create --no-auto-providers -- echo installed
 is "$out" installed 'the installed copy works'
 is "$(leftovers)" '' 'nothing is left'

@@ -172,9 +172,14 @@ static void ca_write(X509 *ca)
 static void tls_set_up(void)
 {
 	EVP_PKEY *ca_key = EVP_EC_gen("P-256"), *key = EVP_EC_gen("P-256");
-	X509 *ca = cert_new("stand-in CA", ca_key, NULL, 30);
-	X509 *leaf = cert_new(opt.names[0], key, ca, opt.days);
+	X509 *ca;
+	X509 *leaf;
+	char cn[64];
 
+	/* Verifiers look issuers up by name: two origins must not share one. */
+	snprintf(cn, sizeof(cn), "stand-in CA %d", getpid());
+	ca = cert_new(cn, ca_key, NULL, 30);
+	leaf = cert_new(opt.names[0], key, ca, opt.days);
 	cert_extension(ca, ca, NID_basic_constraints, "critical,CA:TRUE");
 	cert_extension(ca, ca, NID_key_usage, "critical,keyCertSign");
 	cert_names(leaf, ca);
@@ -242,6 +247,8 @@ static bool conn_head(struct conn *c)
 			return false;
 		c->have += (size_t)n;
 		c->head[c->have] = '\0';
+		if (!isalpha((unsigned char)c->head[0])) /* TLS to a plain server */
+			return false;
 	}
 	c->used = (size_t)(end - c->head) + 4;
 	return true;

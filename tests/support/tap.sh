@@ -306,7 +306,7 @@ attack() {
 
 # What became of an attempt of the last attack().
 outcome() {
-	sed -n "s/^$1: //p" <<<"$out"
+	sed -n "s|^$1: ||p" <<<"$out"
 }
 
 # The positive control: the allowed canary is heard, from inside, now.
