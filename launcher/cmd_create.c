@@ -11,6 +11,7 @@
 #include "launcher/config.h"
 #include "launcher/credential.h"
 #include "launcher/ctl.h"
+#include "launcher/forward.h"
 #include "launcher/out.h"
 #include "launcher/paths.h"
 #include "launcher/policyfile.h"
@@ -25,7 +26,7 @@
 
 struct options {
 	const char *name, *policy, *workdir, *approval_mode, *intercept;
-	char **env, **labels, **ro, **rw;
+	char **env, **labels, **ro, **rw, **forward;
 	struct config config;
 	bool keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
@@ -63,6 +64,8 @@ const struct cli_option cmd_create_options[] = {
 	{ CLI_STR, "no-proxy", 0, AT(config.no_proxy), 0, "LIST", "Hosts to reach without it" },
 	{ CLI_STR, "intercept", 0, AT(intercept), 0, "BACKEND",
 		"auto, seccomp, ptrace or preload" },
+	{ CLI_LIST, "forward", 0, AT(forward), 0, "[BIND:]PORT",
+		"Forward a port of the host to it; repeatable, implies --keep" },
 	{ CLI_CHOICE, "tty", 't', AT(tty), 1, NULL, "Give the command a terminal" },
 	{ CLI_CHOICE, "no-tty", 'T', AT(tty), -1, NULL, "Give it none" },
 	{ CLI_STR, "approval-mode", 0, AT(approval_mode), 0, "MODE",
@@ -100,6 +103,7 @@ static void options_done(struct options *o)
 	strv_free(o->labels);
 	strv_free(o->ro);
 	strv_free(o->rw);
+	strv_free(o->forward);
 	strv_free(o->config.connect_to);
 }
 
@@ -242,10 +246,17 @@ static int take_name(struct sandbox_spec *s, const struct options *o, struct err
 	spec_new_id(id);
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	s->created_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	s->keep = !o->no_keep && (o->name || o->keep || o->detach);
+	s->keep = !o->no_keep && (o->name || o->keep || o->detach || o->forward);
 	if (copy(&s->name, o->name ? o->name : name) < 0 || copy(&s->id, id) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	return 0;
+}
+
+static int forward_check(const char *text, struct err *err)
+{
+	struct forward_spec spec;
+
+	return forward_parse(text, &spec, err);
 }
 
 static int spec_fill(
@@ -260,7 +271,9 @@ static int spec_fill(
 		return err_set(err, -EINVAL,
 			"--intercept '%s': not one of auto, seccomp, ptrace, preload",
 			o->intercept);
-	r = take_name(s, o, err);
+	r = check_all(o->forward, forward_check, "--forward", err);
+	if (r == 0)
+		r = take_name(s, o, err);
 	if (r == 0)
 		r = take_labels(s, o, err);
 	if (r == 0)
@@ -311,6 +324,26 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 	return out_json(sandbox_info_json(&info), o->format);
 }
 
+/* Once the sandbox is up: -1 to go on, else the status to exit with. */
+static int forward_all(int sock, const char *name, char *const *ports)
+{
+	auto_msg_in struct msg_in m = { 0 };
+	struct err err = { 0 };
+	int status = CLI_NO_START;
+
+	if (ctl_wait(sock, CTL_READY, -1, &m, &status, &err) < 0)
+		return out_fail(status, &err);
+	for (size_t i = 0; ports[i]; i++) {
+		struct forward_spec spec;
+
+		if (forward_parse(ports[i], &spec, &err) < 0 ||
+			forward_start(name, &spec, NULL, &err) < 0)
+			return out_error(CLI_FAILED, "--forward: %s", err.text);
+		out_done("Forwarding %s port %u to sandbox %s", spec.bind, spec.port, name);
+	}
+	return -1;
+}
+
 static int launch(const struct sandbox_spec *s, const struct options *o, const char *policy)
 {
 	auto_close int sock = -1;
@@ -330,6 +363,9 @@ static int launch(const struct sandbox_spec *s, const struct options *o, const c
 	if (s->keep)
 		state_last_used_set(s->name);
 	sandbox_sweep();
+	r = o->forward ? forward_all(sock, s->name, o->forward) : -1;
+	if (r >= 0)
+		return r;
 	if (o->detach)
 		return leave(sock, s, o);
 	session = (struct session){ .sock = sock, .is_tty = s->tty, .name = s->name };

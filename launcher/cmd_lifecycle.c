@@ -51,21 +51,13 @@ static int ask(const char *name, uint16_t type, struct err *err)
 /* The supervisor as a pidfd, from its pid file; -errno. */
 static int supervisor_pidfd(const char *name)
 {
-	auto_close int runtime = state_runtime_open(NULL);
-	auto_free char *text = NULL;
-	char path[STATE_NAME_MAX + 8];
-	uint64_t pid;
-	int fd;
+	auto_close int dir = state_runtime_dir(name, NULL);
+	int pid, fd;
 
-	if (runtime < 0)
-		return runtime;
-	(void)str_format(path, sizeof(path), "%s/pid", name);
-	if (fd_slurp_at(runtime, path, 24, &text, NULL) < 0)
-		return -ENOENT;
-	text[strcspn(text, "\n")] = '\0';
-	if (str_to_u64(text, INT32_MAX, &pid) < 0 || pid <= 1)
-		return -EINVAL;
-	fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	pid = dir < 0 ? dir : state_pid_read(dir, "pid");
+	if (pid < 0)
+		return pid;
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	return fd < 0 ? -errno : fd;
 }
 

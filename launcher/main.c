@@ -119,6 +119,31 @@ static const struct cli_command policy_commands[] = {
 	{ 0 },
 };
 
+static const struct cli_command forward_commands[] = {
+	{ .name = "start",
+		.args = "[BIND:]PORT [NAME]",
+		.summary = "Forward a port of the host to the same port in a sandbox",
+		.examples = "  openshell forward start 8080 demo\n"
+			    "  openshell forward start -d 0.0.0.0:3000 demo\n",
+		.options = cmd_forward_start_options,
+		.min_args = 1,
+		.max_args = 2,
+		.run = cmd_forward_start },
+	{ .name = "stop",
+		.args = "PORT [NAME]",
+		.summary = "Stop forwarding a port",
+		.examples = "  openshell forward stop 8080 demo\n",
+		.min_args = 1,
+		.max_args = 2,
+		.run = cmd_forward_stop },
+	{ .name = "list",
+		.summary = "List forwarded ports",
+		.examples = "  openshell forward list\n",
+		.options = cmd_format_options,
+		.run = cmd_forward_list },
+	{ 0 },
+};
+
 static const struct cli_command gateway_commands[] = {
 	{ .name = "start",
 		.summary = "Say that there is nothing to start, and check this host",
@@ -181,6 +206,12 @@ static const struct cli_command commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_logs },
+	{ .name = "forward",
+		.alias = "fwd",
+		.summary = "Reach servers in a sandbox from the host",
+		.examples = "  openshell forward start -d 8080 demo\n"
+			    "  openshell forward list\n",
+		.subs = forward_commands },
 	{ .name = "gateway",
 		.alias = "gw",
 		.summary = "For scripts written for a gateway; there is none to run",

@@ -28,6 +28,7 @@ enum ctl_msg {
 	CTL_DELETE,	/* → sup. (empty); the same, and the state is gone */
 	CTL_TRUST,	/* → sup. path:str; accepts the binary's new hash; CTL_DONE */
 	CTL_PROPOSAL,	/* → sup. json:str; reserved for `rule`; answered by CTL_TEXT */
+	CTL_NETNS,	/* → sup. (empty): to reach servers inside; answered by CTL_NETNS_FD */
 
 	CTL_READY = 64, /* sup → (empty): the sandbox is up (answers CTL_START) */
 	CTL_STARTED,	/* sup → session:u32 replay:bytes fds: pty master if a tty */
@@ -36,6 +37,7 @@ enum ctl_msg {
 			   hint:str */
 	CTL_DONE,	/* sup → (empty) */
 	CTL_TEXT,	/* sup → text:str */
+	CTL_NETNS_FD,	/* sup → fds: the sandbox's network namespace */
 	CTL_POLICY_DONE, /* sup → revision:u32 active:u32 changed:u32 hash:str (64 hex) note:str */
 };
 

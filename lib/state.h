@@ -110,6 +110,17 @@ int state_log_open(const char *name, struct err *err);
 int state_runtime_claim(const char *name, int *ret_pid_file, struct err *err);
 /* Removes it, unless another process holds its pid file: true when it is gone now. */
 bool state_runtime_remove(const char *name);
+/* The runtime directory of a sandbox: descriptor or -errno. */
+int state_runtime_dir(const char *name, struct err *err);
+
+/* Creates @name in @dir where @create says so, and takes its lock: descriptor to be kept open;
+ * -EBUSY when somebody holds it; -errno. */
+int state_lock_file(int dir, const char *name, bool create);
+/* Whether somebody else holds it. Errors count as held, a missing file does not. */
+bool state_lock_is_held(int dir, const char *name);
+/* The number in a pid file, or -errno. */
+int state_pid_read(int dir, const char *name);
+
 /* A listening SOCK_SEQPACKET "control" in the runtime directory @dir, non-blocking, CLOEXEC. */
 int state_control_listen(int dir, struct err *err);
 /* Connects to a sandbox's supervisor: -ENOENT when there is no such sandbox, -ECONNREFUSED (with

@@ -15,10 +15,6 @@ const char *state_home_dir(void);
 int state_sandboxes_open(struct err *err);
 int state_archive_open(struct err *err);
 
-/* Takes the lock of a file: descriptor; -EBUSY when somebody holds it; -errno. */
-int state_lock_file(int dir, const char *name, bool create);
-bool state_lock_is_held(int dir, const char *name);
-
 /* state_open() below an open root; bare -errno. */
 int state_open_at(struct state **ret, int root, const char *name);
 

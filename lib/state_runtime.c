@@ -13,7 +13,7 @@
 #include "lib/state_internal.h"
 #include "lib/str.h"
 
-enum { CONTROL_BACKLOG = 64 };
+enum { CONTROL_BACKLOG = 64, PID_TEXT_MAX = 24 };
 
 static int write_pid(int fd)
 {
@@ -69,18 +69,37 @@ int state_runtime_claim(const char *name, int *ret_pid_file, struct err *err)
 	return take_fd(dir);
 }
 
-/* A supervisor holds the pid file of @dir, and it is not this process. */
-static bool is_anothers(int dir)
+int state_pid_read(int dir, const char *name)
 {
 	auto_free char *text = NULL;
 	uint64_t pid;
+	int r;
 
-	if (!state_lock_is_held(dir, "pid"))
-		return false;
-	if (fd_slurp_at(dir, "pid", 24, &text, NULL) < 0)
-		return true;
+	r = fd_slurp_at(dir, name, PID_TEXT_MAX, &text, NULL);
+	if (r < 0)
+		return r;
 	text[strcspn(text, "\n")] = '\0';
-	return str_to_u64(text, INT32_MAX, &pid) < 0 || (pid_t)pid != getpid();
+	return str_to_u64(text, INT32_MAX, &pid) < 0 || pid <= 1 ? -EINVAL : (int)pid;
+}
+
+int state_runtime_dir(const char *name, struct err *err)
+{
+	auto_close int runtime = state_runtime_open(err);
+	int fd;
+
+	if (runtime < 0)
+		return runtime;
+	fd = openat(runtime, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open the runtime directory of sandbox '%s': %s",
+			name, err_name(errno));
+	return fd;
+}
+
+/* A supervisor holds the pid file of @dir, and it is not this process. */
+static bool is_anothers(int dir)
+{
+	return state_lock_is_held(dir, "pid") && state_pid_read(dir, "pid") != getpid();
 }
 
 bool state_runtime_remove(const char *name)

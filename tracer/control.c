@@ -138,6 +138,15 @@ static void on_trust(struct control *c, struct msg_in *m)
 	control_send(c, &out);
 }
 
+static void on_netns(struct control *c, const struct msg_in *m)
+{
+	auto_msg_out struct msg_out out;
+
+	msg_out_init(&out, CTL_NETNS_FD, m->id);
+	msg_put_fd(&out, c->sandbox->netns);
+	control_send(c, &out);
+}
+
 static void on_request(struct control *c, struct msg_in *m)
 {
 	struct sandbox *s = c->sandbox;
@@ -160,6 +169,9 @@ static void on_request(struct control *c, struct msg_in *m)
 		break;
 	case CTL_TRUST:
 		on_trust(c, m);
+		break;
+	case CTL_NETNS:
+		on_netns(c, m);
 		break;
 	case CTL_STOP:
 		c->waiting = m->id + 1;

@@ -15,6 +15,7 @@
 #include "launcher/config.h"
 #include "launcher/credential.h"
 #include "launcher/doctor.h"
+#include "launcher/forward.h"
 #include "launcher/paths.h"
 #include "lib/cleanup.h"
 #include "lib/state.h"
@@ -80,6 +81,29 @@ static void bubblewrap_versions_are_read(void **state)
 	assert_int_equal(doctor_bwrap_version("bubblewrap"), -1);
 	assert_int_equal(doctor_bwrap_version("bwrap 0.8.0"), -1);
 	assert_int_equal(doctor_bwrap_version(""), -1);
+}
+
+static void forwarded_ports_are_read(void **state)
+{
+	static const char *const bad[] = { "", "abc", "65536", "0.0.0.0:0", ":80", "[]:80",
+		"example.com:80", "1.2.3.4:", "80:", "-1" };
+	struct forward_spec f;
+
+	(void)state;
+	assert_int_equal(forward_parse("8080", &f, NULL), 0);
+	assert_string_equal(f.bind, "127.0.0.1");
+	assert_int_equal(f.port, 8080);
+	assert_int_equal(forward_parse("0.0.0.0:8080", &f, NULL), 0);
+	assert_string_equal(f.bind, "0.0.0.0");
+	assert_int_equal(forward_parse("[::1]:65535", &f, NULL), 0);
+	assert_string_equal(f.bind, "::1");
+	assert_int_equal(f.port, 65535);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct err err = { 0 };
+
+		assert_int_equal(forward_parse(bad[i], &f, &err), -EINVAL);
+		assert_true(err.text[0]);
+	}
 }
 
 /* --- settings --- */
@@ -191,6 +215,7 @@ int main(void)
 		cmocka_unit_test(the_home_directory_is_not_granted_by_accident),
 		cmocka_unit_test(likely_secrets_are_noticed),
 		cmocka_unit_test(bubblewrap_versions_are_read),
+		cmocka_unit_test(forwarded_ports_are_read),
 		T(flags_win_over_variables_over_the_file),
 		T(a_list_of_hosts_is_joined),
 		T(no_settings_are_no_error),
