@@ -9,8 +9,10 @@
 #include "launcher/ctl.h"
 #include "launcher/out.h"
 #include "launcher/policyfile.h"
+#include "launcher/policysubmit.h"
 #include "launcher/sandbox.h"
 #include "lib/cleanup.h"
+#include "lib/policy_static.h"
 #include "lib/proto.h"
 #include "lib/state.h"
 #include "lib/str.h"
@@ -70,8 +72,7 @@ const struct cli_option cmd_policy_list_options[] = {
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
-/* The sandbox that is meant, opened: -1 to go on, else the status to exit with. */
-static int open_named(const char *given, struct state **ret)
+int policy_open(const char *given, struct state **ret)
 {
 	char name[STATE_NAME_MAX + 1];
 	struct err err = { 0 };
@@ -107,7 +108,8 @@ static int report(struct msg_in *m, bool waited)
 	return CLI_OK;
 }
 
-static int submit(const char *name, const char *yaml, const struct set_options *o)
+static int send_and_wait(
+	const char *name, const char *yaml, const char *origin, bool wait, unsigned int timeout_s)
 {
 	auto_close int sock = -1;
 	auto_msg_out struct msg_out m;
@@ -120,17 +122,31 @@ static int submit(const char *name, const char *yaml, const struct set_options *
 	if (sock < 0)
 		return out_fail(CLI_FAILED, &err);
 	msg_put_str(&m, yaml);
-	msg_put_str(&m, "policy set");
+	msg_put_str(&m, origin);
 	r = msg_send(sock, &m);
 	if (r < 0)
 		return out_error(CLI_FAILED, "cannot talk to the supervisor: %s", err_name(r));
-	r = ctl_wait(sock, CTL_POLICY_DONE, o->wait ? (int)o->timeout_s * 1000 : ANSWER_MS, &answer,
+	r = ctl_wait(sock, CTL_POLICY_DONE, wait ? (int)timeout_s * 1000 : ANSWER_MS, &answer,
 		&status, &err);
 	if (r == -ETIME) {
 		out_mark("✗", "Timeout waiting for the policy of sandbox '%s' to load", name);
 		return CLI_TIMEOUT;
 	}
-	return r < 0 ? out_fail(status, &err) : report(&answer, o->wait);
+	return r < 0 ? out_fail(status, &err) : report(&answer, wait);
+}
+
+/* A revision is whole: `sandbox start` builds the sandbox from the last one. */
+int policy_submit(const struct state *s, const char *yaml, const char *origin, bool wait,
+	unsigned int timeout_s)
+{
+	auto_free char *live = NULL, *completed = NULL;
+	struct state_revision rev;
+	struct err err = { 0 };
+
+	if (sandbox_policy(s, 0, &rev, &live, &err) == 0 &&
+		policy_static_complete(live, yaml, &completed, &err) < 0)
+		return out_fail(CLI_FAILED, &err);
+	return send_and_wait(s->name, completed ? completed : yaml, origin, wait, timeout_s);
 }
 
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv)
@@ -144,12 +160,12 @@ int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv)
 	if (r < 0 && !o.policy)
 		r = cli_usage_error("--policy FILE is missing");
 	if (r < 0)
-		r = open_named(a.pos[0], &s);
+		r = policy_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (policyfile_load(o.policy, POLICYFILE_TO_CHANGE, &yaml) < 0)
 		return CLI_FAILED;
-	return submit(s->name, yaml, &o);
+	return policy_submit(s, yaml, "policy set", o.wait, o.timeout_s);
 }
 
 /* --- get --- */
@@ -208,7 +224,7 @@ int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv)
 	if (r < 0 && o.full && o.base)
 		r = cli_usage_error("--full conflicts with --base");
 	if (r < 0)
-		r = open_named(a.pos[0], &s);
+		r = policy_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (sandbox_policy(s, o.rev, &rev, &yaml, &err) < 0)
@@ -284,7 +300,7 @@ int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv)
 	int r = cli_parse(cmd, argc, argv, &o, &a);
 
 	if (r < 0)
-		r = open_named(a.pos[0], &s);
+		r = policy_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	rows = read_rows(s, o.limit, &n);

@@ -92,6 +92,18 @@ static const struct cli_command policy_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_policy_set },
+	{ .name = "update",
+		.args = "[NAME]",
+		.summary = "Change the policy of a running sandbox by small steps",
+		.examples = "  openshell policy update demo --add-endpoint "
+			    "pypi.org:443:read-only:rest:enforce --binary /usr/bin/pip --wait\n"
+			    "  openshell policy update demo --add-allow "
+			    "'api.github.com:443:POST:/repos/*/issues'\n"
+			    "  openshell policy update demo --remove-rule github_api --dry-run\n",
+		.options = cmd_policy_update_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_policy_update },
 	{ .name = "get",
 		.args = "[NAME]",
 		.summary = "Show the policy that decides, or an earlier version",
