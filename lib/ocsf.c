@@ -398,6 +398,10 @@ static const struct {
 
 static const char *lifecycle_activity(const char *message)
 {
+	static const char subject[] = "sandbox ";
+
+	if (message && str_starts(message, subject))
+		message += sizeof(subject) - 1;
 	for (size_t i = 0; message && i < ARRAY_SIZE(message_words); i++)
 		if (str_starts(message, message_words[i].word))
 			return message_words[i].activity;

@@ -211,9 +211,9 @@ static void events_become_upstream_lines(void **state)
 	expect_shorthand(&loaded, "[1775014132.118] [gateway] [OCSF ] [ocsf] CONFIG:LOADED [INFO] "
 				  "policy version 3 loaded\n");
 	loaded.adapter = EVENT_LIFECYCLE;
-	loaded.message = "started";
+	loaded.message = "sandbox started: x";
 	expect_shorthand(&loaded, "[1775014132.118] [gateway] [OCSF ] [ocsf] LIFECYCLE:START "
-				  "[INFO] openshell-sandbox success [msg:started]\n");
+				  "[INFO] openshell-sandbox success [msg:sandbox started: x]\n");
 }
 
 static void an_ssrf_denial_is_grave(void **state)
