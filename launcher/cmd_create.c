@@ -304,15 +304,47 @@ static int send_exec(int sock, const struct sandbox_spec *s, struct err *err)
 	return ctl_send_exec(sock, &exec, err);
 }
 
+struct ready {
+	const struct sandbox_spec *spec;
+	char *const *forward;
+};
+
+/* The sandbox is up, and its command about to start: time for what need not come first. */
+static void on_ready(void *arg)
+{
+	const struct ready *ready = arg;
+	const char *name = ready->spec->name;
+
+	if (ready->spec->keep)
+		state_last_used_set(name);
+	sandbox_sweep();
+	for (size_t i = 0; ready->forward && ready->forward[i]; i++) {
+		struct forward_spec f;
+		struct err err = { 0 };
+
+		if (forward_parse(ready->forward[i], &f, &err) < 0 ||
+			forward_start(name, &f, NULL, &err) < 0)
+			(void)out_error(CLI_FAILED, "--forward: %s", err.text);
+		else
+			out_done("Forwarding %s port %u to sandbox %s", f.bind, f.port, name);
+	}
+}
+
 /* Waits until the main process runs, and leaves it to itself. */
 static int leave(int sock, const struct sandbox_spec *s, const struct options *o)
 {
 	auto_msg_in struct msg_in m = { 0 };
 	auto_info struct sandbox_info info = { 0 };
+	struct ready ready = { s, o->forward };
 	struct err err = { 0 };
 	int status = CLI_NO_START, r;
 
-	r = ctl_wait(sock, CTL_STARTED, -1, &m, &status, &err);
+	r = ctl_wait(sock, CTL_READY, -1, &m, &status, &err);
+	if (r == 0) {
+		msg_in_free(&m);
+		on_ready(&ready);
+		r = ctl_wait(sock, CTL_STARTED, -1, &m, &status, &err);
+	}
 	if (r < 0)
 		return out_fail(r == -EEXIST ? CLI_FAILED : status, &err);
 	if (o->format == OUT_TABLE) {
@@ -324,59 +356,31 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 	return out_json(sandbox_info_json(&info), o->format);
 }
 
-/* Once the sandbox is up: -1 to go on, else the status to exit with. */
-static int forward_all(int sock, const char *name, char *const *ports)
+static int launch(
+	int sock, const struct sandbox_spec *s, const struct options *o, const char *policy)
 {
-	auto_msg_in struct msg_in m = { 0 };
+	struct ready ready = { s, o->forward };
+	struct session session = {
+		.sock = sock, .is_tty = s->tty, .name = s->name, .on_ready = on_ready, .arg = &ready
+	};
 	struct err err = { 0 };
-	int status = CLI_NO_START;
-
-	if (ctl_wait(sock, CTL_READY, -1, &m, &status, &err) < 0)
-		return out_fail(status, &err);
-	for (size_t i = 0; ports[i]; i++) {
-		struct forward_spec spec;
-
-		if (forward_parse(ports[i], &spec, &err) < 0 ||
-			forward_start(name, &spec, NULL, &err) < 0)
-			return out_error(CLI_FAILED, "--forward: %s", err.text);
-		out_done("Forwarding %s port %u to sandbox %s", spec.bind, spec.port, name);
-	}
-	return -1;
-}
-
-static int launch(const struct sandbox_spec *s, const struct options *o, const char *policy)
-{
-	auto_close int sock = -1;
-	struct err err = { 0 };
-	struct session session;
 	int r;
 
-	session_block_signals();
-	sock = ctl_spawn(&err);
-	r = sock < 0 ? sock : ctl_send_start(sock, s, policy, &err);
+	r = ctl_send_start(sock, s, policy, &err);
 	if (r == 0)
 		r = send_exec(sock, s, &err);
 	/* When it could not even read what we sent, its own words say more than ours. */
 	if (r < 0 && r != -EPIPE)
 		return out_fail(CLI_NO_START, &err);
-	/* The supervisor is busy from here on: time for what need not come first. */
-	if (s->keep)
-		state_last_used_set(s->name);
-	sandbox_sweep();
-	r = o->forward ? forward_all(sock, s->name, o->forward) : -1;
-	if (r >= 0)
-		return r;
-	if (o->detach)
-		return leave(sock, s, o);
-	session = (struct session){ .sock = sock, .is_tty = s->tty, .name = s->name };
-	return session_run(&session);
+	return o->detach ? leave(sock, s, o) : session_run(&session);
 }
 
 static int check_conflicts(const struct options *o, const struct cli_args *a)
 {
-	if (o->no_keep && (o->keep || o->detach))
-		return cli_usage_error(
-			"--no-keep conflicts with --%s", o->keep ? "keep" : "detach");
+	if (o->no_keep && (o->keep || o->detach || o->forward))
+		return cli_usage_error("--no-keep conflicts with --%s", o->keep	    ? "keep"
+									: o->detach ? "detach"
+										    : "forward");
 	if (a->command && a->n_command == 0)
 		return cli_usage_error("there is no command after '--'");
 	if (o->approval_mode && !str_eq(o->approval_mode, "manual"))
@@ -389,6 +393,7 @@ static int create(struct options *o, const struct cli_args *a)
 {
 	auto_spec struct sandbox_spec spec = { 0 };
 	auto_free char *policy = NULL;
+	auto_close int sock = -1;
 	const char *file = o->policy ? o->policy : getenv("OPENSHELL_SANDBOX_POLICY");
 	struct err err = { 0 };
 	int r;
@@ -398,6 +403,12 @@ static int create(struct options *o, const struct cli_args *a)
 		return r;
 	if (o->format != OUT_TABLE)
 		o->detach = true;
+	if (!o->detach)
+		session_block_signals();
+	/* It loads while we look at what was asked; one that is told nothing ends by itself. */
+	sock = ctl_spawn(&err);
+	if (sock < 0)
+		return out_fail(CLI_NO_START, &err);
 	r = spec_fill(&spec, o, a, &err);
 	if (r == -EINVAL)
 		return out_fail(CLI_USAGE, &err);
@@ -405,7 +416,7 @@ static int create(struct options *o, const struct cli_args *a)
 		return out_fail(CLI_FAILED, &err);
 	if (file && file[0] && policyfile_load(file, POLICYFILE_TO_START, &policy) < 0)
 		return CLI_NO_START;
-	return launch(&spec, o, policy);
+	return launch(sock, &spec, o, policy);
 }
 
 int cmd_create(const struct cli_command *cmd, int argc, char **argv)

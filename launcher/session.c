@@ -330,6 +330,10 @@ static int on_ctl(struct run *run)
 			run->s->name);
 	}
 	switch (m.type) {
+	case CTL_READY:
+		if (run->s->on_ready)
+			run->s->on_ready(run->s->arg);
+		break;
 	case CTL_STARTED:
 		return on_started(run, &m);
 	case CTL_EXITED:

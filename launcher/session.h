@@ -13,7 +13,9 @@ struct session {
 	int sock;	  /* connection to the supervisor; CTL_EXEC or CTL_ATTACH was sent on it */
 	bool is_tty;	  /* CTL_STARTED brings a terminal */
 	const char *name; /* of the sandbox, for the message on detaching */
-	unsigned int timeout_s; /* 0: none; then SIGTERM, SIGKILL, and CLI_TIMEOUT */
+	unsigned int timeout_s;	     /* 0: none; then SIGTERM, SIGKILL, and CLI_TIMEOUT */
+	void (*on_ready)(void *arg); /* once the sandbox is up; may be NULL */
+	void *arg;
 };
 
 /*
