@@ -48,10 +48,11 @@ static const uint16_t may_follow[CONN_STATES] = {
 	[CONN_HANDSHAKE] = S(REQUEST),
 	[CONN_REQUEST] = S(BODY) | S(DECIDED) | S(PROXY_HEAD),
 	[CONN_BODY] = S(DECIDED),
-	[CONN_DECIDED] = S(SNIFF) | S(CONNECT) | S(EXCHANGE) | S(REQUEST) | S(PROXY_HEAD) | S(RELAY),
+	[CONN_DECIDED] = S(SNIFF) | S(CONNECT) | S(EXCHANGE) | S(REQUEST) | S(PROXY_HEAD) | S(RELAY) |
+		S(TUNNEL),
 	[CONN_CONNECT] = S(EXCHANGE) | S(RELAY) | S(REQUEST) | S(PROXY_HEAD) | S(DECIDED),
 	[CONN_EXCHANGE] = S(REQUEST) | S(PROXY_HEAD) | S(TUNNEL) | S(CONNECT) | S(DECIDED),
-	[CONN_TUNNEL] = 0,
+	[CONN_TUNNEL] = S(DECIDED),
 	[CONN_RELAY] = 0,
 	[CONN_DRAIN] = 0,
 };
@@ -148,6 +149,9 @@ static void on_deadline(struct loop *loop, struct timer *t)
 	case CONN_EXCHANGE:
 		exchange_on_deadline(c);
 		break;
+	case CONN_TUNNEL:
+		tunnel_on_deadline(c);
+		break;
 	default:
 		conn_close(c);
 	}
@@ -160,6 +164,7 @@ static void conn_destroy(struct watch *w)
 	side_done(&c->client);
 	exchange_done(&c->ex);
 	relay_free(c->relay);
+	tunnel_free(c->tunnel);
 	free(c->refusal);
 	free(c->binary);
 	free(c->denied);
@@ -438,7 +443,10 @@ bool conn_rejudge(struct conn *c, const struct generation *g)
 	}
 	if (!is_still_allowed(c) || !is_request_allowed(c)) {
 		log_closed(c);
-		conn_reset(c);
+		if (c->state == CONN_TUNNEL)
+			tunnel_close(c, WS_CLOSE_RELOAD, "the policy changed");
+		else
+			conn_reset(c);
 		return true;
 	}
 	t = target_get(c->px, &key);

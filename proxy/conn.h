@@ -72,6 +72,7 @@ struct exchange {
 };
 
 struct relay_way;
+struct tunnel;
 
 struct conn {
 	struct side client;
@@ -110,6 +111,8 @@ struct conn {
 
 	struct exchange ex;
 	struct relay_way *relay; /* CONN_RELAY: two of them; owned */
+	struct tunnel *tunnel;	 /* an upgrade was asked for; owned */
+	bool has_said_continue;	 /* 100, for the body that is being collected */
 	uint64_t bytes_up, bytes_down;
 };
 

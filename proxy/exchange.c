@@ -187,11 +187,11 @@ static bool target_is_good(struct conn *c)
 		return false;
 	}
 	select_inspection(c);
-	if (strstr(now.target.path, "%2F") && !now.inspection.allow_encoded_slash) {
-		bad_request(c, -EBADMSG, "an encoded slash in the path");
-		return false;
-	}
-	return true;
+	if (now.rq.form != HTTP1_ASTERISK && !now.inspection.allow_encoded_slash)
+		r = url_canonicalize(now.rq.target, now.rq.target_len, 0, &now.target, &why);
+	if (r < 0)
+		bad_request(c, r, why);
+	return r == 0;
 }
 
 static bool method_is_good(struct conn *c)
@@ -212,11 +212,20 @@ static bool method_is_good(struct conn *c)
 	return true;
 }
 
+/* After a refusal only a request without a body leaves the connection in step. */
+static bool may_keep(void)
+{
+	const struct http1_fields *f = &now.rq.fields;
+
+	return now.rq.keep_alive && (f->framing == HTTP1_NO_BODY ||
+					    (f->framing == HTTP1_LENGTH && f->content_length == 0));
+}
+
 /* What was decided for the whole connection is told to each request on it. */
 static bool connection_is_good(struct conn *c)
 {
 	if (c->refusal) {
-		refuse(c, c->refusal, now.rq.keep_alive && now.rq.fields.framing == HTTP1_NO_BODY);
+		refuse(c, c->refusal, may_keep());
 		return false;
 	}
 	if (!host_agrees(c)) {
@@ -237,6 +246,7 @@ static int write_request(struct conn *c)
 	struct exchange *ex = &c->ex;
 	const struct url_authority *a = &now.rq.authority;
 	struct url_authority own;
+	int r;
 	struct http1_send s = { .method = now.rq.effective_method,
 		.path = now.target.path,
 		.query = now.target.query,
@@ -262,8 +272,9 @@ static int write_request(struct conn *c)
 		s.expect = false;
 	}
 	ex->is_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET;
-	if (ex->is_upgrade)
-		tunnel_prepare(c, &now.rq, &now.inspection, &s);
+	r = ex->is_upgrade ? tunnel_prepare(c, &now.rq, &now.inspection, &s) : 0;
+	if (r < 0)
+		return r;
 	buf_reset(&ex->head);
 	return http1_request_write(&ex->head, &s, now.rq.fields.list, now.rq.fields.n);
 }
@@ -330,8 +341,22 @@ static bool is_allowed(struct conn *c)
 	if (now.decision.verdict != VERDICT_DENY)
 		return true;
 	judge_refusal(c, &now.decision, c->ex.method, now.target.path, &r);
-	refuse(c, &r, now.rq.keep_alive && now.rq.fields.framing == HTTP1_NO_BODY);
+	refuse(c, &r, may_keep());
 	return false;
+}
+
+/* The rules look into the body and some of it is missing: nothing is decided before it is here. */
+static void collect_body(struct conn *c)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+	c->client.in.max = HTTP1_HEAD_MAX + 2 * inspect_body_max(&now.inspection) + SCRATCH_SIZE;
+	conn_set_state(c, CONN_BODY);
+	if (!now.rq.expect_continue || c->has_said_continue)
+		return;
+	c->has_said_continue = true;
+	if (side_send(&c->client, go_on, sizeof(go_on) - 1) < 0)
+		conn_close(c);
 }
 
 /*
@@ -354,14 +379,16 @@ static void request_judge(struct conn *c, const char *head, size_t head_len, con
 	if (!method_is_good(c) || !target_is_good(c) || !connection_is_good(c))
 		return;
 	set_facts(c);
-	if (inspect_wants_body(&now.inspection, &now.rq)) {
-		r = inspect_body(c, &now.inspection, &now.rq, rest, len, &now.facts, &now.body, &why);
-		if (r == 0)
-			return; /* more is needed; CONN_BODY */
-		if (r < 0) {
-			fault(c, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser", "%s", why);
-			return;
-		}
+	r = inspect_is_wanted(&now.inspection, &now.rq) ?
+		inspect_request(&now.inspection, &now.rq, rest, len, &now.facts, &now.body, &why) :
+		1;
+	if (r == 0) {
+		collect_body(c);
+		return;
+	}
+	if (r < 0) {
+		fault(c, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser", "%s", why);
+		return;
 	}
 	if (!is_allowed(c))
 		return;
@@ -388,6 +415,15 @@ static void keep_rest(struct conn *c, const char *rest, size_t len)
 	}
 }
 
+/* First bytes of a head are here: the rest has to follow soon. */
+static void request_wait(struct conn *c, bool is_started)
+{
+	if (is_started && timer_set(c->px->loop, &c->deadline, HEAD_MS) < 0)
+		conn_close(c);
+	else if (side_want(c->px->loop, &c->client, true) < 0)
+		conn_close(c);
+}
+
 static void request_found(struct conn *c, const char *data, size_t len, size_t head_len)
 {
 	const char *rest = data + head_len;
@@ -400,6 +436,8 @@ static void request_found(struct conn *c, const char *data, size_t len, size_t h
 		left = len;
 	}
 	keep_rest(c, rest, left);
+	if (c->state == CONN_BODY)
+		request_wait(c, false);
 }
 
 /* Looks for a head in what is here: true when the matter is settled for this turn. */
@@ -421,15 +459,6 @@ static bool request_scan(struct conn *c, const char *data, size_t len)
 	return true;
 }
 
-/* First bytes of a head are here: the rest has to follow soon. */
-static void request_wait(struct conn *c, bool is_started)
-{
-	if (is_started && timer_set(c->px->loop, &c->deadline, HEAD_MS) < 0)
-		conn_close(c);
-	else if (side_want(c->px->loop, &c->client, true) < 0)
-		conn_close(c);
-}
-
 static void request_body_more(struct conn *c, const char *data, size_t len)
 {
 	const char *why = NULL;
@@ -443,8 +472,8 @@ static void request_body_more(struct conn *c, const char *data, size_t len)
 	r = http1_head_find(buf_head(&c->client.in), c->client.in.len, HTTP1_HEAD_MAX, &scan, &why);
 	if (r > 0)
 		request_found(c, buf_head(&c->client.in), c->client.in.len, (size_t)r);
-	if (c->state == CONN_BODY)
-		request_wait(c, false);
+	else
+		conn_close(c);
 }
 
 static void request_read(struct conn *c)
@@ -506,6 +535,9 @@ void exchange_begin(struct conn *c)
 	if (c->state != CONN_REQUEST)
 		return;
 	c->ex.scan_up = 0;
+	c->has_said_continue = false;
+	if (in->len <= SIDE_IN_MAX)
+		in->max = SIDE_IN_MAX;
 	if (side_is_full(&c->client)) {
 		(void)side_want(c->px->loop, &c->client, false);
 		return;
@@ -560,6 +592,8 @@ void exchange_on_leg_ready(struct conn *c)
 	if (c->state != CONN_EXCHANGE)
 		return;
 	ex->is_head_sent = true;
+	if (ex->head.len > SEND_PENDING_MAX)
+		c->leg->side.out.max = ex->head.len;
 	if (side_send(&c->leg->side, buf_head(&ex->head), ex->head.len) < 0 ||
 		side_want(c->px->loop, &c->leg->side, true) < 0) {
 		pump_down(c); /* finds out what happened, and whether to try again */
@@ -754,6 +788,8 @@ static void down_ended(struct conn *c, ssize_t n)
 
 	if (n == 0 && ex->has_answer && http1_body_may_end(&ex->down)) {
 		ex->keep_leg = false;
+		if (ex->down_framing == HTTP1_CHUNKED)
+			(void)side_send(&c->client, CHUNKED_LAST, sizeof(CHUNKED_LAST) - 1);
 		finish(c);
 	} else {
 		down_broken(c, n < 0 && n != -EPROTO ? err_name((int)n) :

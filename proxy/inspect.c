@@ -1,24 +1,209 @@
 #include "proxy/inspect.h"
 
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
-bool inspect_wants_body(const struct inspection *in, const struct http1_request *rq)
+#include "lib/cleanup.h"
+#include "lib/graphql.h"
+#include "lib/jsonrpc.h"
+#include "lib/redact.h"
+#include "lib/websocket.h"
+#include "proxy/limits.h"
+
+enum { OPERATION_MAX = 512 };
+
+/* What the last look left behind: facts point into it. One process, one thread, one request. */
+static struct {
+	struct graphql *graphql;
+	struct jsonrpc *jsonrpc;
+	struct buf decoded, redacted;
+	char operation[OPERATION_MAX];
+} held;
+
+static void forget(void)
 {
-	(void)rq;
-	return in->body_max > 0 || in->websocket_text || in->redact;
+	graphql_free(take_ptr(held.graphql));
+	jsonrpc_free(take_ptr(held.jsonrpc));
+	buf_done(&held.decoded);
+	buf_done(&held.redacted);
+	buf_init(&held.decoded, INSPECT_BODY_MAX);
+	buf_init(&held.redacted, INSPECT_BODY_MAX);
+	held.operation[0] = '\0';
 }
 
-int inspect_body(struct conn *c, const struct inspection *in, const struct http1_request *rq,
-	const char **rest, size_t *len, struct request *facts, struct inspected *ret,
-	const char **ret_why)
+static bool looks_into_bodies(const struct inspection *in)
 {
-	(void)c;
-	(void)in;
-	(void)rq;
-	(void)rest;
-	(void)len;
-	(void)facts;
-	(void)ret;
-	*ret_why = "this endpoint's bodies cannot be inspected by this build";
-	return -EBADMSG;
+	return in->protocol == PROTOCOL_GRAPHQL || in->protocol == PROTOCOL_JSON_RPC ||
+		in->protocol == PROTOCOL_MCP;
+}
+
+bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq)
+{
+	return looks_into_bodies(in) || (in->redact && rq->fields.framing != HTTP1_NO_BODY);
+}
+
+size_t inspect_body_max(const struct inspection *in)
+{
+	size_t max = looks_into_bodies(in) ? in->body_max : INSPECT_BODY_MAX;
+
+	if (in->redact && max > REDACT_BODY_MAX)
+		max = REDACT_BODY_MAX;
+	return max < INSPECT_BODY_MAX ? max : INSPECT_BODY_MAX;
+}
+
+/* The whole body as one slice: 1 with @rest moved past it, 0 when some is missing, -errno. */
+static int collect(const struct http1_request *rq, size_t max, const char **rest, size_t *len,
+	const char **ret, size_t *ret_len, const char **ret_why)
+{
+	struct http1_body b;
+	int r = CHUNKED_DATA;
+
+	*ret_why = "the body is larger than what may be inspected";
+	if (rq->fields.framing == HTTP1_LENGTH && rq->fields.content_length > max)
+		return -EMSGSIZE;
+	http1_body_init(&b, rq->fields.framing, rq->fields.content_length);
+	while (r == CHUNKED_DATA) {
+		const char *slice;
+		size_t used = 0, n = 0;
+
+		r = http1_body_next(&b, *rest, *len, &used, &slice, &n, ret_why);
+		*rest += used;
+		*len -= used;
+		if (r == CHUNKED_DATA && held.decoded.len + n > max)
+			r = -EMSGSIZE;
+		else if (r == CHUNKED_DATA && buf_append(&held.decoded, slice, n) < 0)
+			r = -ENOMEM;
+	}
+	http1_body_done(&b);
+	*ret = buf_cstr(&held.decoded);
+	*ret_len = held.decoded.len;
+	if (r == -EMSGSIZE)
+		*ret_why = "the body is larger than what may be inspected";
+	return r < 0 ? r : !*ret ? -ENOMEM : r == CHUNKED_END;
+}
+
+static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Appends to the operation's text; what does not fit is left out. */
+static void say(const char *fmt, ...)
+{
+	size_t at = strlen(held.operation);
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(held.operation + at, sizeof(held.operation) - at, fmt, ap);
+	va_end(ap);
+}
+
+/* "query Viewer{viewer,rate}": no arguments, which may be secrets. */
+static void describe_graphql(const struct graphql_facts *f)
+{
+	static const char *const types[] = { "persisted", "query", "mutation", "subscription" };
+
+	for (size_t i = 0; i < f->n_ops; i++) {
+		const struct graphql_op *op = &f->ops[i];
+
+		say("%s%s%s%s{", i ? " " : "", types[op->type], op->name ? " " : "",
+			op->name ? op->name : "");
+		for (size_t k = 0; k < op->n_fields; k++)
+			say("%s%s", k ? "," : "", op->fields[k]);
+		say("}");
+	}
+}
+
+static void describe_jsonrpc(const struct jsonrpc_facts *f)
+{
+	if (f->receive_stream)
+		say("receive stream");
+	for (size_t i = 0; i < f->n_calls; i++)
+		say("%s%s%s%s", i ? ", " : "", f->calls[i].method, f->calls[i].tool ? " " : "",
+			f->calls[i].tool ? f->calls[i].tool : "");
+}
+
+static int understand(const struct inspection *in, const struct http1_request *rq, const char *body,
+	size_t len, struct request *facts)
+{
+	struct jsonrpc_options opt = { .is_mcp = in->protocol == PROTOCOL_MCP,
+		.strict_tool_names = in->mcp_strict_tool_names };
+	int r;
+
+	if (in->protocol == PROTOCOL_GRAPHQL) {
+		r = graphql_parse_request(facts->method, facts->query, facts->n_query, rq->fields.list,
+			rq->fields.n, body, len, &held.graphql);
+		if (r < 0)
+			return r;
+		facts->graphql = graphql_facts(held.graphql);
+		describe_graphql(facts->graphql);
+	} else if (looks_into_bodies(in)) {
+		r = jsonrpc_parse_request(&opt, facts->method, rq->fields.list, rq->fields.n, body, len,
+			&held.jsonrpc);
+		if (r < 0)
+			return r;
+		facts->jsonrpc = jsonrpc_facts(held.jsonrpc);
+		describe_jsonrpc(facts->jsonrpc);
+	}
+	return 0;
+}
+
+int inspect_redact(const struct inspection *in, const char *text, size_t len, const char **ret,
+	size_t *ret_len)
+{
+	int r;
+
+	*ret = text;
+	*ret_len = len;
+	if (!in->redact || !len)
+		return 0;
+	buf_reset(&held.redacted);
+	r = redact(&held.redacted, text, len);
+	if (r < 0)
+		return r == -ENOMEM ? r : -EBADMSG;
+	*ret = held.redacted.len ? buf_head(&held.redacted) : "";
+	*ret_len = held.redacted.len;
+	return 0;
+}
+
+int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,
+	size_t *len, struct request *facts, struct inspected *ret, const char **ret_why)
+{
+	const char *body = "";
+	size_t n = 0;
+	int r;
+
+	forget();
+	if (rq->fields.framing != HTTP1_NO_BODY) {
+		r = collect(rq, inspect_body_max(in), rest, len, &body, &n, ret_why);
+		if (r <= 0)
+			return r;
+	}
+	*ret_why = "no memory for the body";
+	r = understand(in, rq, body, n, facts);
+	if (r < 0)
+		return r;
+	ret->operation = held.operation[0] ? held.operation : NULL;
+	if (rq->fields.framing == HTTP1_NO_BODY)
+		return 1;
+	r = inspect_redact(in, body, n, &ret->data, &ret->len);
+	*ret_why = "the body cannot be searched for secrets: it is compressed or no text";
+	return r < 0 ? r : 1;
+}
+
+int inspect_message(const struct inspection *in, const char *text, size_t len,
+	struct request *facts, const char **ret_operation)
+{
+	int r;
+
+	forget();
+	*ret_operation = NULL;
+	if (!in->websocket_graphql)
+		return 0;
+	r = graphql_parse_message(text, len, &held.graphql);
+	if (r < 0)
+		return r;
+	facts->graphql = graphql_facts(held.graphql);
+	describe_graphql(facts->graphql);
+	*ret_operation = held.operation[0] ? held.operation : graphql_message_type(held.graphql);
+	return 0;
 }

@@ -1,8 +1,9 @@
 /*
- * Requests whose rules look into the body: GraphQL, JSON-RPC, MCP.
+ * Requests whose rules look into the body: GraphQL, JSON-RPC, MCP, and the openshell/regex
+ * middleware.
  *
  * The body is collected whole, up to the endpoint's limit, before anything is decided; what goes
- * up afterwards is the body that was understood.
+ * up afterwards is the body that was understood, with a length of its own.
  */
 #pragma once
 
@@ -11,20 +12,29 @@
 #include "lib/request.h"
 #include "proxy/conn.h"
 
-/* A body as it was collected and understood. */
+/* A body as it was collected and understood; valid until the next request is looked at. */
 struct inspected {
-	const char *data;      /* decoded; NULL: no body was collected */
+	const char *data; /* as it goes up; NULL: it was not collected and streams through */
 	size_t len;
 	const char *operation; /* for the log: what is asked for, without arguments; or NULL */
 };
 
-bool inspect_wants_body(const struct inspection *in, const struct http1_request *rq);
+bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq);
 
 /*
- * Looks at @rest (@len bytes after the head). 1: the body is here, @rest moved past it and @facts
- * and @ret are set (valid until the next call); 0: more is needed, the connection is in CONN_BODY;
- * -EMSGSIZE, -EBADMSG, -ENOMEM with the reason.
+ * Looks at @rest (@len bytes after the head). 1: all is known, @rest moved past the body, @facts
+ * and @ret are set; 0: more of the body is needed; -EMSGSIZE: beyond the limit; -EBADMSG, -ENOMEM,
+ * with the reason.
  */
-int inspect_body(struct conn *c, const struct inspection *in, const struct http1_request *rq,
-	const char **rest, size_t *len, struct request *facts, struct inspected *ret,
-	const char **ret_why);
+int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,
+	size_t *len, struct request *facts, struct inspected *ret, const char **ret_why);
+
+/* Bytes that have to fit the client's buffer so that a whole body of this endpoint does. */
+size_t inspect_body_max(const struct inspection *in);
+
+/* A client's text message: sets the facts of @facts that rules look at. 0, -ENOMEM. */
+int inspect_message(const struct inspection *in, const char *text, size_t len,
+	struct request *facts, const char **ret_operation);
+/* The message as it goes up: itself, or redacted. 0; -EBADMSG when it cannot be read; -ENOMEM. */
+int inspect_redact(const struct inspection *in, const char *text, size_t len, const char **ret,
+	size_t *ret_len);

@@ -25,7 +25,8 @@ enum {
 	HELLO_MAX = 64 * 1024,		/* ClientHello: alert, close */
 	SEND_PENDING_MAX = 256 * 1024,	/* bytes kept for one side that does not read */
 	SCRATCH_SIZE = 64 * 1024,	/* one read; shared by all connections */
-	EXCHANGE_HEAD_MAX = 256 * 1024,	/* a request as it goes up: head and small body */
+	INSPECT_BODY_MAX = 4 * 1024 * 1024, /* whatever an endpoint asks for: 413 */
+	EXCHANGE_HEAD_MAX = INSPECT_BODY_MAX + 64 * 1024, /* a request as it goes up: head, small body */
 	SIDE_IN_MAX = 96 * 1024,	/* read and not yet understood, one side */
 	WRITING_MAX = 512 * 1024,	/* one message being put together */
 	RELAY_PIPE_SIZE = 256 * 1024,

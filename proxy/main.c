@@ -14,7 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <time.h>
+
+#include <jansson.h>
 
 #include "lib/err.h"
 #include "proxy/ca.h"
@@ -54,11 +57,16 @@ int main(void)
 	time_t now = time(NULL);
 	struct tm tm;
 	int r;
+	size_t seed = 1;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* OpenSSL converts times with this; the first call reads the time zone, later ones nothing. */
 	(void)gmtime_r(&now, &tm);
+	/* Else jansson opens /dev/urandom when it makes its first table. */
+	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
+		return 1;
+	json_object_seed(seed | 1);
 	ca_crypto_init();
 	r = begin(&proxy);
 	if (r == 0)

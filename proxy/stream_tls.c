@@ -338,8 +338,12 @@ static bool tls_has_pending(const struct stream *s)
 {
 	struct stream_tls *t = tls_of(s);
 
-	/* Perhaps only part of a record: the next recv tells, at the price of one system call. */
-	return t->early.len || SSL_has_pending(t->ssl);
+	/*
+	 * Perhaps only part of a record: the next recv tells, at the price of one system call. And an
+	 * end that was read together with the last bytes is not announced by the kernel again.
+	 */
+	return t->early.len || SSL_has_pending(t->ssl) || t->is_ended || t->error < 0 ||
+		(SSL_get_shutdown(t->ssl) & SSL_RECEIVED_SHUTDOWN);
 }
 
 static void tls_destroy(struct stream *s)

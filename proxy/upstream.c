@@ -311,6 +311,8 @@ void leg_release(struct leg *leg)
 	leg->conn = NULL;
 	if (!leg->side.in.len)
 		buf_done(&leg->side.in);
+	if (!leg->side.out.len)
+		leg->side.out.max = SEND_PENDING_MAX;
 	if (t->generation != px->now.number || t->n_idle >= IDLE_PER_TARGET_MAX ||
 		leg->side.in.len || leg->side.out.len ||
 		side_want(px->loop, &leg->side, true) < 0 ||

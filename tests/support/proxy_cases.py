@@ -1,0 +1,1117 @@
+"""The proxy between scripted clients and scripted servers; prints TAP.
+
+usage: proxy_cases.py BUILD_DIR [NAME-PART...]
+
+Each case is a function whose name is the sentence it proves. The server records every byte it is
+sent, so that a case can show what never arrived; `allowed` requests beside it are the control.
+"""
+import base64, hashlib, json, os, re, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time
+
+BUILD = os.path.abspath(sys.argv[1])
+ONLY = sys.argv[2:]
+TMP = tempfile.mkdtemp(prefix="proxy-cases.")
+CASES = []
+TIMEOUT = 10
+
+POLICY = """
+version: 1
+network_policies:
+  api:
+    name: api-policy
+    endpoints:
+      - { host: api.test, port: 443, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: full.test, port: 443, protocol: rest, enforcement: enforce, access: full }
+      - { host: audit.test, port: 443, protocol: rest, enforcement: audit, access: read-only }
+      - { host: plain.test, port: 80, protocol: rest, enforcement: enforce, access: full }
+      - { host: badname.test, port: 443, protocol: rest, enforcement: enforce, access: full }
+      - { host: raw.test, port: 7 }
+      - { host: skip.test, port: 443, protocol: rest, tls: skip, enforcement: enforce, access: read-only }
+      - { host: localhost, port: 443, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: nowhere.invalid, port: 443, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: refused.test, port: 443, protocol: rest, enforcement: enforce, access: read-only }
+      - host: gql.test
+        port: 443
+        protocol: graphql
+        enforcement: enforce
+        access: read-only
+      - host: rpc.test
+        port: 443
+        protocol: mcp
+        enforcement: enforce
+        rules:
+          - allow: { method: initialize }
+          - allow: { method: tools/call, tool: search }
+      - host: ws.test
+        port: 443
+        protocol: websocket
+        enforcement: enforce
+        rules:
+          - allow: { method: GET, path: /chat }
+          - allow: { method: WEBSOCKET_TEXT, path: /chat }
+      - host: wsro.test
+        port: 443
+        protocol: websocket
+        enforcement: enforce
+        access: read-only
+    binaries: [ { path: /usr/bin/curl } ]
+"""
+
+
+def case(fn):
+    CASES.append(fn)
+    return fn
+
+
+def eq(got, want):
+    if got != want:
+        raise AssertionError("got %r, want %r" % (got, want))
+
+
+def has(text, part):
+    if part not in text:
+        raise AssertionError("%r is not in %r" % (part, text))
+
+
+# ---- the server ----
+
+def certificate(name, names):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-keyout", "%s/%s.key" % (TMP, name), "-out", "%s/%s.crt" % (TMP, name), "-days", "2", "-subj", "/CN=" + names[0],
+                    "-addext", "subjectAltName=" + ",".join("DNS:" + n for n in names)], check=True, capture_output=True)
+
+
+class Server:
+    """Accepts, records, and lets `script` (by request line) answer."""
+
+    def __init__(self, tls):
+        self.tls = tls
+        self.log = b""
+        self.connections = 0
+        self.scripts = {}
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port = self.sock.getsockname()[1]
+        if tls:
+            self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.context.load_cert_chain(TMP + "/origin.crt", TMP + "/origin.key")
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            c, _ = self.sock.accept()
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        try:
+            c.settimeout(TIMEOUT)
+            if self.tls:
+                c = self.context.wrap_socket(c, server_side=True)
+            while True:
+                head = self.read_head(c)
+                if not head:
+                    return
+                path = head.split(b" ")[1].split(b"?")[0].decode()
+                script = self.scripts.get(path)
+                if script:
+                    if script(self, c, head) is False:
+                        return
+                    continue
+                body = self.read_body(c, head)
+                answer = json.dumps({"line": head.split(b"\r\n")[0].decode(), "head": head.decode("latin1"), "body": len(body)}).encode()
+                if head.startswith(b"HEAD "):
+                    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+                else:
+                    c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+        except OSError:
+            pass
+        finally:
+            c.close()
+
+    def recv(self, c, n):
+        data = c.recv(n)
+        self.log += data
+        return data
+
+    def read_head(self, c):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            b = self.recv(c, 1)
+            if not b:
+                return b""
+            head += b
+        return head
+
+    def read_exact(self, c, n):
+        data = b""
+        while len(data) < n:
+            b = self.recv(c, n - len(data))
+            if not b:
+                raise OSError("end")
+            data += b
+        return data
+
+    def read_line(self, c):
+        line = b""
+        while not line.endswith(b"\r\n"):
+            line += self.read_exact(c, 1)
+        return line
+
+    def read_body(self, c, head):
+        m = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        if m:
+            return self.read_exact(c, int(m.group(1)))
+        body = b""
+        if re.search(rb"(?i)\r\ntransfer-encoding: chunked", head):
+            while True:
+                n = int(self.read_line(c), 16)
+                if n == 0:
+                    while self.read_line(c) != b"\r\n":
+                        pass
+                    return body
+                body += self.read_exact(c, n)
+                self.read_exact(c, 2)
+        return body
+
+
+# ---- the client ----
+
+class Driver:
+    def __init__(self, *args):
+        self.log_path = TMP + "/events.%d" % time.monotonic_ns()
+        self.ca = self.log_path + ".pem"
+        cmd = [BUILD + "/support/proxy_driver", "--proxy", os.environ.get("PROXY", BUILD + "/bin/openshell-proxy"), "--policy", TMP + "/policy.yaml",
+               "--log", self.log_path, "--ca-out", self.ca, "--extra-ca", TMP + "/origin.crt", "--binary", "/usr/bin/curl", *args,
+               "--", "sh", "-c", "echo $PROXY_PORT $PROXY_TUPLES; exec cat"]
+        self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        port, self.tuples = self.proc.stdout.readline().split()
+        self.port = int(port)
+
+    def close(self):
+        self.proc.stdin.close()
+        return self.proc.wait(10)
+
+    def register(self, sock, text=""):
+        u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        u.sendto(("%d %s" % (sock.getsockname()[1], text)).encode(), self.tuples)
+        u.close()
+
+    def connect(self, transparent=""):
+        s = socket.create_connection(("127.0.0.1", self.port))
+        s.settimeout(TIMEOUT)
+        self.register(s, transparent)
+        return s
+
+    def policy(self, path):
+        u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        u.settimeout(TIMEOUT)
+        u.bind(TMP + "/policy.sock.%d" % time.monotonic_ns())
+        u.sendto(b"policy " + path.encode(), self.tuples)
+        return u.recv(100).split()
+
+    def events(self):
+        with open(self.log_path) as f:
+            return [json.loads(line) for line in f]
+
+    def request_event(self):
+        return [e for e in self.events() if e["a"] == "L7"][-1]
+
+    def await_event(self, **want):
+        until = time.monotonic() + TIMEOUT
+        while time.monotonic() < until:
+            for e in reversed(self.events()):
+                if all(e.get(k) == v for k, v in want.items()):
+                    return e
+            time.sleep(0.02)
+        raise AssertionError("no event %r" % want)
+
+
+def read_until(s, end):
+    data = b""
+    while not data.endswith(end):
+        b = s.recv(1)
+        if not b:
+            return data
+        data += b
+    return data
+
+
+def tunnel(host, port=443):
+    s = D.connect()
+    s.sendall(b"CONNECT %s:%d HTTP/1.1\r\nHost: %s:%d\r\n\r\n" % (host.encode(), port, host.encode(), port))
+    return s, read_until(s, b"\r\n\r\n")
+
+
+def client_context(verify=True):
+    c = ssl.create_default_context(cafile=D.ca)
+    c.verify_flags |= ssl.VERIFY_X509_STRICT
+    if not verify:
+        c.check_hostname = False
+        c.verify_mode = ssl.CERT_NONE
+    return c
+
+
+def tls(host, sni=None, context=None):
+    s, head = tunnel(host)
+    has(head, b"200")
+    return (context or client_context()).wrap_socket(s, server_hostname=sni or host)
+
+
+def response(s, method="GET"):
+    """(status, head, body) of one answer."""
+    head = read_until(s, b"\r\n\r\n")
+    if not head:
+        return None, b"", b""
+    status = int(head.split(b" ")[1])
+    m = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+    body = b""
+    if method == "HEAD" or status in (204, 304) or status < 200:
+        pass
+    elif m:
+        while len(body) < int(m.group(1)):
+            b = s.recv(int(m.group(1)) - len(body))
+            if not b:
+                break
+            body += b
+    elif re.search(rb"(?i)\r\ntransfer-encoding: chunked", head):
+        while True:
+            n = int(read_until(s, b"\r\n") or b"0", 16)
+            part = read_until_len(s, n)
+            body += part
+            read_until(s, b"\r\n")
+            if n == 0 or len(part) < n:
+                break
+    return status, head, body
+
+
+def read_until_len(s, n):
+    data = b""
+    while len(data) < n:
+        b = s.recv(n - len(data))
+        if not b:
+            break
+        data += b
+    return data
+
+
+def ask(s, text, method="GET"):
+    s.sendall(text)
+    return response(s, method)
+
+
+def get(host, path="/", s=None, extra=""):
+    s = s or tls(host)
+    return ask(s, ("GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n" % (path, host, extra)).encode())
+
+
+def closed(s):
+    """True when the peer has ended the connection, in order or by reset."""
+    try:
+        return s.recv(1) == b""
+    except (ConnectionError, ssl.SSLError):
+        return True
+
+
+# ---- entry ----
+
+@case
+def connect_to_an_unknown_host_is_403_with_a_reason():
+    s, head = tunnel("unknown.test")
+    has(head, b"HTTP/1.1 403 Forbidden\r\n")
+    body = json.loads(s.recv(65536))
+    eq(list(body)[:3], ["error", "policy", "detail"])
+    eq(body["error"], "policy_denied")
+    eq(body["reason"], "no matching network policy")
+    eq(body["host"], "unknown.test")
+
+
+@case
+def an_allowed_request_reaches_the_server_and_is_logged_first():
+    status, _, body = get("api.test", "/logged")
+    eq(status, 200)
+    e = D.request_event()
+    eq((e["a"], e["d"], e["v"], e["x"]), ("L7", "allow", "GET", "/logged"))
+
+
+@case
+def a_denied_method_is_403_and_not_one_byte_of_it_reaches_the_server():
+    before = len(origin.log)
+    s = tls("api.test")
+    status, head, body = ask(s, b"POST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 6\r\n\r\nsecret")
+    eq(status, 403)
+    has(head, b"X-OpenShell-Policy: api-policy\r\n")
+    eq(json.loads(body)["detail"], "POST /x not permitted by policy")
+    eq(list(json.loads(body))[:3], ["error", "policy", "detail"])
+    eq(len(origin.log), before)
+
+
+@case
+def a_denied_get_leaves_the_connection_usable():
+    s = tls("ws.test")
+    eq(get("ws.test", "/other", s)[0], 403)
+    eq(get("ws.test", "/other", s)[0], 403)
+
+
+@case
+def pipelined_requests_are_judged_one_by_one():
+    before = origin.log.count(b"DELETE")
+    s = tls("api.test")
+    s.sendall(b"GET /a HTTP/1.1\r\nHost: api.test\r\n\r\nDELETE /b HTTP/1.1\r\nHost: api.test\r\n\r\nGET /c HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    eq(response(s)[0], 200)
+    eq(response(s)[0], 403)
+    eq(response(s)[0], 200)
+    eq(origin.log.count(b"DELETE"), before)
+
+
+@case
+def absolute_form_is_forwarded_in_origin_form_and_kept_alive():
+    s = D.connect()
+    for path in ("/one", "/two"):
+        status, _, body = ask(s, ("GET http://plain.test%s HTTP/1.1\r\nHost: plain.test\r\nProxy-Authorization: x\r\nProxy-Connection: keep-alive\r\n\r\n" % path).encode())
+        eq(status, 200)
+        eq(json.loads(body)["line"], "GET %s HTTP/1.1" % path)
+        has(json.loads(body)["head"], "Via: ")
+        if "roxy-" in json.loads(body)["head"]:
+            raise AssertionError("a proxy header was forwarded")
+
+
+@case
+def absolute_form_for_https_is_400():
+    s = D.connect()
+    status, _, body = ask(s, b"GET https://api.test/ HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    eq(status, 400)
+    has(json.loads(body)["detail"], "CONNECT")
+
+
+@case
+def origin_form_to_the_proxy_is_400():
+    eq(ask(D.connect(), b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")[0], 400)
+
+
+@case
+def a_connection_nobody_registered_is_reset():
+    s = socket.create_connection(("127.0.0.1", D.port))
+    s.settimeout(TIMEOUT)
+    s.sendall(b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n")
+    eq(closed(s), True)
+
+
+@case
+def a_registration_serves_once():
+    s = D.connect()
+    own = s.getsockname()
+    s.close()
+    t = socket.socket()
+    t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    t.settimeout(TIMEOUT)
+    try:
+        t.bind(own)
+        t.connect(("127.0.0.1", D.port))
+    except OSError:
+        return  # the port is still taken: it cannot be used twice either
+    t.sendall(b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n")
+    eq(closed(t), True)
+
+
+@case
+def a_head_of_9_kib_to_the_proxy_is_431():
+    s = D.connect()
+    eq(ask(s, b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\nX: " + b"a" * 9000 + b"\r\n\r\n")[0], 431)
+
+
+@case
+def a_transparent_connection_to_an_unknown_host_gets_403_in_tls():
+    s = client_context().wrap_socket(D.connect("unknown.test 443"), server_hostname="unknown.test")
+    status, _, body = get("unknown.test", "/p", s)
+    eq(status, 403)
+    eq(json.loads(body)["path"], "/p")
+
+
+@case
+def a_transparent_connection_to_an_unknown_host_gets_403_in_http():
+    eq(get("unknown.test", "/", D.connect("unknown.test 80"))[0], 403)
+
+
+@case
+def a_transparent_connection_of_another_protocol_to_an_unknown_host_is_reset():
+    s = D.connect("unknown.test 22")
+    s.sendall(b"\x00\x01binary")
+    eq(closed(s), True)
+
+
+@case
+def another_binary_is_denied_and_told_why():
+    s = client_context().wrap_socket(D.connect("api.test 443 /usr/bin/wget"), server_hostname="api.test")
+    status, _, body = get("api.test", "/", s)
+    eq(status, 403)
+    has(json.loads(body)["binary"], "wget")
+
+
+@case
+def bytes_that_are_neither_tls_nor_http_do_not_pass_an_inspected_endpoint():
+    before = len(origin.log)
+    s, head = tunnel("api.test")
+    s.sendall(b"\x01\x02\x03\x04")
+    eq(closed(s), True)
+    eq(len(origin.log), before)
+
+
+# ---- TLS ----
+
+@case
+def a_client_hello_in_one_byte_segments_is_understood():
+    s, _ = tunnel("api.test")
+    inc, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    t = client_context().wrap_bio(inc, out, server_hostname="api.test")
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    first = True
+    while True:
+        try:
+            t.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            data = out.read()
+            for b in data if first else [data]:
+                s.sendall(bytes([b]) if first else b)
+            first = False
+            inc.write(s.recv(65536))
+    s.sendall(out.read())
+    t.write(b"GET /slow-hello HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    s.sendall(out.read())
+    got = b""
+    while b"\r\n\r\n" not in got:
+        try:
+            got += t.read(65536)
+        except ssl.SSLWantReadError:
+            inc.write(s.recv(65536))
+    has(got, b"200 OK")
+
+
+@case
+def a_client_hello_sent_together_with_connect_is_understood():
+    s = D.connect()
+    inc, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    t = client_context().wrap_bio(inc, out, server_hostname="api.test")
+    try:
+        t.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    s.sendall(b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n" + out.read())
+    has(read_until(s, b"\r\n\r\n"), b"200")
+    inc.write(s.recv(65536))
+    for _ in range(20):
+        try:
+            t.do_handshake()
+            return
+        except ssl.SSLWantReadError:
+            inc.write(s.recv(65536))
+    raise AssertionError("no handshake")
+
+
+@case
+def the_server_name_must_agree_with_the_connection():
+    s = tls("api.test", sni="full.test")
+    eq(get("api.test", "/", s)[0], 421)
+
+
+@case
+def the_host_must_agree_with_the_connection():
+    s = tls("api.test")
+    eq(get("full.test", "/", s)[0], 421)
+
+
+@case
+def tls_1_2_clients_are_served():
+    c = client_context()
+    c.maximum_version = ssl.TLSVersion.TLSv1_2
+    eq(get("api.test", "/", tls("api.test", context=c))[0], 200)
+
+
+@case
+def tls_1_1_clients_are_refused():
+    c = client_context()
+    c.set_ciphers("ALL:@SECLEVEL=0")
+    c.minimum_version = ssl.TLSVersion.TLSv1
+    c.maximum_version = ssl.TLSVersion.TLSv1_1
+    try:
+        tls("api.test", context=c)
+    except (ssl.SSLError, ConnectionError):
+        return
+    raise AssertionError("TLS 1.1 was accepted")
+
+
+@case
+def clients_resume_their_sessions():
+    c = client_context()
+    c.maximum_version = ssl.TLSVersion.TLSv1_2
+    a = tls("api.test", context=c)
+    eq(get("api.test", "/", a)[0], 200)
+    s, _ = tunnel("api.test")
+    b = c.wrap_socket(s, server_hostname="api.test", session=a.session)
+    eq(b.session_reused, True)
+
+
+@case
+def a_server_with_the_wrong_name_is_502_with_the_reason():
+    status, _, body = get("badname.test", "/")
+    eq(status, 502)
+    has(json.loads(body)["detail"], "hostname mismatch")
+
+
+@case
+def a_server_that_refuses_is_502():
+    status, _, body = get("refused.test", "/")
+    eq(status, 502)
+    has(json.loads(body)["detail"], "refused")
+
+
+@case
+def a_name_that_does_not_resolve_is_502():
+    s, head = tunnel("nowhere.invalid")
+    has(head, b"502")
+    has(s.recv(65536), b"DNS resolution failed")
+
+
+@case
+def a_name_that_resolves_to_loopback_is_403():
+    s, head = tunnel("localhost")
+    has(head, b"403")
+    eq(json.loads(s.recv(65536))["error"], "ssrf_denied")
+
+
+@case
+def warm_connections_save_the_second_handshake():
+    eq(get("api.test", "/warm")[0], 200)
+    before = origin.connections
+    for _ in range(5):
+        eq(get("api.test", "/warm")[0], 200)
+    eq(origin.connections, before)
+
+
+# ---- HTTP ----
+
+def echoed(host, text):
+    status, _, body = ask(tls(host), text)
+    eq(status, 200)
+    return json.loads(body)
+
+
+@case
+def the_canonical_path_is_what_is_sent():
+    eq(echoed("api.test", b"GET /a/../b//c/%7euser?x=1 HTTP/1.1\r\nHost: api.test\r\n\r\n")["line"], "GET /b/c/~user?x=1 HTTP/1.1")
+
+
+@case
+def hop_by_hop_fields_stay_here():
+    head = echoed("api.test", b"GET / HTTP/1.1\r\nHost: api.test\r\nConnection: X-Secret\r\nX-Secret: 1\r\nTE: trailers\r\nX-Kept: 2\r\n\r\n")["head"]
+    has(head, "X-Kept: 2")
+    if "X-Secret" in head or "TE:" in head:
+        raise AssertionError(head)
+
+
+@case
+def a_method_override_is_judged_as_what_it_asks_for():
+    s = tls("api.test")
+    eq(ask(s, b"GET /o HTTP/1.1\r\nHost: api.test\r\nX-HTTP-Method-Override: DELETE\r\n\r\n")[0], 403)
+
+
+@case
+def smuggling_shapes_are_400_and_close():
+    shapes = [
+        b"POST /s HTTP/1.1\r\nHost: full.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /s HTTP/1.1\r\nHost: full.test\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd",
+        b"GET /s HTTP/1.1\r\nHost: full.test\r\nHost: api.test\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost : full.test\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost: full.test\r\nX: a\r\n b\r\n\r\n",
+        b"GET /s HTTP/1.1\r\nHost: full.test\r\nX: \rTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /s HTTP/1.1\nHost: full.test\n\n",
+        b"POST /s HTTP/1.1\r\nHost: full.test\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        b"GET /s HTTP/0.9\r\nHost: full.test\r\n\r\n",
+    ]
+    before = len(origin.log)
+    for shape in shapes:
+        s = tls("full.test")
+        status = ask(s, shape)[0]
+        if status != 400:
+            raise AssertionError("%r: %r" % (shape, status))
+        eq(closed(s), True)
+    eq(len(origin.log), before)
+
+
+@case
+def a_malformed_chunk_ends_the_request():
+    s = tls("full.test")
+    s.sendall(b"POST /c HTTP/1.1\r\nHost: full.test\r\nTransfer-Encoding: chunked\r\n\r\n-4\r\nabcd\r\n0\r\n\r\n")
+    status = response(s)[0]
+    if status not in (400, None):
+        raise AssertionError(status)
+
+
+@case
+def chunked_bodies_and_trailers_go_up():
+    s = tls("full.test")
+    before = len(origin.log)
+    status, _, body = ask(s, b"POST /t HTTP/1.1\r\nHost: full.test\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n\r\n4;ext=1\r\nabcd\r\n6\r\nefghij\r\n0\r\nX-T: v\r\n\r\n")
+    eq(status, 200)
+    eq(json.loads(body)["body"], 10)
+    sent = origin.log[before:]
+    has(sent, b"X-T: v\r\n")
+    if b"ext" in sent:
+        raise AssertionError("a chunk extension was forwarded")
+
+
+@case
+def large_bodies_go_up_whole():
+    s = tls("full.test")
+    n = 3000000
+    s.sendall(b"PUT /l HTTP/1.1\r\nHost: full.test\r\nContent-Length: %d\r\n\r\n" % n)
+    s.sendall(b"x" * n)
+    status, _, body = response(s)
+    eq((status, json.loads(body)["body"]), (200, n))
+
+
+@case
+def expect_100_continue_is_answered_by_the_server():
+    def script(srv, c, head):
+        has(head.decode(), "Expect: 100-continue")
+        c.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        body = srv.read_body(c, head)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d" % len(body))
+    origin.scripts["/expect"] = script
+    s = tls("full.test")
+    s.sendall(b"POST /expect HTTP/1.1\r\nHost: full.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+    eq(response(s)[0], 100)
+    s.sendall(b"hello")
+    eq(response(s)[2], b"5")
+
+
+@case
+def answers_without_a_body_end_where_they_should():
+    for status in (204, 304):
+        origin.scripts["/%d" % status] = lambda srv, c, head, st=status: c.sendall(b"HTTP/1.1 %d X\r\n%s\r\n" % (st, b"Content-Length: 99\r\n" if st == 304 else b""))
+    s = tls("api.test")
+    eq(get("api.test", "/204", s)[0], 204)
+    eq(get("api.test", "/304", s)[0], 304)
+    eq(ask(s, b"HEAD /h HTTP/1.1\r\nHost: api.test\r\n\r\n", "HEAD")[0], 200)
+    eq(get("api.test", "/after", s)[0], 200)
+
+
+@case
+def an_answer_until_close_is_whole():
+    def script(srv, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"y" * 100000)
+        if isinstance(c, ssl.SSLSocket):
+            try:
+                c.unwrap()
+            except OSError:
+                pass
+        return False
+    origin.scripts["/close"] = script
+    status, _, body = get("api.test", "/close")
+    eq((status, len(body)), (200, 100000))
+
+
+@case
+def an_answer_that_is_cut_is_not_passed_off_as_whole():
+    def script(srv, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b"y" * 1000)
+        c.shutdown(socket.SHUT_RDWR)
+        return False
+    origin.scripts["/torn"] = script
+    s = tls("api.test")
+    s.sendall(b"GET /torn HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    data = b""
+    try:
+        while True:
+            b = s.recv(65536)
+            if not b:
+                break
+            data += b
+    except (ConnectionError, ssl.SSLError):
+        return
+    if data.endswith(b"0\r\n\r\n"):
+        raise AssertionError("the cut answer has an end")
+
+
+@case
+def events_stream_as_they_come():
+    gate = threading.Event()
+
+    def script(srv, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n")
+        gate.wait(TIMEOUT)
+        c.sendall(b"8\r\ndata: 2\n\r\n0\r\n\r\n")
+    origin.scripts["/sse"] = script
+    s = tls("api.test")
+    s.sendall(b"GET /sse HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    read_until(s, b"\r\n\r\n")
+    eq(read_until(s, b"data: 1\n\r\n"), b"8\r\ndata: 1\n\r\n")
+    gate.set()
+    eq(read_until(s, b"0\r\n\r\n"), b"8\r\ndata: 2\n\r\n0\r\n\r\n")
+
+
+@case
+def http_1_0_clients_get_no_chunks():
+    origin.scripts["/chunks"] = lambda srv, c, head: c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+    s = tls("api.test")
+    s.sendall(b"GET /chunks HTTP/1.0\r\nHost: api.test\r\n\r\n")
+    data = b""
+    while True:
+        b = s.recv(65536)
+        if not b:
+            break
+        data += b
+    eq(data.split(b"\r\n\r\n", 1)[1], b"abc")
+
+
+@case
+def a_nonsense_answer_is_502():
+    origin.scripts["/nonsense"] = lambda srv, c, head: c.sendall(b"SSH-2.0-x\r\n\r\n")
+    eq(get("api.test", "/nonsense")[0], 502)
+
+
+@case
+def two_answers_to_one_request_do_not_reach_the_next_client():
+    origin.scripts["/double"] = lambda srv, c, head: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+    eq(get("api.test", "/double")[2], b"a")
+    for _ in range(3):
+        has(get("api.test", "/next")[2], b"GET /next")
+
+
+@case
+def a_warm_connection_that_died_is_replaced():
+    dead = []
+
+    def script(srv, c, head):
+        if dead:
+            return None if c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nback") else None
+        dead.append(1)
+        return False
+    origin.scripts["/dies"] = script
+    eq(get("api.test", "/warm")[0], 200)
+    eq(get("api.test", "/dies")[2], b"back")
+
+
+@case
+def a_slow_reader_holds_the_server_back():
+    sent = [0]
+
+    def script(srv, c, head):
+        n = 64 * 1024 * 1024
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % n)
+        c.settimeout(0.5)
+        try:
+            while sent[0] < n:
+                sent[0] += c.send(b"z" * 65536)
+        except (TimeoutError, OSError):
+            pass
+        return False
+    origin.scripts["/flood"] = script
+    s = tls("api.test")
+    s.sendall(b"GET /flood HTTP/1.1\r\nHost: api.test\r\n\r\n")
+    read_until(s, b"\r\n\r\n")
+    time.sleep(1)
+    if sent[0] > 32 * 1024 * 1024:
+        raise AssertionError("the server could send %d bytes to a client that does not read" % sent[0])
+
+
+@case
+def audit_lets_pass_and_says_so():
+    s = tls("audit.test")
+    eq(ask(s, b"POST /a HTTP/1.1\r\nHost: audit.test\r\nContent-Length: 1\r\n\r\nx")[0], 200)
+    e = D.request_event()
+    eq((e["d"], e["v"], e["x"]), ("audit", "POST", "/a"))
+
+
+@case
+def trace_is_405():
+    eq(ask(tls("full.test"), b"TRACE / HTTP/1.1\r\nHost: full.test\r\n\r\n")[0], 405)
+
+
+# ---- relay ----
+
+@case
+def a_server_that_speaks_first_is_heard_through_the_relay():
+    s, head = tunnel("raw.test", 7)
+    has(head, b"200")
+    eq(read_until(s, b"\n"), b"220 hello\n")
+
+
+@case
+def half_closed_relays_go_on_in_the_other_direction():
+    s, _ = tunnel("raw.test", 7)
+    read_until(s, b"\n")
+    s.sendall(b"count me")
+    s.shutdown(socket.SHUT_WR)
+    eq(read_until(s, b"\n"), b"8\n")
+    eq(s.recv(1), b"")
+    D.await_event(m="closed", h="raw.test", up=8, down=12)
+
+
+@case
+def megabytes_pass_the_relay_both_ways():
+    s, _ = tunnel("raw.test", 7)
+    read_until(s, b"\n")
+    n = 5000000
+    threading.Thread(target=lambda: (s.sendall(b"r" * n), s.shutdown(socket.SHUT_WR)), daemon=True).start()
+    eq(read_until(s, b"\n"), b"%d\n" % n)
+
+
+@case
+def tls_skip_is_relayed_untouched():
+    s, head = tunnel("skip.test")
+    has(head, b"200")
+    c = ssl.create_default_context(cafile=TMP + "/origin.crt")
+    t = c.wrap_socket(s, server_hostname="skip.test")
+    eq(get("skip.test", "/", t)[0], 200)
+
+
+# ---- bodies ----
+
+def post_json(host, path, obj, extra=b""):
+    body = obj if isinstance(obj, bytes) else json.dumps(obj).encode()
+    s = tls(host)
+    return ask(s, b"POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\n%sContent-Length: %d\r\n\r\n" % (path.encode(), host.encode(), extra, len(body)) + body)
+
+
+@case
+def a_graphql_query_passes_and_a_mutation_does_not():
+    eq(post_json("gql.test", "/graphql", {"query": "query V { viewer { login } }"})[0], 200)
+    has(json.dumps(D.request_event()), "query V{viewer}")
+    before = len(origin.log)
+    eq(post_json("gql.test", "/graphql", {"query": "mutation { deleteRepo(id: 1) { id } }"})[0], 403)
+    eq(post_json("gql.test", "/graphql", b"not json")[0], 403)
+    eq(len(origin.log), before)
+
+
+@case
+def a_graphql_body_in_chunks_is_judged_whole_and_sent_with_a_length():
+    s = tls("gql.test")
+    s.sendall(b"POST /graphql HTTP/1.1\r\nHost: gql.test\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for part in (b'{"query": "que', b'ry { vie', b'wer { login } }"}'):
+        s.sendall(b"%x\r\n%s\r\n" % (len(part), part))
+        time.sleep(0.02)
+    s.sendall(b"0\r\n\r\n")
+    status, _, body = response(s)
+    eq(status, 200)
+    has(json.loads(body)["head"], "Content-Length: 39")
+
+
+@case
+def an_expected_continue_is_said_for_a_body_that_is_judged():
+    body = json.dumps({"query": "{ viewer { login } }"}).encode()
+    s = tls("gql.test")
+    s.sendall(b"POST /graphql HTTP/1.1\r\nHost: gql.test\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+    eq(response(s)[0], 100)
+    s.sendall(body)
+    eq(response(s)[0], 200)
+
+
+@case
+def a_body_beyond_the_limit_is_413():
+    eq(post_json("gql.test", "/graphql", {"query": "{ a }", "x": "y" * 70000})[0], 413)
+
+
+@case
+def an_mcp_tool_call_is_judged_by_its_tool():
+    call = lambda tool: {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}}}
+    eq(post_json("rpc.test", "/mcp", call("search"))[0], 200)
+    before = len(origin.log)
+    eq(post_json("rpc.test", "/mcp", call("delete"))[0], 403)
+    eq(post_json("rpc.test", "/mcp", [call("search"), call("delete")])[0], 403)
+    eq(len(origin.log), before)
+
+
+# ---- WebSocket ----
+
+def ws_accept(key):
+    return base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+
+
+def ws_script(srv, c, head):
+    key = re.search(rb"(?i)sec-websocket-key: (\S+)", head).group(1)
+    c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + ws_accept(key) + b"\r\n\r\n")
+    while True:
+        op, data = ws_read(c, srv)
+        srv.messages.append((op, data))
+        if op == 8:
+            return False
+        c.sendall(bytes([0x80 | op, len(data)]) + data if len(data) < 126 else bytes([0x80 | op, 126]) + struct.pack(">H", len(data)) + data)
+
+
+def ws_read(c, srv=None):
+    rd = (lambda n: srv.read_exact(c, n)) if srv else (lambda n: read_until_len(c, n))
+    h = rd(2)
+    if len(h) < 2:
+        return None, b""
+    n = h[1] & 127
+    if n == 126:
+        n = struct.unpack(">H", rd(2))[0]
+    elif n == 127:
+        n = struct.unpack(">Q", rd(8))[0]
+    mask = rd(4) if h[1] & 128 else b"\0\0\0\0"
+    data = bytes(b ^ mask[i & 3] for i, b in enumerate(rd(n)))
+    return h[0] & 15, data
+
+
+def ws_frame(op, data, fin=True, mask=b"\1\2\3\4"):
+    n = len(data)
+    head = bytes([(0x80 if fin else 0) | op]) + (bytes([0x80 | n]) if n < 126 else bytes([0xfe]) + struct.pack(">H", n))
+    return head + mask + bytes(b ^ mask[i & 3] for i, b in enumerate(data))
+
+
+def ws_open(host, path="/chat", extra=""):
+    origin.scripts[path] = ws_script
+    s = tls(host)
+    s.sendall(("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n%s\r\n" % (path, host, extra)).encode())
+    return s, read_until(s, b"\r\n\r\n")
+
+
+@case
+def a_websocket_is_upgraded_and_text_comes_back():
+    s, head = ws_open("ws.test")
+    has(head, b"101")
+    s.sendall(ws_frame(1, b"hel", fin=False) + ws_frame(0, b"lo"))
+    eq(ws_read(s), (1, b"hello"))
+    s.sendall(ws_frame(9, b"ping"))
+    eq(ws_read(s), (9, b"ping"))
+
+
+@case
+def a_text_message_that_no_rule_allows_closes_with_1008_and_does_not_arrive():
+    s, head = ws_open("wsro.test")
+    has(head, b"101")
+    origin.messages.clear()
+    s.sendall(ws_frame(1, b"secret"))
+    op, data = ws_read(s)
+    eq((op, struct.unpack(">H", data[:2])[0]), (8, 1008))
+    if any(m[0] == 1 for m in origin.messages):
+        raise AssertionError("the message arrived")
+
+
+@case
+def an_unmasked_frame_closes_with_1002():
+    s, head = ws_open("ws.test")
+    s.sendall(b"\x81\x02hi")
+    op, data = ws_read(s)
+    eq((op, struct.unpack(">H", data[:2])[0]), (8, 1002))
+
+
+@case
+def a_plain_get_on_a_websocket_endpoint_is_403():
+    eq(get("ws.test", "/chat")[0], 403)
+
+
+@case
+def upgrades_on_other_endpoints_pass_as_they_are():
+    s, head = ws_open("full.test", "/raw-ws")
+    has(head, b"101")
+    s.sendall(ws_frame(1, b"as is"))
+    eq(ws_read(s), (1, b"as is"))
+
+
+# ---- a new policy ----
+
+def with_policy(change):
+    path = TMP + "/policy.%d.yaml" % time.monotonic_ns()
+    with open(path, "w") as f:
+        f.write(change(POLICY))
+    return D.policy(path)
+
+
+@case
+def a_kept_connection_obeys_the_new_policy_with_its_next_request():
+    s = tls("full.test")
+    eq(ask(s, b"POST /n HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n")[0], 200)
+    try:
+        with_policy(lambda p: p.replace("host: full.test, port: 443, protocol: rest, enforcement: enforce, access: full", "host: full.test, port: 443, protocol: rest, enforcement: enforce, access: read-only"))
+        eq(ask(s, b"POST /n HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n")[0], 403)
+        eq(get("full.test", "/n", s)[0], 200)
+    finally:
+        with_policy(lambda p: p)
+
+
+@case
+def what_the_new_policy_does_not_allow_is_closed():
+    kept, gone = tls("full.test"), tls("api.test")
+    ws, head = ws_open("ws.test")
+    raw, _ = tunnel("raw.test", 7)
+    read_until(raw, b"\n")
+    has(head, b"101")
+    try:
+        with_policy(lambda p: p.replace("api.test", "other.test").replace("raw.test", "other-raw.test").replace("ws.test", "other-ws.test"))
+        eq(closed(gone), True)
+        eq(closed(raw), True)
+        op, data = ws_read(ws)
+        eq((op, struct.unpack(">H", data[:2])[0]), (8, 1012))
+        eq(get("full.test", "/n", kept)[0], 200)
+    finally:
+        with_policy(lambda p: p)
+
+
+@case
+def a_refused_connection_asks_anew_after_a_change():
+    s = client_context().wrap_socket(D.connect("later.test 443"), server_hostname="later.test")
+    eq(get("later.test", "/", s)[0], 403)
+    try:
+        with_policy(lambda p: p.replace("host: api.test", "host: later.test"))
+        eq(closed(s), True)
+    finally:
+        with_policy(lambda p: p)
+
+
+# ---- running them ----
+
+def raw_server():
+    sock = socket.create_server(("127.0.0.1", 0))
+
+    def serve(c):
+        n = 0
+        c.sendall(b"220 hello\n")
+        while True:
+            b = c.recv(65536)
+            if not b:
+                break
+            n += len(b)
+        c.sendall(b"%d\n" % n)
+        c.close()
+
+    def accept():
+        while True:
+            threading.Thread(target=serve, args=(sock.accept()[0],), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    return sock.getsockname()[1]
+
+
+def free_port():
+    s = socket.create_server(("127.0.0.1", 0))
+    port = s.getsockname()[1]
+    s.close()
+    return port
+
+
+names = ["api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "skip.test"]
+certificate("origin", names)
+with open(TMP + "/policy.yaml", "w") as f:
+    f.write(POLICY)
+origin, plain = Server(True), Server(False)
+origin.messages = []
+pins = ["%s:443:127.0.0.1:%d" % (n, origin.port) for n in names + ["badname.test"]]
+pins += ["plain.test:80:127.0.0.1:%d" % plain.port, "raw.test:7:127.0.0.1:%d" % raw_server(), "refused.test:443:127.0.0.1:%d" % free_port()]
+D = Driver(*[a for p in pins for a in ("--connect-to", p)])
+
+failed = 0
+chosen = [c for c in CASES if not ONLY or any(o in c.__name__ for o in ONLY)]
+print("1..%d" % (len(chosen) + 1))
+for number, c in enumerate(chosen, 1):
+    origin.scripts = {}
+    try:
+        c()
+        print("ok %d - %s" % (number, c.__name__.replace("_", " ")))
+    except Exception as e:
+        failed += 1
+        print("not ok %d - %s" % (number, c.__name__.replace("_", " ")))
+        print("# %s: %s" % (type(e).__name__, str(e)[:1000]))
+    sys.stdout.flush()
+alive = D.proc.poll() is None and D.close() == 0
+print("%sok %d - the proxy lives to the end" % ("" if alive else "not ", len(chosen) + 1))
+sys.exit(0 if alive and not failed else 1)
