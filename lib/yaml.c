@@ -302,7 +302,7 @@ static int close_list(struct reader *r, struct yaml_node *n, struct yaml_node **
 static int on_close(struct reader *r)
 {
 	struct frame *f = &r->frames[--r->depth];
-	struct yaml_node **kids = r->children + f->first;
+	struct yaml_node **kids = r->children ? r->children + f->first : NULL;
 	size_t count = r->n_children - f->first;
 	int error;
 

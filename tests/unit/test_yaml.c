@@ -72,6 +72,18 @@ static void an_empty_text_has_no_root(void **state)
 	arena_done(&a);
 }
 
+static void an_empty_collection_may_be_all_there_is(void **state)
+{
+	const struct yaml_node *root;
+	struct arena a;
+
+	(void)state;
+	assert_int_equal(load(&a, "[]\n", 3, &root), 0);
+	assert_int_equal(root->type, YAML_LIST);
+	assert_int_equal(root->n, 0);
+	arena_done(&a);
+}
+
 static void an_alias_shares_its_anchor(void **state)
 {
 	static const char text[] = "a: &x [1, 2]\nb: *x\n";
@@ -204,6 +216,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nodes_know_their_place),
 		cmocka_unit_test(an_empty_text_has_no_root),
+		cmocka_unit_test(an_empty_collection_may_be_all_there_is),
 		cmocka_unit_test(an_alias_shares_its_anchor),
 		cmocka_unit_test(what_has_two_meanings_is_refused),
 		cmocka_unit_test(every_duplicate_is_told),
