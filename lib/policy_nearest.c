@@ -74,7 +74,7 @@ void policy_nearest_connection(const struct policy *p, const struct intent *in,
 
 /* --- requests --- */
 
-enum closeness { FAR = 0, BY_METHOD, BY_PATH, BY_QUERY };
+enum closeness { FAR = 0, BY_PATH, BY_METHOD, BY_QUERY };
 
 static enum closeness closeness_of(const struct rule *rule, const struct request *r)
 {
@@ -118,7 +118,7 @@ static void consider(struct nearest *best, const struct endpoint *e, const struc
 
 static void describe(const struct nearest *n, const struct request *r, char *out, size_t size)
 {
-	static const char *const what[] = { "", "method", "path", "query" };
+	static const char *const what[] = { "", "path", "method", "query" };
 	const char *path = n->rule->path ? glob_text(n->rule->path) : "**";
 	char which[32];
 

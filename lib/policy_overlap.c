@@ -181,9 +181,15 @@ static void report(struct overlap *o, const struct side *a, const struct side *b
 		b->e->number, b->e->host, b->e->path, port, d->text);
 }
 
-static void compare(struct overlap *o, const struct endpoint *x, const struct endpoint *y,
+static bool is_before(const struct endpoint *x, const struct endpoint *y)
+{
+	return x->group != y->group ? x->group < y->group : x->number < y->number;
+}
+
+static void compare(struct overlap *o, const struct endpoint *one, const struct endpoint *other,
 	uint16_t port)
 {
+	const struct endpoint *x = is_before(one, other) ? one : other, *y = x == one ? other : one;
 	struct side a = { x, doc_of(o, x) }, b = { y, doc_of(o, y) };
 	struct difference d = { "" };
 
