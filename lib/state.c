@@ -307,7 +307,7 @@ int state_write_file(const struct state *s, int dir, const char *name, const voi
 
 static int fill(struct state *s, const struct sandbox_spec *spec)
 {
-	static const char *const dirs[] = { "policy", "log", "home", "tls" };
+	static const char *const dirs[] = { "policy", "log", "home" };
 	auto_free char *json = spec_to_json(spec);
 
 	if (!json)

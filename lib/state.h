@@ -8,7 +8,6 @@
  *		policy/N.json	its version, hash, time, origin and status
  *		log/		segments (lib/logstore.h)
  *		home/		/sandbox
- *		tls/
  *	$XDG_STATE_HOME/openshell/archive/NAME.MS/	logs of sandboxes that are gone
  *	$XDG_RUNTIME_DIR/openshell/NAME/		0700: control socket, pid file
  *	$XDG_CONFIG_HOME/openshell/			settings, last_sandbox

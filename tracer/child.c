@@ -51,14 +51,17 @@ static int set_up_fds(posix_spawn_file_actions_t *fa, const struct child_fd *fds
 
 static int set_up_signals(posix_spawnattr_t *attr)
 {
-	sigset_t none, all;
+	sigset_t none, ignored;
 	int r;
 
+	/* What is handled becomes default by exec(2); what we ignore would stay ignored. */
 	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
+	(void)sigemptyset(&ignored);
+	(void)sigaddset(&ignored, SIGPIPE);
+	(void)sigaddset(&ignored, SIGHUP);
 	r = posix_spawnattr_setsigmask(attr, &none);
 	if (r == 0)
-		r = posix_spawnattr_setsigdefault(attr, &all);
+		r = posix_spawnattr_setsigdefault(attr, &ignored);
 	if (r == 0)
 		r = posix_spawnattr_setflags(attr,
 			POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

@@ -24,7 +24,7 @@
 #include "tracer/child.h"
 #include "tracer/env.h"
 #include "tracer/etcfiles.h"
-#include "tracer/filter.h"
+#include "tracer/filter_code.h"
 #include "tracer/home.h"
 #include "tracer/sandbox.h"
 
@@ -403,24 +403,24 @@ static enum init_landlock landlock_mode(const struct policy_static *p)
 	return p->landlock_required ? INIT_LANDLOCK_REQUIRED : INIT_LANDLOCK_BEST_EFFORT;
 }
 
-static int send_init_setup(struct sandbox *s, const void *filter, size_t filter_len,
-	struct err *err)
+static int send_init_setup(struct sandbox *s, struct err *err)
 {
+	const struct policy_static *p = policy_static(s->policy);
 	auto_strv char **ro = NULL;
 	auto_strv char **rw = NULL;
 	auto_msg_out struct msg_out m;
 	int r = mounts_to_landlock(&s->mounts, &ro, &rw);
 
-	if (r == 0) {
-		msg_out_init(&m, INIT_SETUP, 0);
-		msg_put_bytes(&m, filter, filter_len);
-		msg_put_u32(&m, landlock_mode(policy_static(s->policy)));
-		msg_put_strv(&m, ro);
-		msg_put_strv(&m, rw);
+	msg_out_init(&m, INIT_SETUP, 0);
+	if (p->allow_user_namespaces)
+		msg_put_bytes(&m, filter_nesting, filter_nesting_len);
+	else
+		msg_put_bytes(&m, filter_usual, filter_usual_len);
+	msg_put_u32(&m, landlock_mode(p));
+	msg_put_strv(&m, ro);
+	msg_put_strv(&m, rw);
+	if (r == 0)
 		r = msg_send(s->init_link.fd, &m);
-	} else {
-		msg_out_init(&m, 0, 0);
-	}
 	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
 }
 
@@ -473,17 +473,8 @@ static int take_proxy_ready(struct sandbox *s, struct err *err)
 
 int start_finish(struct sandbox *s, struct err *err)
 {
-	auto_free void *filter = NULL;
-	struct filter_options options;
-	size_t filter_len;
-	int r;
+	int r = change_send_current(s, err);
 
-	/* While bubblewrap and the proxy set themselves up: */
-	options.allow_user_namespaces = policy_static(s->policy)->allow_user_namespaces;
-	r = filter_build(&options, &filter, &filter_len);
-	if (r < 0)
-		return err_set(err, r, "the seccomp filter: %s", err_name(r));
-	r = change_send_current(s, err);
 	/* A sandbox that ends with its command seldom lives to be asked for its revisions: theirs
 	 * are recorded once it runs. */
 	if (r == 0 && s->spec.keep)
@@ -501,7 +492,7 @@ int start_finish(struct sandbox *s, struct err *err)
 	if (r == 0)
 		r = take_init(s, err);
 	if (r == 0)
-		r = send_init_setup(s, filter, filter_len, err);
+		r = send_init_setup(s, err);
 	if (r == 0)
 		r = take_ready(s, err);
 	if (r == 0)

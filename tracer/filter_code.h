@@ -1,0 +1,14 @@
+/*
+ * The seccomp programs as they are installed: written by filtergen from filter.c when this tree is
+ * built.
+ */
+#pragma once
+
+#include <linux/filter.h>
+#include <stddef.h>
+
+extern const struct sock_filter filter_usual[];
+extern const size_t filter_usual_len; /* bytes */
+/* For a policy with process.allow_user_namespaces. */
+extern const struct sock_filter filter_nesting[];
+extern const size_t filter_nesting_len;
