@@ -62,8 +62,7 @@ static void fill_revision(struct state_revision *rev, uint32_t version, const ch
 	const char *origin, const char *status)
 {
 	*rev = (struct state_revision){ .version = version, .created_ms = now_ms() };
-	if (filehash_bytes(yaml, strlen(yaml), rev->hash) < 0)
-		rev->hash[0] = '\0';
+	filehash_bytes(yaml, strlen(yaml), rev->hash);
 	(void)str_copy(rev->origin, sizeof(rev->origin), origin);
 	(void)str_copy(rev->status, sizeof(rev->status), status);
 }

@@ -1,7 +1,7 @@
 #include "tracer/filehash.h"
 
-#include <dlfcn.h>
 #include <errno.h>
+#include <nettle/sha2.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,7 +15,7 @@
 
 #include "lib/cleanup.h"
 
-enum { DIGEST_LEN = 32, READ_CHUNK = 256 * 1024 };
+enum { READ_CHUNK = 256 * 1024 };
 
 struct job {
 	int fd;
@@ -39,104 +39,47 @@ struct filehash {
 	struct jobs todo, finished;
 };
 
-/* libcrypto's one-shot interface to a digest, by name: EVP_MD_CTX and EVP_MD stay opaque. */
-struct crypto {
-	void *(*ctx_new)(void);
-	void (*ctx_free)(void *ctx);
-	const void *(*sha256)(void);
-	int (*init)(void *ctx, const void *md, void *engine);
-	int (*update)(void *ctx, const void *data, size_t len);
-	int (*final)(void *ctx, unsigned char *out, unsigned int *len);
-	bool is_loaded;
-};
-
-static struct crypto crypto;
-static pthread_once_t crypto_once = PTHREAD_ONCE_INIT;
-
-static void crypto_load(void)
+static void to_hex(struct sha256_ctx *ctx, char *ret_hex)
 {
-	static const char *const names[] = { "libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.so" };
-	void *lib = NULL;
+	uint8_t digest[SHA256_DIGEST_SIZE];
 
-	for (size_t i = 0; i < ARRAY_SIZE(names) && !lib; i++)
-		lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
-	if (!lib)
-		return;
-	*(void **)&crypto.ctx_new = dlsym(lib, "EVP_MD_CTX_new");
-	*(void **)&crypto.ctx_free = dlsym(lib, "EVP_MD_CTX_free");
-	*(void **)&crypto.sha256 = dlsym(lib, "EVP_sha256");
-	*(void **)&crypto.init = dlsym(lib, "EVP_DigestInit_ex");
-	*(void **)&crypto.update = dlsym(lib, "EVP_DigestUpdate");
-	*(void **)&crypto.final = dlsym(lib, "EVP_DigestFinal_ex");
-	crypto.is_loaded = crypto.ctx_new && crypto.ctx_free && crypto.sha256 && crypto.init &&
-			   crypto.update && crypto.final;
+	sha256_digest(ctx, sizeof(digest), digest);
+	for (size_t i = 0; i < sizeof(digest); i++)
+		(void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
 }
 
-static void *digest_begin(void)
+void filehash_bytes(const void *data, size_t len, char *ret_hex)
 {
-	void *ctx;
+	struct sha256_ctx ctx;
 
-	(void)pthread_once(&crypto_once, crypto_load);
-	if (!crypto.is_loaded)
-		return NULL;
-	ctx = crypto.ctx_new();
-	if (ctx && crypto.init(ctx, crypto.sha256(), NULL) != 1) {
-		crypto.ctx_free(ctx);
-		return NULL;
-	}
-	return ctx;
-}
-
-static int digest_end(void *ctx, char *ret_hex)
-{
-	unsigned char digest[DIGEST_LEN];
-	unsigned int len = 0;
-	int ok = crypto.final(ctx, digest, &len);
-
-	crypto.ctx_free(ctx);
-	if (ok != 1 || len != DIGEST_LEN)
-		return -EIO;
-	for (unsigned int i = 0; i < DIGEST_LEN; i++)
-		(void)snprintf(ret_hex + 2 * (size_t)i, 3, "%02x", digest[i]);
-	return 0;
-}
-
-int filehash_bytes(const void *data, size_t len, char *ret_hex)
-{
-	void *ctx = digest_begin();
-
-	if (!ctx)
-		return -ENOSYS;
-	if (crypto.update(ctx, data, len) != 1) {
-		crypto.ctx_free(ctx);
-		return -EIO;
-	}
-	return digest_end(ctx, ret_hex);
+	sha256_init(&ctx);
+	sha256_update(&ctx, len, data);
+	to_hex(&ctx, ret_hex);
 }
 
 static int hash_fd(int fd, char *ret_hex)
 {
-	auto_free char *chunk = malloc(READ_CHUNK);
-	void *ctx = chunk ? digest_begin() : NULL;
+	auto_free uint8_t *chunk = malloc(READ_CHUNK);
+	struct sha256_ctx ctx;
 	off_t at = 0;
 
-	if (!ctx)
-		return chunk ? -ENOSYS : -ENOMEM;
+	if (!chunk)
+		return -ENOMEM;
+	sha256_init(&ctx);
 	for (;;) {
 		ssize_t n = pread(fd, chunk, READ_CHUNK, at);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 || (n > 0 && crypto.update(ctx, chunk, (size_t)n) != 1)) {
-			int r = n < 0 ? -errno : -EIO;
-
-			crypto.ctx_free(ctx);
-			return r;
-		}
+		if (n < 0)
+			return -errno;
 		if (n == 0)
-			return digest_end(ctx, ret_hex);
+			break;
+		sha256_update(&ctx, (size_t)n, chunk);
 		at += n;
 	}
+	to_hex(&ctx, ret_hex);
+	return 0;
 }
 
 static struct job *next_job(struct filehash *f)

@@ -2,8 +2,8 @@
  * SHA-256 of executables, off the event loop.
  *
  * A binary can be hundreds of megabytes; hashing it must not delay anybody else's connect. One
- * worker thread hashes, the loop is woken through an eventfd. libcrypto is loaded by the first
- * request: mapping it at start would cost every sandbox half a millisecond.
+ * worker thread hashes, the loop is woken through an eventfd. The hash is nettle's: libcrypto would
+ * cost every supervisor a millisecond to load and half a megabyte to keep.
  */
 #pragma once
 
@@ -27,5 +27,5 @@ void filehash_free(struct filehash *f);
 /* Queues @fd (owned from now on) for hashing; @done is called from the loop. 0 or -errno. */
 int filehash_start(struct filehash *f, int fd, filehash_fn *done, void *arg);
 
-/* A short text, here and now: @ret_hex holds FILEHASH_HEX + 1 bytes. 0 or -ENOSYS without libcrypto. */
-int filehash_bytes(const void *data, size_t len, char *ret_hex);
+/* A short text, here and now: @ret_hex holds FILEHASH_HEX + 1 bytes. */
+void filehash_bytes(const void *data, size_t len, char *ret_hex);
