@@ -115,7 +115,7 @@ static const char *well_known(const char *s, size_t len, size_t n)
 	return NULL;
 }
 
-static int set_method(struct http1_request *r, const char *s, size_t len, const char **ret_why)
+int http1_set_method(struct http1_request *r, const char *s, size_t len, const char **ret_why)
 {
 	const char *known = well_known(s, len, sizeof(methods) / sizeof(methods[0]));
 
@@ -157,7 +157,7 @@ int http1_effective_method(char *ret, const char *method, const struct http1_hea
 	return override(ret, method, found, ret_why);
 }
 
-static int set_target(struct http1_request *r, const char *s, size_t len, const char **ret_why)
+int http1_set_target(struct http1_request *r, const char *s, size_t len, const char **ret_why)
 {
 	if (!len)
 		return refuse(ret_why, "request target is empty");
@@ -183,9 +183,9 @@ static int parse_request_line(
 	b = a ? memchr(a + 1, ' ', len - (size_t)(a + 1 - line)) : NULL;
 	if (!b)
 		return refuse(ret_why, "request line is not METHOD target HTTP/1.x");
-	err = set_method(r, line, (size_t)(a - line), ret_why);
+	err = http1_set_method(r, line, (size_t)(a - line), ret_why);
 	if (err == 0)
-		err = set_target(r, a + 1, (size_t)(b - a - 1), ret_why);
+		err = http1_set_target(r, a + 1, (size_t)(b - a - 1), ret_why);
 	if (err < 0)
 		return err;
 	minor = http1_minor(b + 1, len - (size_t)(b + 1 - line));
@@ -300,14 +300,6 @@ static void set_facts(struct http1_request *r, const struct http1_scan *scan)
 	set_upgrade(r, scan);
 }
 
-static void fields_init(struct http1_fields *f)
-{
-	f->n = 0;
-	f->framing = HTTP1_NO_BODY;
-	f->content_length = 0;
-	f->has_length = f->says_close = f->says_keep_alive = f->says_upgrade = false;
-}
-
 /* The length of the first line, without CRLF; 0 when the head is none. */
 static size_t first_line(const char *head, size_t len)
 {
@@ -339,7 +331,7 @@ int http1_request_parse(
 	int r;
 
 	ret->is_https = false;
-	fields_init(&ret->fields);
+	http1_fields_init(&ret->fields);
 	if (!n)
 		return refuse(ret_why, "head does not end in an empty line");
 	r = parse_request_line(ret, head, n, ret_why);
@@ -389,17 +381,17 @@ static int parse_status_line(
 	return 0;
 }
 
-static bool is_bodiless(const struct http1_response *r, const char *method)
+bool http1_is_bodiless(unsigned int status, const char *method)
 {
-	return strcmp(method, "HEAD") == 0 || r->status < 200 || r->status == 204 ||
-	       r->status == 304 || (strcmp(method, "CONNECT") == 0 && r->status < 300);
+	return strcmp(method, "HEAD") == 0 || status < 200 || status == 204 || status == 304 ||
+	       (strcmp(method, "CONNECT") == 0 && status < 300);
 }
 
 /* RFC 9112 section 6.3 */
 static enum http1_framing response_framing(
 	const struct http1_response *r, const struct http1_scan *scan, const char *method)
 {
-	if (is_bodiless(r, method))
+	if (http1_is_bodiless(r->status, method))
 		return HTTP1_NO_BODY;
 	if (scan->has_coding)
 		return HTTP1_CHUNKED;
@@ -428,7 +420,7 @@ int http1_response_parse(struct http1_response *ret, const char *head, size_t le
 	size_t n = first_line(head, len);
 	int r;
 
-	fields_init(f);
+	http1_fields_init(f);
 	if (!n)
 		return refuse(ret_why, "head does not end in an empty line");
 	r = parse_status_line(ret, head, n, ret_why);

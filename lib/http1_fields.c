@@ -362,13 +362,64 @@ static int check_value(const char *s, size_t len, bool is_request, const char **
 	return 0;
 }
 
-/* "name: value" without its CRLF. */
-static int parse_line(
-	struct http1_header *h, const char *line, size_t len, bool is_request, const char **ret_why)
+void http1_fields_init(struct http1_fields *f)
 {
-	const char *value;
+	f->n = 0;
+	f->framing = HTTP1_NO_BODY;
+	f->content_length = 0;
+	f->has_length = f->says_close = f->says_keep_alive = f->says_upgrade = false;
+}
+
+/* The name was found to be a token. */
+static int add_field(struct http1_fields *f, struct http1_scan *scan, const char *name,
+	size_t name_len, const char *value, size_t value_len, const char **ret_why)
+{
+	struct http1_header *h = &f->list[f->n];
+	int r;
+
+	if (f->n == HTTP1_HEADERS_MAX) {
+		*ret_why = "too many header fields";
+		return -EMSGSIZE;
+	}
+	trim(&value, &value_len);
+	*h = (struct http1_header){
+		.name = name,
+		.name_len = (uint16_t)name_len,
+		.value = value,
+		.value_len = (uint16_t)value_len,
+		.id = (uint8_t)http1_name_lookup(name, name_len),
+	};
+	h->is_hop = is_hop[h->id];
+	r = check_value(value, value_len, scan->is_request, ret_why);
+	if (r == 0 && on_name[h->id])
+		r = on_name[h->id](f, scan, h, ret_why);
+	if (r == 0)
+		f->n++;
+	return r;
+}
+
+int http1_fields_add(struct http1_fields *f, struct http1_scan *scan, const char *name,
+	size_t name_len, const char *value, size_t value_len, const char **ret_why)
+{
+	if (!http1_is_token(name, name_len))
+		return refuse(ret_why, "header name is not a valid HTTP token");
+	if (name_len > UINT16_MAX || value_len > UINT16_MAX) {
+		*ret_why = "header field is too long";
+		return -EMSGSIZE;
+	}
+	return add_field(f, scan, name, name_len, value, value_len, ret_why);
+}
+
+/* "name: value" without its CRLF. */
+static int parse_line(struct http1_fields *f, struct http1_scan *scan, const char *line, size_t len,
+	const char **ret_why)
+{
 	size_t n = 0;
 
+	if (len > UINT16_MAX) {
+		*ret_why = "header field is too long";
+		return -EMSGSIZE;
+	}
 	if (len && is_blank(line[0]))
 		return refuse(ret_why, "header continuation lines are not supported");
 	while (n < len && is_token_char[(unsigned char)line[n]])
@@ -378,21 +429,10 @@ static int parse_line(
 	if (line[n] != ':' || !n)
 		return refuse(ret_why, is_blank(line[n]) ? "header has a blank before ':'"
 							 : "header name is not a valid HTTP token");
-	value = line + n + 1;
-	len -= n + 1;
-	trim(&value, &len);
-	*h = (struct http1_header){
-		.name = line,
-		.name_len = (uint16_t)n,
-		.value = value,
-		.value_len = (uint16_t)len,
-		.id = (uint8_t)http1_name_lookup(line, n),
-	};
-	h->is_hop = is_hop[h->id];
-	return check_value(value, len, is_request, ret_why);
+	return add_field(f, scan, line, n, line + n + 1, len - n - 1, ret_why);
 }
 
-static void drop_nominated(struct http1_fields *f, const struct http1_scan *scan)
+void http1_fields_end(struct http1_fields *f, const struct http1_scan *scan)
 {
 	for (size_t i = 0; i < scan->n_nominated; i++) {
 		for (size_t j = 0; j < f->n; j++) {
@@ -411,26 +451,18 @@ int http1_fields_parse(struct http1_fields *f, struct http1_scan *scan, const ch
 	f->n = 0;
 	while (len) {
 		const char *cr = memchr(lines, '\r', len);
-		struct http1_header *h = &f->list[f->n];
 		size_t n = cr ? (size_t)(cr - lines) : len;
 		int r;
 
 		if (len - n < 2 || cr[1] != '\n')
 			return refuse(ret_why, "header line does not end in CRLF");
-		if (f->n == HTTP1_HEADERS_MAX) {
-			*ret_why = "too many header fields";
-			return -EMSGSIZE;
-		}
-		r = parse_line(h, lines, n, scan->is_request, ret_why);
-		if (r == 0 && on_name[h->id])
-			r = on_name[h->id](f, scan, h, ret_why);
+		r = parse_line(f, scan, lines, n, ret_why);
 		if (r < 0)
 			return r;
-		f->n++;
 		lines += n + 2;
 		len -= n + 2;
 	}
-	drop_nominated(f, scan);
+	http1_fields_end(f, scan);
 	return 0;
 }
 
