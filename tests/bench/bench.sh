@@ -19,10 +19,12 @@ bench() {
 	local name=$1 value=$2 unit=$3 yardstick=$4 budget=$5
 
 	shift 5
+	[ "$value" != - ] || set -- 'failed:' "$@"
 	awk -v name="$name" -v value="$value" -v unit="$unit" -v yard="$yardstick" -v budget="$budget" -v note="$*" 'BEGIN {
 		ratio = yard != "-" && yard > 0 ? value / yard : "-"
 		verdict = "info"
-		if (budget != "-") {
+		if (value == "-") verdict = budget == "-" ? "info" : "miss"
+		else if (budget != "-") {
 			limit = substr(budget, 3) + 0
 			got = budget ~ /x$/ ? ratio : value
 			verdict = (budget ~ /^<=/ ? got <= limit : got >= limit) ? "pass" : "miss"
@@ -47,11 +49,11 @@ ms() {
 
 # helper VARIABLE COMMAND...: a server that prints its port, as the user, until the script's end.
 helper() {
-	local name=$1 port
+	local helper_name=$1 helper_port
 
 	shift
 	exec 7< <(T_EXEC="exec" t_env "${T_DROP[@]}" "$@")
 	t_cleanup_pid $!
-	read -r -t 10 port <&7
-	printf -v "$name" %s "$port"
+	read -r -t 10 helper_port <&7
+	printf -v "$helper_name" %s "$helper_port"
 }

@@ -2,14 +2,20 @@
 # What a sandbox costs in memory while nothing happens, and what each idle connection adds.
 . "$(dirname "$0")/bench.sh"
 
-# PSS of the processes of ours in KiB. They are not dumpable, so it takes root to look.
+# PSS of the processes of ours in KiB, this sandbox's and no other's. They are not dumpable, so it takes
+# root to look.
 pss() {
 	local pid total=0 one
 
-	for pid in $(pgrep -u "$T_UID" '^openshell-'); do
+	for pid in $(pgrep -u "$T_UID"); do
+		case $(readlink "/proc/$pid/exe") in
+		"$T_BIN"/openshell-*) ;;
+		/run/openshell/* | /openshell-init | */openshell-init*) ;;
+		*) continue ;;
+		esac
 		one=$(sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$pid/smaps_rollup" 2>/dev/null)
-		[ -n "$one" ] || return 1
-		total=$((total + one))
+		[ -z "${DEBUG:-}" ] || echo "$pid $(readlink "/proc/$pid/exe") $one" >&2
+		total=$((total + ${one:-0}))
 	done
 	[ "$total" -gt 0 ] && echo "$total"
 }

@@ -83,10 +83,16 @@ read -r ours _ < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -w 2 \
 	-p 'openshell sandbox create --name del --keep --no-auto-providers --detach -- sleep 1000 >/dev/null 2>&1' -- openshell sandbox delete del)
 bench delete "$(ms "$ours")" ms - '<=30ms' "n=$n, whole process, a running sandbox with one command"
 
+# Granting a tree of a thousand directories must not cost one directory read more.
+reads() { # FLAGS...: getdents64 calls of every process from start to end
+	user strace -f -qq -e trace=getdents64 -o "$T/tmp/trace" openshell sandbox create --no-auto-providers "$@" -- /usr/bin/true
+	grep -c getdents64 "$T/tmp/trace"
+}
 if command -v strace >/dev/null; then
-	user strace -f -qq -e trace=getdents64,execve -o "$T/tmp/trace" openshell sandbox create --no-auto-providers -- /usr/bin/true
-	walked=$(grep getdents64 "$T/tmp/trace" | grep -v ' = 0$' | grep -cv ENOTDIR)
-	bench trees_walked "$walked" reads - '<=0' "getdents64 calls of all processes from start to end, bwrap's and /proc included"
+	user sh -c 'cd "$0" && seq 1000 | xargs mkdir' "$(user mktemp -d "$T/work/tree.XXXXXX")"
+	without=$(reads)
+	with=$(reads --ro "$(echo "$T"/work/tree.*)")
+	bench trees_walked $((with - without)) reads - '<=0' "getdents64 calls that granting a tree of 1000 directories adds to $without (state of our own, bwrap, /proc)"
 else
 	bench_absent trees_walked 'strace is not installed'
 fi

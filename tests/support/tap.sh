@@ -197,15 +197,15 @@ wait_gone() {
 # start VARIABLE COMMAND...: starts a helper that prints its port as first line, kept until the
 # test's end; VARIABLE gets the port, VARIABLE_pid the process. Helpers run as the user.
 start() {
-	local name=$1 port=
+	local start_name=$1 start_port=
 
 	shift
 	exec 7< <(exec 2>>"$T/helpers.err"; T_EXEC="exec" t_env "${T_DROP[@]}" "$@")
 	t_cleanup_pid $!
-	printf -v "${name}_pid" %s $!
-	read -r -t 10 port <&7 || echo "Bail out! $1 did not start: $(tail -3 "$T/helpers.err")"
+	printf -v "${start_name}_pid" %s $!
+	read -r -t 10 start_port <&7 || echo "Bail out! $1 did not start: $(tail -3 "$T/helpers.err")"
 	exec 7<&-
-	printf -v "$name" %s "$port"
+	printf -v "$start_name" %s "$start_port"
 }
 
 # start_origin: the stand-in for api.github.com, with its own certificate; from then on openshell
