@@ -8,8 +8,9 @@
 
 extern const struct cli_option cmd_create_options[], cmd_exec_options[], cmd_connect_options[],
 	cmd_list_options[], cmd_get_options[], cmd_delete_options[], cmd_policy_set_options[],
-	cmd_policy_get_options[], cmd_policy_update_options[], cmd_policy_list_options[],
-	cmd_format_options[], cmd_logs_options[], cmd_forward_start_options[];
+	cmd_policy_get_options[], cmd_policy_update_options[], cmd_policy_diff_options[],
+	cmd_policy_list_options[], cmd_format_options[], cmd_logs_options[],
+	cmd_forward_start_options[];
 
 int cmd_create(const struct cli_command *cmd, int argc, char **argv);
 int cmd_exec(const struct cli_command *cmd, int argc, char **argv);
@@ -22,6 +23,7 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_update(const struct cli_command *cmd, int argc, char **argv);
+int cmd_policy_diff(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv);
 

@@ -121,6 +121,17 @@ static const struct cli_command policy_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_policy_list },
+	{ .name = "diff",
+		.args = "A B",
+		.summary = "Say what policy B allows that A did not, and the reverse",
+		.examples = "  openshell policy diff old.yaml new.yaml\n"
+			    "  openshell policy diff demo@1 demo\n"
+			    "  openshell policy diff demo new.yaml -o json\n",
+		.options = cmd_policy_diff_options,
+		.min_args = 2,
+		.max_args = 2,
+		.names_first = true,
+		.run = cmd_policy_diff },
 	{ .name = "check",
 		.args = "FILE...",
 		.summary = "Validate policy files: every error and every surprise",
