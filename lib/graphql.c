@@ -235,19 +235,15 @@ static int unique_id(struct graphql *g, const struct query_param *query, size_t 
 	return 0;
 }
 
+/* What does not parse names no persisted query; then there must be a document. */
 static int load_extensions(struct graphql *g, const char *text, struct envelope *e)
 {
 	const char *why = NULL;
 	int r = text ? jsontext_parse(text, strlen(text), &g->root, &why) : 0;
 
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) {
-		(void)reject(g, "GET parameter extensions is not valid JSON");
-		return r;
-	}
-	e->hash = hash_of(g->root);
-	return 0;
+	if (r == 0)
+		e->hash = hash_of(g->root);
+	return r == -ENOMEM ? r : 0;
 }
 
 /* The caller's strings do not outlive the call; the facts must. */

@@ -81,11 +81,6 @@ static const struct known *find_known(const char *method)
 	return NULL;
 }
 
-bool jsonrpc_is_known_mcp_method(const char *method)
-{
-	return find_known(method) != NULL;
-}
-
 static bool is_type(const json_t *v, enum type type)
 {
 	switch (type) {
@@ -134,8 +129,6 @@ static const char *check_mcp(
 
 	if (id && !is_type(id, TOKEN))
 		return "MCP request id must be a string or an integer";
-	if (params && !json_is_null(params) && !json_is_object(params))
-		return "invalid MCP request params: not an object";
 	if (k && !has_params(params, k->params))
 		return "invalid MCP request params: a required field is missing or has another "
 		       "type";

@@ -46,6 +46,3 @@ void jsonrpc_free(struct jsonrpc *j);
 
 DEFINE_CLEANUP(jsonrpc, jsonrpc_free)
 #define auto_jsonrpc __attribute__((cleanup(cleanup_jsonrpc)))
-
-/* Whether @method is one that MCP defines: what allow_all_known_mcp_methods opens. */
-bool jsonrpc_is_known_mcp_method(const char *method);

@@ -283,6 +283,8 @@ static void requests_with_two_documents_or_another_type_are_refused(void **state
 	assert_non_null(
 		strstr(request_error("GET", "query={a}", "application/json", body), "body"));
 	assert_string_equal(request_error("GET", "query={a}", "application/json", ""), "accepted");
+	assert_string_equal(request_error("GET", "query={a}&extensions=x", "x", ""), "accepted");
+	assert_non_null(strstr(request_error("GET", "extensions=x", "x", ""), "no query document"));
 	assert_non_null(strstr(request_error("PUT", "", "application/json", body), "method"));
 	assert_non_null(strstr(request_error("GET", "id=1&queryId=2", "x", ""), "combined"));
 }

@@ -120,6 +120,8 @@ static void known_mcp_methods_need_their_parameters(void **state)
 					   "\"clientInfo\":{\"name\":\"n\",\"version\":\"1\"}}")));
 	assert_null(error_of(true, CALL("\"a\"", "vendor/ext", "{\"name\":5}")));
 	assert_null(error_of(false, CALL("1", "tools/call", "[1]")));
+	assert_null(error_of(true, CALL("1", "tools/list", "null")));
+	assert_null(error_of(true, CALL("1", "vendor/ext", "[1]")));
 	assert_null(
 		error_of(true, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"}"));
 	assert_non_null(error_of(true, CALL("1.5", "ping", "{}")));
