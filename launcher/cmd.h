@@ -6,11 +6,21 @@
 
 #include "launcher/cli.h"
 
-extern const struct cli_option cmd_create_options[], cmd_exec_options[], cmd_connect_options[],
-	cmd_list_options[], cmd_get_options[], cmd_delete_options[], cmd_policy_set_options[],
-	cmd_policy_get_options[], cmd_policy_update_options[], cmd_policy_diff_options[],
-	cmd_policy_list_options[], cmd_format_options[], cmd_logs_options[],
-	cmd_forward_start_options[];
+extern const struct cli_option cmd_create_options[];
+extern const struct cli_option cmd_exec_options[];
+extern const struct cli_option cmd_connect_options[];
+extern const struct cli_option cmd_list_options[];
+extern const struct cli_option cmd_get_options[];
+extern const struct cli_option cmd_delete_options[];
+extern const struct cli_option cmd_policy_set_options[];
+extern const struct cli_option cmd_policy_get_options[];
+extern const struct cli_option cmd_policy_update_options[];
+extern const struct cli_option cmd_policy_diff_options[];
+extern const struct cli_option cmd_policy_list_options[];
+extern const struct cli_option cmd_format_options[];
+extern const struct cli_option cmd_logs_options[];
+extern const struct cli_option cmd_forward_start_options[];
+extern const struct cli_option cmd_upload_options[];
 
 int cmd_create(const struct cli_command *cmd, int argc, char **argv);
 int cmd_exec(const struct cli_command *cmd, int argc, char **argv);
@@ -20,6 +30,9 @@ int cmd_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_delete(const struct cli_command *cmd, int argc, char **argv);
 int cmd_stop(const struct cli_command *cmd, int argc, char **argv);
 int cmd_start(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_upload(const struct cli_command *cmd, int argc, char **argv);
+int cmd_download(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_update(const struct cli_command *cmd, int argc, char **argv);

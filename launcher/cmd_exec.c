@@ -48,22 +48,6 @@ static bool on_terminal(void)
 	return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
-/* A connection to the sandbox that is meant, which becomes the last used one. */
-static int reach(const char *given, char name[STATE_NAME_MAX + 1], int *ret_sock)
-{
-	struct err err = { 0 };
-	int r = sandbox_name(given, name);
-
-	if (r >= 0)
-		return r;
-	*ret_sock = state_control_connect(name, &err);
-	if (*ret_sock < 0) {
-		sandbox_sweep();
-		return out_fail(CLI_FAILED, &err);
-	}
-	return -1;
-}
-
 static int run(int sock, const char *name, const struct ctl_exec *exec, unsigned int timeout_s)
 {
 	struct session session = { .sock = sock, .name = name, .timeout_s = timeout_s };
@@ -109,7 +93,7 @@ static int exec(const struct exec_options *o, const struct cli_args *a)
 
 	r = check_exec(o, a);
 	if (r < 0)
-		r = reach(o->name, name, &sock);
+		r = sandbox_reach(o->name, name, &sock);
 	if (r >= 0)
 		return r;
 	if (o->tty ? o->tty > 0 : on_terminal())
@@ -166,7 +150,7 @@ int cmd_connect(const struct cli_command *cmd, int argc, char **argv)
 	int r = cli_parse(cmd, argc, argv, NULL, &a);
 
 	if (r < 0)
-		r = reach(a.pos[0], name, &sock);
+		r = sandbox_reach(a.pos[0], name, &sock);
 	if (r >= 0)
 		return r;
 	session_block_signals();

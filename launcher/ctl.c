@@ -219,7 +219,7 @@ int ctl_send_exec(int sock, const struct ctl_exec *exec, struct err *err)
 	msg_put_strv(&m, env);
 	msg_put_strv(&m, exec->argv);
 	for (int fd = 0; fd <= 2 && !(exec->flags & CTL_EXEC_TTY); fd++)
-		msg_put_fd(&m, fd);
+		msg_put_fd(&m, exec->stdio ? exec->stdio[fd] : fd);
 	return sent(msg_send(sock, &m), err);
 }
 

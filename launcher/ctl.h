@@ -29,6 +29,7 @@ struct ctl_exec {
 	const char *workdir; /* NULL: where the sandbox's commands start */
 	char *const *env;    /* KEY=VALUE beyond the sandbox's own */
 	char *const *argv;
+	const int *stdio; /* three descriptors; NULL: our own. Not with CTL_EXEC_TTY */
 };
 
 /*

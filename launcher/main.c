@@ -80,6 +80,25 @@ static const struct cli_command sandbox_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_start },
+	{ .name = "upload",
+		.args = "NAME LOCAL [DEST]",
+		.summary = "Copy a file or directory into a running sandbox",
+		.examples = "  openshell sandbox upload demo ./src /sandbox/src\n"
+			    "  openshell sandbox upload demo notes.txt\n",
+		.options = cmd_upload_options,
+		.min_args = 2,
+		.max_args = 3,
+		.names_first = true,
+		.run = cmd_upload },
+	{ .name = "download",
+		.args = "NAME PATH [DEST]",
+		.summary = "Copy a file or directory out of a running sandbox",
+		.examples = "  openshell sandbox download demo /sandbox/report.txt\n"
+			    "  openshell sandbox download demo /sandbox/out results\n",
+		.min_args = 2,
+		.max_args = 3,
+		.names_first = true,
+		.run = cmd_download },
 	{ 0 },
 };
 

@@ -50,6 +50,21 @@ void sandbox_sweep(void)
 	state_sweep(on_cleaned, NULL);
 }
 
+int sandbox_reach(const char *given, char name[STATE_NAME_MAX + 1], int *ret_sock)
+{
+	struct err err = { 0 };
+	int r = sandbox_name(given, name);
+
+	if (r >= 0)
+		return r;
+	*ret_sock = state_control_connect(name, &err);
+	if (*ret_sock < 0) {
+		sandbox_sweep();
+		return out_fail(CLI_FAILED, &err);
+	}
+	return -1;
+}
+
 /* --- what is known of one --- */
 
 void sandbox_info_done(struct sandbox_info *i)

@@ -18,6 +18,9 @@ int sandbox_name(const char *given, char ret[STATE_NAME_MAX + 1]);
 /* Clears away what the dead left, and says so. */
 void sandbox_sweep(void);
 
+/* The same, with a connection to its supervisor. */
+int sandbox_reach(const char *given, char ret_name[STATE_NAME_MAX + 1], int *ret_sock);
+
 struct sandbox_info {
 	struct sandbox_spec spec;
 	const char *phase;	 /* "Ready", "Stopped" */

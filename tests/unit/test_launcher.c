@@ -17,6 +17,7 @@
 #include "launcher/doctor.h"
 #include "launcher/forward.h"
 #include "launcher/paths.h"
+#include "launcher/transfer.h"
 #include "lib/cleanup.h"
 #include "lib/state.h"
 #include "lib/str.h"
@@ -103,6 +104,20 @@ static void forwarded_ports_are_read(void **state)
 
 		assert_int_equal(forward_parse(bad[i], &f, &err), -EINVAL);
 		assert_true(err.text[0]);
+	}
+}
+
+static void what_is_copied_has_a_name(void **state)
+{
+	static const char *const cases[][2] = { { "/a/b", "b" }, { "a", "a" }, { "/a/b//", "b" },
+		{ "/", NULL }, { "", NULL }, { "..", NULL }, { "a/..", NULL }, { "./", NULL },
+		{ "...", "..." } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_free char *name = transfer_basename(cases[i][0]);
+
+		assert_true(str_eq(name, cases[i][1]));
 	}
 }
 
@@ -216,6 +231,7 @@ int main(void)
 		cmocka_unit_test(likely_secrets_are_noticed),
 		cmocka_unit_test(bubblewrap_versions_are_read),
 		cmocka_unit_test(forwarded_ports_are_read),
+		cmocka_unit_test(what_is_copied_has_a_name),
 		T(flags_win_over_variables_over_the_file),
 		T(a_list_of_hosts_is_joined),
 		T(no_settings_are_no_error),
