@@ -307,15 +307,12 @@ int state_write_file(const struct state *s, int dir, const char *name, const voi
 
 static int fill(struct state *s, const struct sandbox_spec *spec)
 {
-	static const char *const dirs[] = { "policy", "log", "home" };
 	auto_free char *json = spec_to_json(spec);
 
 	if (!json)
 		return -EINVAL;
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		if (mkdirat(s->dir, dirs[i], 0700) < 0)
-			return -errno;
-	}
+	if (mkdirat(s->dir, "home", 0700) < 0)
+		return -errno;
 	return state_write_file(s, s->dir, "metadata.json", json, strlen(json));
 }
 
@@ -500,4 +497,14 @@ void state_last_used_clear(const char *name)
 
 	if (dir >= 0 && state_last_used(old) && str_eq(old, name))
 		(void)unlinkat(dir, last_used, 0);
+}
+
+int state_subdir(const struct state *s, const char *name)
+{
+	int fd;
+
+	if (mkdirat(s->dir, name, 0700) < 0 && errno != EEXIST)
+		return -errno;
+	fd = openat(s->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }

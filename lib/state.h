@@ -78,6 +78,9 @@ int state_runtime_open(struct err *err);
  * leftover of that name is cleared away first. -EEXIST (with text) when the name is taken.
  */
 int state_create(struct state **ret, const struct sandbox_spec *spec, struct err *err);
+/* The directory @name ("log", "policy") of the sandbox, made when it is first needed: creating one
+ * takes longer than anything else at start. Descriptor or -errno. */
+int state_subdir(const struct state *s, const char *name);
 /* Opens an existing one without its lock: -ENOENT (with text and hint) when there is none. */
 int state_open(struct state **ret, const char *name, struct err *err);
 /* Takes the lock: -EBUSY when a supervisor holds it, -ENOENT when the sandbox was removed

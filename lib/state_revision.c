@@ -24,7 +24,7 @@ static int dir_open(const struct state *s)
 static int write_file(
 	const struct state *s, uint32_t version, const char *suffix, const char *data, size_t len)
 {
-	auto_close int dir = dir_open(s);
+	auto_close int dir = state_subdir(s, "policy");
 	char name[24];
 
 	if (dir < 0)

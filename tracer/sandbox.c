@@ -70,12 +70,12 @@ static uint64_t wall_ms(void)
 
 static int log_open(struct sandbox *s, struct err *err)
 {
-	auto_close int dir = openat(s->state->dir, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_close int dir = state_subdir(s->state, "log");
 	int fd, r;
 
 	if (dir < 0)
-		return err_set(err, -errno, "log directory: %s", err_name(errno));
-	r = logstore_open(&s->store, take_fd(dir), wall_ms(), err);
+		return err_set(err, dir, "log directory: %s", err_name(dir));
+	r = logstore_open(&s->store, dir, wall_ms(), err);
 	if (r < 0)
 		return r;
 	fd = logstore_open_writer(s->store);

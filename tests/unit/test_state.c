@@ -69,6 +69,14 @@ static void put(const char *path, const char *text)
 	(void)fclose(f);
 }
 
+static void make_subdir(const struct state *s, const char *name)
+{
+	int fd = state_subdir(s, name);
+
+	assert_true(fd >= 0);
+	(void)close(fd);
+}
+
 static void names_follow_the_rules(void **state)
 {
 	static const char *const good[] = { "a", "0", "my-box", "9-a", "aaaaaaaaaaaaaaaaaaa" };
@@ -100,7 +108,7 @@ static void generated_names_are_good_names(void **state)
 static void a_new_sandbox_is_private_and_complete(void **state)
 {
 	static const char *const parts[] = { "sandboxes/demo/metadata.json", "sandboxes/demo/lock",
-		"sandboxes/demo/policy", "sandboxes/demo/log", "sandboxes/demo/home" };
+		"sandboxes/demo/home" };
 	auto_state struct state *s = created("demo", true);
 	struct stat st;
 
@@ -193,6 +201,7 @@ static void removal_frees_the_name_and_archives_the_log(void **state)
 	int fd;
 
 	(void)state;
+	make_subdir(s, "log");
 	put("sandboxes/demo/log/0.jsonl", "hello");
 	put("sandboxes/demo/home/file", "x");
 	assert_int_equal(state_remove(s, NULL), 0);
@@ -215,6 +224,7 @@ static void the_newest_archived_log_is_found(void **state)
 		auto_state struct state *s = created("demo", true);
 		char path[64];
 
+		make_subdir(s, "log");
 		(void)str_format(path, sizeof(path), "sandboxes/demo/log/%d", i);
 		put(path, "");
 		assert_int_equal(state_remove(s, NULL), 0);
@@ -234,6 +244,7 @@ static void old_archives_are_pruned(void **state)
 	(void)mkdir(path, 0700);
 	(void)str_format(path, sizeof(path), "%s/openshell/archive/old.1000", base);
 	assert_int_equal(mkdir(path, 0700), 0);
+	make_subdir(s, "log");
 	assert_int_equal(state_remove(s, NULL), 0);
 	assert_false(exists("archive/old.1000"));
 }
