@@ -16,7 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -137,7 +136,7 @@ int main(void)
 	(void)fd_set_cloexec(CTL_START_FD, true);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	(void)setsid();
-	(void)umask(077);
+	/* The umask stays the caller's, for the workload inherits it; our own files name their mode. */
 	raise_limits();
 	s.loop = loop_new();
 	r = s.loop ? set_up_signals(&s) : -ENOMEM;
