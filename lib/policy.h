@@ -63,8 +63,8 @@ void policy_findings_done(struct policy_findings *f);
  */
 int policy_load(const char *text, size_t len, struct policy **ret, struct policy_findings *findings);
 /*
- * For `policy eval` alone: also compiles a policy that policy_load() refuses although each of its
- * rules has a meaning (endpoints that contradict each other, a pattern where only a name is
+ * For `policy eval` alone: also compiles a policy that policy_load() refuses as long as its words
+ * and patterns mean something (endpoints that contradict each other, a pattern where only a name is
  * accepted), so that one can ask what it would do. The errors are in @findings all the same.
  */
 int policy_load_refused(const char *text, size_t len, struct policy **ret,

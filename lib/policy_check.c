@@ -36,7 +36,7 @@ bool check_word(struct policy_findings *f, const struct doc_str *s, const char *
 		(void)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "", words[i]);
 	}
 	meant = str_suggest(s->text, words);
-	bad(f, s->pos, path, "unrecognized value '%.80s'; expected one of: %s%s%s%s", s->text, list,
+	meaningless(f, s->pos, path, "unrecognized value '%.80s'; expected one of: %s%s%s%s", s->text, list,
 		meant ? " (did you mean '" : "", meant ? meant : "", meant ? "'?)" : "");
 	return false;
 }
@@ -52,7 +52,7 @@ void check_pattern(struct policy_findings *f, const struct doc_str *s, enum glob
 		return;
 	r = glob_compile(s->text, flavour, &g, &why);
 	if (r < 0 && r != -ENOMEM)
-		bad(f, s->pos, path, "invalid pattern '%.80s': %s", s->text, why);
+		meaningless(f, s->pos, path, "invalid pattern '%.80s': %s", s->text, why);
 }
 
 /* --- static sections --- */
@@ -125,7 +125,7 @@ static void check_statics(struct policy_findings *f, const struct policy_doc *do
 	static const char *const compatibilities[] = { "best_effort", "hard_requirement", NULL };
 
 	if (doc->version.value != 1)
-		bad(f, doc->version.pos, PATH_KEY(NULL, "version"), "version must be 1, got %lld",
+		meaningless(f, doc->version.pos, PATH_KEY(NULL, "version"), "version must be 1, got %lld",
 			(long long)doc->version.value);
 	check_filesystem(f, &doc->filesystem_policy);
 	(void)check_word(f, &doc->landlock.compatibility, compatibilities,
@@ -208,7 +208,7 @@ static void check_selectors(struct policy_findings *f, const struct doc_strs *li
 		const char *fault = s->text ? selector_fault(s->text) : NULL;
 
 		if (fault)
-			bad(f, s->pos, PATH_INDEX(path, i), "invalid pattern '%.80s': %s", s->text,
+			meaningless(f, s->pos, PATH_INDEX(path, i), "invalid pattern '%.80s': %s", s->text,
 				fault);
 		else
 			check_pattern(f, s, GLOB_SELECTOR, PATH_INDEX(path, i));
@@ -227,7 +227,7 @@ static void check_middleware(struct policy_findings *f, const struct doc_middlew
 	if (!m->head.key.text[0])
 		bad(f, m->head.key.pos, path->up, "middleware name must not be empty");
 	if (m->middleware.text && strcmp(m->middleware.text, "openshell/regex") != 0)
-		bad(f, m->middleware.pos, PATH_KEY(path, "middleware"),
+		meaningless(f, m->middleware.pos, PATH_KEY(path, "middleware"),
 			"middleware '%.80s' is not available here: the only one is openshell/regex",
 			m->middleware.text);
 	(void)check_word(f, &m->on_error, on_errors, PATH_KEY(path, "on_error"));

@@ -8,11 +8,15 @@
 #include "lib/policy_findings.h"
 #include "lib/policy_impl.h"
 
-#define bad(f, pos, path, ...)	policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__)
-#define odd(f, pos, path, ...)	policy_finding((f), POLICY_WARNING, (pos), (path), __VA_ARGS__)
-/* An error, yet the rule means something: see policy_load_refused(). */
-#define refuse_policy(f, pos, path, ...)                                                           \
+/*
+ * An error. Most leave no doubt about what the rest means, so that `policy eval` can still answer
+ * (policy_load_refused()); what is no pattern or no known word leaves nothing to ask.
+ */
+#define bad(f, pos, path, ...)                                                                     \
 	((f)->n_refusals++, policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__))
+#define meaningless(f, pos, path, ...)                                                             \
+	policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__)
+#define odd(f, pos, path, ...) policy_finding((f), POLICY_WARNING, (pos), (path), __VA_ARGS__)
 
 struct endpoint_check {
 	struct policy_findings *f;

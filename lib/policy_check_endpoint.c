@@ -48,7 +48,7 @@ static void check_wildcard(const struct endpoint_check *c, const struct doc_path
 	size_t star = strcspn(host->text, "*"), first = strcspn(host->text, ".");
 
 	if (fault)
-		refuse_policy(c->f, host->pos, path, "invalid host wildcard '%.80s': %s", host->text,
+		bad(c->f, host->pos, path, "invalid host wildcard '%.80s': %s", host->text,
 			fault);
 	else
 		check_pattern(c->f, host, GLOB_HOST, path);
@@ -126,7 +126,7 @@ static void check_host(const struct endpoint_check *c)
 	}
 	fault = host_fault(host->text);
 	if (fault) {
-		bad(c->f, host->pos, path, "invalid host '%.80s': %s", host->text, fault);
+		meaningless(c->f, host->pos, path, "invalid host '%.80s': %s", host->text, fault);
 		return;
 	}
 	if (c->protocol == PROTOCOL_TCP)
@@ -163,21 +163,6 @@ static void check_ports(const struct endpoint_check *c)
 
 /* --- allowed_ips: section 3.4 --- */
 
-/* Upstream's list of what an entry must not touch; single addresses are judged again when dialled. */
-static bool touches_blocked(const struct netprefix *p)
-{
-	static const char *const blocked[] = { "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0", "::",
-		"::1", "fe80::/10" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(blocked); i++) {
-		struct netprefix b;
-
-		if (netprefix_parse(blocked[i], &b) == 0 && netprefix_overlaps(p, &b))
-			return true;
-	}
-	return false;
-}
-
 enum { WIDE_V4 = 16, WIDE_V6 = 32 };
 
 static void check_ips(const struct endpoint_check *c)
@@ -187,13 +172,15 @@ static void check_ips(const struct endpoint_check *c)
 	for (size_t i = 0; i < c->e->allowed_ips.n; i++) {
 		const struct doc_str *s = &c->e->allowed_ips.list[i];
 		struct netprefix p;
+		int r;
 
 		if (!s->text)
 			continue;
-		if (netprefix_parse(s->text, &p) < 0)
+		r = policy_ip_parse(s->text, &p);
+		if (r == -EINVAL)
 			bad(c->f, s->pos, PATH_INDEX(path, i),
 				"'%.80s' is neither an address nor ADDRESS/BITS", s->text);
-		else if (touches_blocked(&p))
+		else if (r == -EPERM)
 			bad(c->f, s->pos, PATH_INDEX(path, i),
 				"%s overlaps an always-blocked range (loopback, link-local or "
 				"unspecified)", s->text);
@@ -419,7 +406,7 @@ static void check_protocol(const struct endpoint_check *c)
 	if (!doc_has(s) || policy_protocol_parse(s->text) >= 0)
 		return;
 	meant = str_suggest(s->text, words);
-	bad(c->f, s->pos, PATH_KEY(c->path, "protocol"),
+	meaningless(c->f, s->pos, PATH_KEY(c->path, "protocol"),
 		"unknown protocol '%.80s' (expected tcp, rest, websocket, graphql, sql, json-rpc, or "
 		"mcp)%s%s%s", s->text, meant ? "; did you mean '" : "", meant ? meant : "",
 		meant ? "'?" : "");

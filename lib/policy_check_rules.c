@@ -165,7 +165,7 @@ static void check_rest_rule(const struct rule_check *k)
 
 static void check_operation(const struct rule_check *k)
 {
-	static const char *const types[] = { "query", "mutation", "subscription", "*" };
+	static const char *const types[] = { "query", "mutation", "subscription" };
 	const struct doc_rule *r = k->r;
 	const struct doc_path *path = PATH_KEY(k->path, "operation_type");
 	bool is_known = false;
@@ -176,8 +176,9 @@ static void check_operation(const struct rule_check *k)
 		bad(k->c->f, r->head.pos, path, "operation_type is required");
 	else if (!is_known)
 		bad(k->c->f, r->operation_type.pos, path,
-			"operation_type must be query, mutation, subscription or '*', got '%.80s'",
-			r->operation_type.text);
+			"operation_type must be query, mutation or subscription, got '%.80s'%s",
+			r->operation_type.text, strcmp(r->operation_type.text, "*") == 0 ?
+				": write one rule for each, or 'access: full'" : "");
 	check_pattern(k->c->f, &r->operation_name, GLOB_VALUE, PATH_KEY(k->path, "operation_name"));
 	if (r->fields.is_set && !r->fields.n)
 		bad(k->c->f, r->fields.pos, PATH_KEY(k->path, "fields"),
@@ -244,7 +245,7 @@ static void check_rpc_rule(const struct rule_check *k)
 		if (!is_empty(k->r) || k->is_deny)
 			bad(k->c->f, k->r->head.pos, path, "method is required");
 	} else if (strcmp(s->text, "*") != 0 && strpbrk(s->text, "*?[]{}")) {
-		refuse_policy(k->c->f, s->pos, path,
+		bad(k->c->f, s->pos, path,
 			"'%.80s': JSON-RPC methods are exact names or '*'; patterns are not supported",
 			s->text);
 	}

@@ -331,15 +331,46 @@ static int compile_path(struct policy *p, const struct doc_endpoint *in, struct 
 	return r ? r : p_glob(p, e->path, GLOB_PATH, &e->path_rule);
 }
 
+/* Upstream's list of what an entry must not touch; each address is judged again when dialled. */
+static bool touches_blocked(const struct netprefix *p)
+{
+	static const char *const blocked[] = { "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0", "::",
+		"::1", "fe80::/10" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(blocked); i++) {
+		struct netprefix b;
+
+		if (netprefix_parse(blocked[i], &b) == 0 && netprefix_overlaps(p, &b))
+			return true;
+	}
+	return false;
+}
+
+int policy_ip_parse(const char *text, struct netprefix *ret)
+{
+	struct netprefix p;
+
+	if (netprefix_parse(text, &p) < 0)
+		return -EINVAL;
+	if (touches_blocked(&p))
+		return -EPERM;
+	*ret = p;
+	return 0;
+}
+
+/* One bad entry makes the list hold nothing, as upstream has it. */
 static int compile_ips(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)
 {
+	bool is_valid = true;
+
 	e->allowed_ips = p_alloc(p, in->allowed_ips.n, sizeof(*e->allowed_ips));
 	if (!e->allowed_ips)
 		return -ENOMEM;
 	e->n_allowed_ips = in->allowed_ips.n;
 	for (size_t i = 0; i < e->n_allowed_ips; i++)
-		if (netprefix_parse(in->allowed_ips.list[i].text, &e->allowed_ips[i]) < 0)
-			e->allowed_ips[i] = (struct netprefix){ 0 }; /* contains nothing */
+		is_valid &= policy_ip_parse(in->allowed_ips.list[i].text, &e->allowed_ips[i]) == 0;
+	if (!is_valid)
+		memset(e->allowed_ips, 0, e->n_allowed_ips * sizeof(*e->allowed_ips));
 	return 0;
 }
 
@@ -550,7 +581,10 @@ static int compile_middlewares(struct policy *p, const struct doc_middlewares *i
 		if (r < 0)
 			return r;
 		*out = (struct middleware){ include.globs, exclude.globs, include.n, exclude.n,
+			p_copy(p, doc_has(&m->name) ? m->name.text : m->head.key.text),
 			doc_has(&m->on_error) && strcmp(m->on_error.text, "fail_open") == 0 };
+		if (!out->name)
+			return -ENOMEM;
 	}
 	return 0;
 }

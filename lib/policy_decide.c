@@ -51,6 +51,32 @@ bool policy_protocol_is_http(enum policy_protocol p)
 	return false;
 }
 
+/* --- middlewares --- */
+
+static bool selector_has(struct glob *const *list, size_t n, const char *host)
+{
+	for (size_t i = 0; i < n; i++)
+		if (glob_match(list[i], host, strlen(host)))
+			return true;
+	return false;
+}
+
+static bool middleware_wants(const struct middleware *m, const char *host)
+{
+	return selector_has(m->include, m->n_include, host) &&
+	       !selector_has(m->exclude, m->n_exclude, host);
+}
+
+/* The first middleware that is interested in the host; with @strict, of those that fail closed. */
+static const struct middleware *middleware_of(const struct policy *p, const char *host, bool strict)
+{
+	for (size_t i = 0; i < p->n_middlewares; i++)
+		if ((!strict || !p->middlewares[i].fail_open) &&
+			middleware_wants(&p->middlewares[i], host))
+			return &p->middlewares[i];
+	return NULL;
+}
+
 /* --- layer 4 --- */
 
 /* The endpoint of the smallest policy key, and how the connection is to be carried. */
@@ -97,6 +123,21 @@ static void refuse_connection(const struct policy *p, const struct intent *in, s
 	policy_nearest_connection(p, in, others, d->nearest, sizeof(d->nearest));
 }
 
+/* What a middleware must see and nobody looks into stays here. */
+static bool decide_carriage(const struct policy *p, const struct intent *in, struct decision *d)
+{
+	const struct middleware *m;
+
+	if (d->carriage.is_inspected && !d->carriage.tls_skip)
+		return true;
+	m = middleware_of(p, in->host, true);
+	if (!m)
+		return true;
+	refuse(d, LAYER_L4, "middleware '%s' fails closed and cannot inspect this connection: the "
+		"endpoint in policy '%s' has no 'protocol', or 'tls: skip'", m->name, d->policy);
+	return false;
+}
+
 static bool decide_connection(const struct policy *p, const struct intent *in, struct decision *d)
 {
 	const struct endpoint *e;
@@ -115,7 +156,7 @@ static bool decide_connection(const struct policy *p, const struct intent *in, s
 		return false;
 	}
 	name_endpoint(d, e);
-	return true;
+	return decide_carriage(p, in, d);
 }
 
 /* --- the addresses --- */
@@ -460,27 +501,6 @@ void policy_decide(const struct policy *p, const struct intent *in, struct decis
 
 /* --- what to look at --- */
 
-static bool selector_has(struct glob *const *list, size_t n, const char *host)
-{
-	for (size_t i = 0; i < n; i++)
-		if (glob_match(list[i], host, strlen(host)))
-			return true;
-	return false;
-}
-
-/* False for a host that no middleware is interested in. */
-static bool middleware_applies(const struct policy *p, const char *host)
-{
-	for (size_t i = 0; i < p->n_middlewares; i++) {
-		const struct middleware *m = &p->middlewares[i];
-
-		if (selector_has(m->include, m->n_include, host) &&
-			!selector_has(m->exclude, m->n_exclude, host))
-			return true;
-	}
-	return false;
-}
-
 bool policy_select(const struct policy *p, const struct intent *in, const char *path,
 	struct inspection *ret)
 {
@@ -497,7 +517,7 @@ bool policy_select(const struct policy *p, const struct intent *in, const char *
 		.websocket_graphql = e->websocket_graphql,
 		.websocket_text = e->protocol == PROTOCOL_WEBSOCKET,
 		.mcp_strict_tool_names = e->mcp_strict_tool_names,
-		.redact = middleware_applies(p, in->host),
+		.redact = middleware_of(p, in->host, false) != NULL,
 	};
 	return true;
 }

@@ -86,6 +86,7 @@ struct group {
 struct middleware {
 	struct glob **include, **exclude;
 	size_t n_include, n_exclude;
+	const char *name;
 	bool fail_open;
 };
 
@@ -128,6 +129,9 @@ static inline bool doc_has(const struct doc_str *s)
 /* The protocol an endpoint names; PROTOCOL_NONE without one, -1 for an unknown word. */
 int policy_protocol_parse(const char *text);
 const char *policy_protocol_name(enum policy_protocol p);
+
+/* An entry of allowed_ips: -EINVAL for none, -EPERM for one that touches what is always blocked. */
+int policy_ip_parse(const char *text, struct netprefix *ret);
 
 /* policy_check.c: everything that can be wrong with a document. */
 void policy_check(const struct policy_doc *doc, struct policy_findings *f);

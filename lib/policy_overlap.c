@@ -85,11 +85,6 @@ static void compare_carriage(const struct side *x, const struct side *y, struct 
 	differ(d, a->tls_skip != b->tls_skip, "tls", "%s vs %s", a->tls_skip ? "skip" : "auto",
 		b->tls_skip ? "skip" : "auto");
 	differ(d, !same_ips(a, b) || !same_ips(b, a), "allowed_ips", "different sets");
-	differ(d, strcmp(text_of(&x->doc->credential_binding.provider),
-			  text_of(&y->doc->credential_binding.provider)) != 0,
-		"credential_binding.provider", "%.40s vs %.40s",
-		text_of(&x->doc->credential_binding.provider),
-		text_of(&y->doc->credential_binding.provider));
 }
 
 static const char *yes(bool b)
@@ -107,6 +102,12 @@ static void compare_str(struct difference *d, const char *field, const struct do
 static void compare_bool(struct difference *d, const char *field, bool a, bool b)
 {
 	differ(d, a != b, field, "%s vs %s", yes(a), yes(b));
+}
+
+static int64_t graphql_limit(const struct doc_endpoint *e)
+{
+	return e->graphql_max_body_bytes.is_set ? e->graphql_max_body_bytes.value :
+						   POLICY_BODY_DEFAULT;
 }
 
 static void compare_reading(const struct side *x, const struct side *y, struct difference *d)
@@ -128,9 +129,13 @@ static void compare_reading(const struct side *x, const struct side *y, struct d
 	compare_str(d, "credential_signing", &da->credential_signing, &db->credential_signing);
 	compare_str(d, "signing_service", &da->signing_service, &db->signing_service);
 	compare_str(d, "signing_region", &da->signing_region, &db->signing_region);
+	compare_str(d, "credential_binding.provider", &da->credential_binding.provider,
+		&db->credential_binding.provider);
 	if (a->protocol == b->protocol) {
 		differ(d, a->body_max != b->body_max, "max_body_bytes", "%zu vs %zu", a->body_max,
 			b->body_max);
+		differ(d, graphql_limit(da) != graphql_limit(db), "graphql_max_body_bytes",
+			"%lld vs %lld", (long long)graphql_limit(da), (long long)graphql_limit(db));
 		compare_bool(d, "mcp.strict_tool_names", a->mcp_strict_tool_names,
 			b->mcp_strict_tool_names);
 	}
@@ -157,10 +162,15 @@ static bool paths_compete(const struct endpoint *a, const struct endpoint *b)
 	       glob_overlaps(a->path_select, b->path_select) != 0;
 }
 
-/* A plain layer 4 endpoint beside an inspected one is fine: it has no metadata to conflict. */
-static bool is_inspected(const struct endpoint *e)
+/* A plain layer 4 endpoint beside an inspected one is fine: it says nothing about requests. */
+static bool is_inspected(const struct side *s)
 {
-	return policy_protocol_is_http(e->protocol) || e->protocol == PROTOCOL_SQL;
+	const struct doc_endpoint *d = s->doc;
+
+	return policy_protocol_is_http(s->e->protocol) || s->e->protocol == PROTOCOL_SQL ||
+	       doc_has(&d->credential_signing) || d->credential_binding.head.is_set ||
+	       d->websocket_credential_rewrite.value || d->request_body_credential_rewrite.value ||
+	       d->allow_encoded_slash.value;
 }
 
 static void report(struct overlap *o, const struct side *a, const struct side *b, uint16_t port,
@@ -174,7 +184,7 @@ static void report(struct overlap *o, const struct side *a, const struct side *b
 		o->is_exhausted = true;
 	if (o->is_exhausted)
 		return;
-	refuse_policy(o->f, b->doc->head.pos, path,
+	bad(o->f, b->doc->head.pos, path,
 		"network policies '%s' endpoint[%d] (%s%s) and '%s' endpoint[%d] (%s%s) overlap on "
 		"port(s) %u with conflicting metadata: %s",
 		a->e->group->key, a->e->number, a->e->host, a->e->path, b->e->group->key,
@@ -194,14 +204,14 @@ static void compare(struct overlap *o, const struct endpoint *one, const struct 
 	struct difference d = { "" };
 
 	compare_carriage(&a, &b, &d);
-	if (is_inspected(x) && is_inspected(y))
+	if (is_inspected(&a) && is_inspected(&b))
 		compare_reading(&a, &b, &d);
 	if (!d.text[0] || !hosts_overlap(x, y))
 		return;
 	/* what only concerns reading matters where the same request can reach both */
 	d.text[0] = '\0';
 	compare_carriage(&a, &b, &d);
-	if (is_inspected(x) && is_inspected(y) && paths_compete(x, y))
+	if (is_inspected(&a) && is_inspected(&b) && paths_compete(x, y))
 		compare_reading(&a, &b, &d);
 	if (d.text[0])
 		report(o, &a, &b, port, &d);
@@ -240,10 +250,10 @@ static bool agrees(struct overlap *o, struct agreement *with, const struct endpo
 	} else {
 		with->first = e;
 	}
-	if (with->first_inspected && is_inspected(e)) {
+	if (with->first_inspected && is_inspected(&side)) {
 		other = (struct side){ with->first_inspected, doc_of(o, with->first_inspected) };
 		compare_reading(&other, &side, &d);
-	} else if (is_inspected(e)) {
+	} else if (is_inspected(&side)) {
 		with->first_inspected = e;
 	}
 	return !d.text[0];

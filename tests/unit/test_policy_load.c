@@ -171,6 +171,8 @@ static void what_an_endpoint_may_not_be_is_refused(void **state)
 		  "rules: [{ allow: { method: tools/call, tool: 'x*' } }]", "strict_tool_names: true" },
 		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: Query } }]",
 			"operation_type must be" },
+		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: '*' } }]",
+			"write one rule for each" },
 		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: query, fields: [] } }]",
 			"must not be empty" },
 		{ "host: h, port: 1, protocol: rest, access: full, path: repos", "path must start with '/'" },
@@ -270,7 +272,7 @@ static void endpoints_that_contradict_each_other_are_refused(void **state)
 		{ "host: h, protocol: rest, access: full, enforcement: enforce",
 			"host: h, protocol: rest, access: full", "enforcement=enforce vs audit" },
 		{ "host: h, credential_binding: { provider: a }", "host: h, credential_binding: { provider: b }",
-			"credential_binding.provider=a vs b" },
+			"credential_binding.provider='a' vs 'b'" },
 	};
 
 	(void)state;
@@ -288,6 +290,8 @@ static void endpoints_that_never_meet_may_differ(void **state)
 		{ "host: h, protocol: rest, access: full",
 			"host: h, protocol: graphql, access: full, path: /graphql" },
 		{ "host: h", "host: h, protocol: rest, access: full" },
+		{ "host: h, path: /a, credential_binding: { provider: a }",
+			"host: h, path: /b, credential_binding: { provider: b }" },
 		{ "host: h, allowed_ips: [10.0.0.1, 10.0.0.2]", "host: h, allowed_ips: [10.0.0.2, 10.0.0.1]" },
 	};
 
@@ -302,6 +306,34 @@ static void endpoints_that_never_meet_may_differ(void **state)
 		assert_int_equal(r, 0);
 		policy_findings_done(&f);
 	}
+}
+
+static void a_refused_policy_can_still_be_asked(void **state)
+{
+	const char *text = pair("host: h, tls: skip", "host: h");
+	struct policy_findings f = { 0 };
+	struct intent in = curl_to("h", 443);
+	struct policy *p = NULL;
+	struct decision d;
+
+	(void)state;
+	assert_int_equal(policy_load(text, strlen(text), &p, NULL), -EINVAL);
+	assert_int_equal(policy_load_refused(text, strlen(text), &p, &f), 0);
+	assert_int_equal(f.n_errors, 1);
+	policy_decide(p, &in, &d);
+	assert_int_equal(d.verdict, VERDICT_ALLOW);
+	policy_unref(p);
+	policy_findings_done(&f);
+}
+
+static void what_means_nothing_cannot_be_asked(void **state)
+{
+	static const char *const texts[] = { "version: 2\n", "version: 1\nbogus: 1\n", "version: [\n" };
+	struct policy *p = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
+		assert_int_equal(policy_load_refused(texts[i], strlen(texts[i]), &p, NULL), -EINVAL);
 }
 
 static void middlewares_are_held_to_their_rules(void **state)
@@ -413,6 +445,8 @@ int main(void)
 		cmocka_unit_test(a_useful_rule_is_not_warned_of),
 		cmocka_unit_test(endpoints_that_contradict_each_other_are_refused),
 		cmocka_unit_test(endpoints_that_never_meet_may_differ),
+		cmocka_unit_test(a_refused_policy_can_still_be_asked),
+		cmocka_unit_test(what_means_nothing_cannot_be_asked),
 		cmocka_unit_test(middlewares_are_held_to_their_rules),
 		cmocka_unit_test(too_many_errors_are_counted_not_kept),
 		cmocka_unit_test(a_hundred_thousand_rules_load),

@@ -345,6 +345,32 @@ static void a_middleware_asks_for_redaction_on_its_hosts(void **state)
 	policy_unref(p);
 }
 
+static void a_middleware_that_fails_closed_refuses_what_nobody_inspects(void **state)
+{
+	static const char text[] =
+		"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 }]\n"
+		"    binaries: [{ path: /usr/bin/curl }]\n"
+		"network_middlewares:\n  m: { middleware: openshell/regex, on_error: %s,\n"
+		"    endpoints: { include: ['*.test'] } }\n";
+	char closed[512], open[512];
+	struct intent in = curl_to("h.test", 443);
+	struct policy *p, *q;
+	struct decision d;
+
+	(void)state;
+	snprintf(closed, sizeof(closed), text, "fail_closed");
+	snprintf(open, sizeof(open), text, "fail_open");
+	p = policy_of(closed);
+	q = policy_of(open);
+	policy_decide(p, &in, &d);
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	assert_non_null(strstr(d.reason, "middleware 'm' fails closed"));
+	policy_decide(q, &in, &d);
+	assert_int_equal(d.verdict, VERDICT_ALLOW);
+	policy_unref(p);
+	policy_unref(q);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +388,7 @@ int main(void)
 		cmocka_unit_test(one_denied_call_denies_the_batch),
 		cmocka_unit_test(mcp_tools_are_named_one_by_one),
 		cmocka_unit_test(the_profile_without_tool_rules_opens_all_tools),
+		cmocka_unit_test(a_middleware_that_fails_closed_refuses_what_nobody_inspects),
 		cmocka_unit_test(a_middleware_asks_for_redaction_on_its_hosts),
 	};
 
