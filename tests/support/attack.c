@@ -315,6 +315,18 @@ static int addresses(char **argv)
 	return 0;
 }
 
+/* HOST PORT: connects and waits for the other end to close. */
+static int reach(char **argv)
+{
+	struct addrinfo *to = resolve(argv[0], argv[1]);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char byte;
+
+	say("reach", connect(fd, to->ai_addr, to->ai_addrlen));
+	say("end", recv(fd, &byte, 1, 0));
+	return 0;
+}
+
 /* ALLOWED DENIED PORT: one socket, several destinations. */
 static int again(char **argv)
 {
@@ -495,15 +507,19 @@ static int storm(char **argv)
 		/* An interrupted connect goes on by itself; asking again would be EALREADY. */
 		if (r < 0 && errno == EINTR) {
 			interrupted++;
-			while (poll(&p, 1, 5000) < 0 && errno == EINTR)
-				;
-			r = connect(p.fd, to->ai_addr, to->ai_addrlen);
+			do {
+				(void)poll(&p, 1, 5000);
+				r = connect(p.fd, to->ai_addr, to->ai_addrlen);
+			} while (r < 0 && (errno == EINTR || errno == EALREADY));
 			if (r < 0 && errno == EISCONN)
 				r = 0;
 		}
+		if (r < 0)
+			printf("failed: %s\n", strerrorname_np(errno));
 		made += r == 0;
 		(void)close(p.fd);
 	}
+	printf("interrupted: %d\n", interrupted);
 	printf("storm: %d of %d made\n", made, count);
 	return 0;
 }
@@ -669,6 +685,7 @@ static const struct {
 	{ "fast-open", 2, fast_open },
 	{ "udp", 2, udp },
 	{ "addresses", 2, addresses },
+	{ "reach", 2, reach },
 	{ "again", 3, again },
 	{ "arguments", 2, arguments },
 	{ "families", 0, families },
