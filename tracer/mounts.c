@@ -119,6 +119,7 @@ static int missing(struct mounts *m, const char *path, bool is_required, struct 
 static int grant(struct mounts *m, const char *path, bool is_rw, bool is_required, struct err *err)
 {
 	enum mount_kind kind = is_rw ? MOUNT_RW : MOUNT_RO;
+	char real[PATH_MAX];
 	struct stat st;
 
 	if (is_private_path(path) || is_listed(path, root_dirs))
@@ -131,7 +132,10 @@ static int grant(struct mounts *m, const char *path, bool is_rw, bool is_require
 								     path, err_name(errno));
 	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
 		kind = MOUNT_DEVICE;
-	return mounts_add(m, kind, path, path, -1, false);
+	/* Resolved once, here: what is mounted is what was looked at. */
+	if (!realpath(path, real))
+		return err_set(err, -errno, "path '%s': %s", path, err_name(errno));
+	return mounts_add(m, kind, real, path, -1, false);
 }
 
 static int grant_all(struct mounts *m, const char *const *paths, bool is_rw, bool is_required,
@@ -219,6 +223,25 @@ int mounts_plan(struct mounts *m, const struct policy_static *policy,
 		r = grant_all(m, (const char *const *)spec->rw, true, true, err);
 	if (r == 0 && spec->workdir && policy->include_workdir)
 		r = grant(m, spec->workdir, true, true, err);
+	return r;
+}
+
+int mounts_hide(struct mounts *m, const char *dir)
+{
+	size_t n = m->n;
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		const struct mount *e = &m->list[i];
+		char place[2 * PATH_MAX];
+
+		if (e->is_private || e->kind == MOUNT_SYMLINK || !is_under(dir, e->src))
+			continue;
+		/* Where the tree is mounted, which need not be where it lies. */
+		if (!str_format(place, sizeof(place), "%s%s", e->dest, dir + strlen(e->src)))
+			return -ENAMETOOLONG;
+		r = mounts_add(m, MOUNT_TMPFS, NULL, place, -1, true);
+	}
 	return r;
 }
 

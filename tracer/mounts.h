@@ -52,6 +52,11 @@ int mounts_add(struct mounts *m, enum mount_kind kind, const char *src, const ch
  */
 int mounts_plan(struct mounts *m, const struct policy_static *policy,
 	const struct sandbox_spec *spec, const char *home, struct err *err);
+/*
+ * Hides @dir (ours: state, settings, sockets) from a sandbox that was granted a tree around it: an
+ * empty directory instead. Nothing is added when no granted tree holds it. 0 or -ENOMEM.
+ */
+int mounts_hide(struct mounts *m, const char *dir);
 /* Parents before children, private over granted; call once everything was added. */
 void mounts_sort(struct mounts *m);
 

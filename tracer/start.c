@@ -72,6 +72,10 @@ static int await_message(struct sandbox *s, int fd, const struct child *child, c
 		const char *text = msg_get_str(ret);
 
 		r = err_set(err, -errnum, "%s: %s", text ? text : what, err_name(errnum));
+		(void)err_hint(err, r, "%s",
+			errnum == EBUSY ? "something around us listens to seccomp already (WSL2, a "
+					  "container in a container): openshell doctor says more" :
+					  "openshell doctor says what this host lacks and how to mend it");
 	} else {
 		r = err_set(err, -EPROTO, "%s said something unexpected", what);
 	}
@@ -177,29 +181,37 @@ int start_proxy(struct sandbox *s, struct err *err)
 	return proxy_setup(s, err);
 }
 
-static int runtime_path(const struct sandbox *s, const char *name, char *out, size_t size)
+/* The path behind a directory descriptor: 0 or -errno. */
+static int path_of(int fd, char *out, size_t size)
 {
-	char link[64], dir[PATH_MAX];
+	char link[64];
 	ssize_t n;
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", s->runtime_dir);
-	n = readlink(link, dir, sizeof(dir) - 1);
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, out, size - 1);
 	if (n < 0)
 		return -errno;
-	dir[n] = '\0';
+	out[n] = '\0';
+	return 0;
+}
+
+static int runtime_path(const struct sandbox *s, const char *name, char *out, size_t size)
+{
+	char dir[PATH_MAX];
+	int r = path_of(s->runtime_dir, dir, sizeof(dir));
+
+	if (r < 0)
+		return r;
 	return str_format(out, size, "%s/%s", dir, name) ? 0 : -ENAMETOOLONG;
 }
 
 static int home_path(const struct sandbox *s, char *out, size_t size)
 {
-	char link[64], dir[PATH_MAX];
-	ssize_t n;
+	char dir[PATH_MAX];
+	int r = path_of(s->state->dir, dir, sizeof(dir));
 
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", s->state->dir);
-	n = readlink(link, dir, sizeof(dir) - 1);
-	if (n < 0)
-		return -errno;
-	dir[n] = '\0';
+	if (r < 0)
+		return r;
 	return str_format(out, size, "%s/home", dir) ? 0 : -ENAMETOOLONG;
 }
 
@@ -231,6 +243,27 @@ static unsigned int mapped_id(const char *text, unsigned int own)
 	return text && str_to_u64(text, UINT32_MAX - 1, &v) == 0 ? (unsigned int)v : own;
 }
 
+/*
+ * A workload that was granted a tree around our own directories (--rw ~) must not get at them:
+ * with its policy, its log and the control sockets of others it would own every sandbox.
+ */
+static int hide_ours(struct sandbox *s, struct err *err)
+{
+	int (*const roots[])(struct err *err) = { state_root_open, state_config_open,
+		state_runtime_open };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(roots) && r == 0; i++) {
+		auto_close int fd = roots[i](err);
+		char path[PATH_MAX];
+
+		r = fd < 0 ? fd : path_of(fd, path, sizeof(path));
+		if (r == 0)
+			r = mounts_hide(&s->mounts, path);
+	}
+	return r;
+}
+
 static int plan_mounts(struct sandbox *s, const struct account *who, struct err *err)
 {
 	char home[PATH_MAX];
@@ -239,6 +272,8 @@ static int plan_mounts(struct sandbox *s, const struct account *who, struct err 
 	if (r < 0)
 		return err_set(err, r, "home of the sandbox: %s", err_name(r));
 	r = mounts_plan(&s->mounts, policy_static(s->policy), &s->spec, home, err);
+	if (r == 0)
+		r = hide_ours(s, err);
 	if (r == 0)
 		r = etcfiles_add(&s->mounts, s->spec.name, who, err);
 	if (r == 0)
