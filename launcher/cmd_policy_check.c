@@ -57,8 +57,8 @@ static int read_file(struct buf *b, const char *path, struct err *err)
 
 /* --- what the programs are on this machine --- */
 
-static void check_program(struct policy_findings *f, const struct doc_str *s,
-	const struct doc_path *path)
+static void check_program(
+	struct policy_findings *f, const struct doc_str *s, const struct doc_path *path)
 {
 	char real[PATH_MAX];
 	struct stat st;
@@ -71,7 +71,8 @@ static void check_program(struct policy_findings *f, const struct doc_str *s,
 	else if (strcmp(real, s->text) != 0)
 		policy_finding(f, POLICY_WARNING, s->pos, path,
 			"'%s' is a symbolic link, and programs are known by their real path: write "
-			"'%s'", s->text, real);
+			"'%s'",
+			s->text, real);
 	else if (stat(real, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		policy_finding(f, POLICY_WARNING, s->pos, path, "'%s' is no program", s->text);
 }
@@ -104,8 +105,8 @@ static void print_escaped(const char *s)
 static void print_finding(const char *file, const struct policy_finding *p)
 {
 	print_escaped(file);
-	(void)printf(":%u:%u: %s", p->line, p->column,
-		p->severity == POLICY_WARNING ? "warning: " : "");
+	(void)printf(
+		":%u:%u: %s", p->line, p->column, p->severity == POLICY_WARNING ? "warning: " : "");
 	if (p->field[0]) {
 		print_escaped(p->field);
 		(void)fputs(": ", stdout);
@@ -189,8 +190,10 @@ static int check_files(char *const *files, json_t *json)
 
 static int usage(const char *why)
 {
-	(void)fprintf(stderr, "openshell: policy check: %s\n"
-			      "hint: see 'openshell policy check --help'\n", why);
+	(void)fprintf(stderr,
+		"openshell: policy check: %s\n"
+		"hint: see 'openshell policy check --help'\n",
+		why);
 	return CHECK_USAGE;
 }
 

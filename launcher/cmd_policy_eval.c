@@ -24,7 +24,8 @@
 enum eval_exit { EVAL_ALLOW = 0, EVAL_DENY = 1, EVAL_ERROR = 2 };
 
 static const char help[] =
-	"Usage: openshell policy eval --policy FILE|--sandbox NAME --binary PATH [--ancestor PATH]...\n"
+	"Usage: openshell policy eval --policy FILE|--sandbox NAME --binary PATH [--ancestor "
+	"PATH]...\n"
 	"         --host HOST --port PORT [--ip ADDR]...\n"
 	"         [--method METHOD --path TARGET [--header 'NAME: VALUE']... [--body FILE]]\n"
 	"       openshell policy eval --batch FILE.jsonl\n"
@@ -81,8 +82,8 @@ static json_t *answer(const char *text, size_t len, const json_t *question)
 	struct policy *p = NULL;
 	json_t *out;
 
-	out = policy_load_refused(text, len, &p, &f) == 0 ? eval_question(p, question) :
-							      json_object();
+	out = policy_load_refused(text, len, &p, &f) == 0 ? eval_question(p, question)
+							  : json_object();
 	if (out)
 		add_errors(out, &f);
 	policy_unref(p);
@@ -132,8 +133,8 @@ static json_t *answer_line(const char *line, size_t len)
 
 static int run_batch(const char *path)
 {
-	auto_fclose FILE *f = strcmp(path, "-") == 0 ? fdopen(dup(STDIN_FILENO), "r") :
-						       fopen(path, "re");
+	auto_fclose FILE *f =
+		strcmp(path, "-") == 0 ? fdopen(dup(STDIN_FILENO), "r") : fopen(path, "re");
 	auto_free char *line = NULL;
 	size_t alloc = 0;
 	ssize_t n;
@@ -296,8 +297,8 @@ static int read_sandbox(const char *name, char **ret, size_t *ret_len)
 	}
 	r = state_revision_read(s, state_revision_last(s), &rev, ret, ret_len);
 	if (r < 0)
-		(void)fprintf(stderr, "openshell: sandbox '%s' has no policy: %s\n", name,
-			err_name(r));
+		(void)fprintf(
+			stderr, "openshell: sandbox '%s' has no policy: %s\n", name, err_name(r));
 	return r;
 }
 

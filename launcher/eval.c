@@ -95,15 +95,24 @@ static bool check_keys(struct eval *e)
 		const char *name;
 		json_type type;
 	} keys[] = {
-		{ "host", JSON_STRING }, { "port", JSON_INTEGER }, { "binary", JSON_STRING },
-		{ "ancestors", JSON_ARRAY }, { "ips", JSON_ARRAY }, { "method", JSON_STRING },
-		{ "path", JSON_STRING }, { "headers", JSON_OBJECT }, { "body", JSON_STRING },
-		{ "body_b64", JSON_STRING }, { "raw_b64", JSON_STRING }, { "ws_text", JSON_STRING }, { "policy", JSON_STRING },
+		{ "host", JSON_STRING },
+		{ "port", JSON_INTEGER },
+		{ "binary", JSON_STRING },
+		{ "ancestors", JSON_ARRAY },
+		{ "ips", JSON_ARRAY },
+		{ "method", JSON_STRING },
+		{ "path", JSON_STRING },
+		{ "headers", JSON_OBJECT },
+		{ "body", JSON_STRING },
+		{ "body_b64", JSON_STRING },
+		{ "raw_b64", JSON_STRING },
+		{ "ws_text", JSON_STRING },
+		{ "policy", JSON_STRING },
 	};
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)e->q, key, v) {
+	json_object_foreach ((json_t *)e->q, key, v) {
 		size_t i = 0;
 
 		while (i < ARRAY_SIZE(keys) && strcmp(keys[i].name, key) != 0)
@@ -182,8 +191,10 @@ static bool add_header(struct eval *e, const char *name, const json_t *v)
 		return wrong(e, "more than %d headers", HTTP1_HEADERS_MAX);
 	if (!json_is_string(v) || len > UINT16_MAX || json_string_length(v) > UINT16_MAX)
 		return wrong(e, "header '%.80s' is no string, or too long", name);
-	*h = (struct http1_header){ .name = name, .name_len = (uint16_t)len,
-		.value = json_string_value(v), .value_len = (uint16_t)json_string_length(v),
+	*h = (struct http1_header){ .name = name,
+		.name_len = (uint16_t)len,
+		.value = json_string_value(v),
+		.value_len = (uint16_t)json_string_length(v),
 		.id = (uint8_t)http1_name_lookup(name, len) };
 	e->n_headers++;
 	return true;
@@ -194,7 +205,7 @@ static bool read_headers(struct eval *e)
 	const char *name;
 	json_t *v;
 
-	json_object_foreach(json_object_get(e->q, "headers"), name, v) {
+	json_object_foreach (json_object_get(e->q, "headers"), name, v) {
 		size_t n = json_is_array(v) ? json_array_size(v) : 1;
 
 		for (size_t i = 0; i < n; i++)
@@ -257,8 +268,8 @@ static bool read_body(struct eval *e)
 	struct bytes body = string_of(e, "body");
 	bool is_coded = string_of(e, "body_b64").data != NULL;
 
-	(void)json_object_set_new(e->out, "framing",
-		json_string(body.data || is_coded ? "length" : "none"));
+	(void)json_object_set_new(
+		e->out, "framing", json_string(body.data || is_coded ? "length" : "none"));
 	if (is_coded)
 		return decode_base64(e, "body_b64", &e->body);
 	if (body.data && buf_append(&e->body, body.data, body.len) < 0)
@@ -294,8 +305,8 @@ static bool parse_head(struct eval *e, size_t *ret_len)
 	int n = http1_head_find(buf_head(&e->raw), e->raw.len, HTTP1_HEAD_MAX, &scan, &why);
 
 	if (n == -EMSGSIZE)
-		return refuse(e, LAYER_HTTP, "the request head is larger than %d bytes",
-			HTTP1_HEAD_MAX);
+		return refuse(
+			e, LAYER_HTTP, "the request head is larger than %d bytes", HTTP1_HEAD_MAX);
 	if (n <= 0 || http1_request_parse(&e->head, buf_head(&e->raw), (size_t)n, &why) < 0)
 		return refuse(e, LAYER_HTTP, "%s", why);
 	*ret_len = (size_t)n;
@@ -449,8 +460,8 @@ static json_t *operation_json(const struct graphql_op *op)
 	for (size_t i = 0; o && i < op->n_fields; i++)
 		(void)json_array_append_new(fields, json_string(op->fields[i]));
 	if (o && op->persisted_hash)
-		(void)json_object_set_new(o, "persisted_query_hash",
-			json_string(op->persisted_hash));
+		(void)json_object_set_new(
+			o, "persisted_query_hash", json_string(op->persisted_hash));
 	if (o && op->persisted_id)
 		(void)json_object_set_new(o, "persisted_query_id", json_string(op->persisted_id));
 	return o;
@@ -476,8 +487,9 @@ static void show_jsonrpc(struct eval *e, const struct jsonrpc_facts *f)
 		"has_response", f->has_response, "receive_stream", f->receive_stream);
 
 	for (size_t i = 0; o && i < f->n_calls; i++)
-		(void)json_array_append_new(list, json_pack("{s:s, s:o}", "method",
-			f->calls[i].method, "tool", string_or_null(f->calls[i].tool)));
+		(void)json_array_append_new(
+			list, json_pack("{s:s, s:o}", "method", f->calls[i].method, "tool",
+				      string_or_null(f->calls[i].tool)));
 	if (o && f->error)
 		(void)json_object_set_new(o, "error", json_string(f->error));
 	(void)json_object_set_new(e->out, "jsonrpc", o);
@@ -524,8 +536,8 @@ static bool inspect(struct eval *e)
 	if (text.data)
 		return parse_message(e, text);
 	if (e->look.body_max && e->body.len > e->look.body_max)
-		return refuse(e, LAYER_L7, "the request body is larger than %zu bytes",
-			e->look.body_max);
+		return refuse(
+			e, LAYER_L7, "the request body is larger than %zu bytes", e->look.body_max);
 	if (e->look.body_max && e->is_cut)
 		return refuse(e, LAYER_HTTP, "the body is not complete");
 	switch (e->look.protocol) {

@@ -25,7 +25,8 @@ struct op {
 	uint16_t target; /* SPLIT: the other branch; JUMP: where to */
 };
 
-struct class {
+struct class
+{
 	uint64_t bits[4];
 };
 
@@ -217,7 +218,8 @@ static void class_finish(const struct compiler *c, struct class *k)
 		return;
 	for (unsigned char b = 'A'; b <= 'Z'; b++)
 		if (class_has(k, b))
-			class_add(k, (unsigned char)(b - 'A' + 'a'), (unsigned char)(b - 'A' + 'a'));
+			class_add(
+				k, (unsigned char)(b - 'A' + 'a'), (unsigned char)(b - 'A' + 'a'));
 }
 
 static void compile_class(struct compiler *c)
@@ -396,8 +398,9 @@ static struct glob *assemble(const struct compiler *c, const char *pattern)
 	if (!g)
 		return NULL;
 	at = (char *)g->classes;
-	*g = (struct glob){ .n_ops = (uint16_t)c->n_ops, .n_classes = (uint16_t)c->n_classes,
-		.sep = c->sep };
+	*g = (struct glob){
+		.n_ops = (uint16_t)c->n_ops, .n_classes = (uint16_t)c->n_classes, .sep = c->sep
+	};
 	g->ops = memcpy(at + classes, c->ops, ops);
 	g->text = memcpy(at + classes + ops + c->n_ops, pattern, text);
 	g->prefix = at + classes + ops;
@@ -411,8 +414,8 @@ static struct glob *assemble(const struct compiler *c, const char *pattern)
 	return g;
 }
 
-int glob_compile(const char *pattern, enum glob_flavour flavour, struct glob **ret,
-	const char **ret_why)
+int glob_compile(
+	const char *pattern, enum glob_flavour flavour, struct glob **ret, const char **ret_why)
 {
 	struct compiler c; /* large, and filled as far as it is used */
 	struct glob *g;
@@ -583,8 +586,8 @@ bool glob_match(const struct glob *g, const char *text, size_t len)
 
 enum { OVERLAP_PRODUCT_MAX = 1 << 22 };
 
-static bool share_byte(const struct glob *a, const struct op *x, const struct glob *b,
-	const struct op *y)
+static bool share_byte(
+	const struct glob *a, const struct op *x, const struct glob *b, const struct op *y)
 {
 	if (x->code == OP_BYTE)
 		return op_takes(b, y, x->arg);

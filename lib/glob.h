@@ -24,7 +24,8 @@ enum glob_flavour {
 	GLOB_PATH = 0,
 	/* Query values, GraphQL names and fields, MCP methods and tools. Separator ".". */
 	GLOB_VALUE,
-	/* Hosts of endpoints. As GLOB_VALUE, in lower case; a leading "**." is one label or more. */
+	/* Hosts of endpoints. As GLOB_VALUE, in lower case; a leading "**." is one label or more.
+	 */
 	GLOB_HOST,
 	/* Endpoint paths. Nothing separates; a final "**" component is X and what is below X;
 	 * {..} is literal; a pattern that is not one matches itself. */
@@ -39,8 +40,8 @@ struct glob;
  * Compiles @pattern. 0; -EINVAL with a constant in @ret_why for text that is no pattern; -E2BIG
  * (with a reason) past a limit; -ENOMEM. The caller releases with glob_free().
  */
-int glob_compile(const char *pattern, enum glob_flavour flavour, struct glob **ret,
-	const char **ret_why);
+int glob_compile(
+	const char *pattern, enum glob_flavour flavour, struct glob **ret, const char **ret_why);
 void glob_free(struct glob *g);
 
 #define auto_glob __attribute__((cleanup(cleanup_glob)))

@@ -95,8 +95,8 @@ int netprefix_parse(const char *text, struct netprefix *ret)
 	uint64_t bits;
 	bool is_v6;
 
-	if (!str_format(addr, sizeof(addr), "%.*s",
-		    slash ? (int)(slash - text) : (int)strlen(text), text) ||
+	if (!str_format(addr, sizeof(addr), "%.*s", slash ? (int)(slash - text) : (int)strlen(text),
+		    text) ||
 		netaddr_parse(addr, &p.addr) < 0)
 		return -EINVAL;
 	is_v6 = strchr(addr, ':') != NULL;
@@ -104,7 +104,7 @@ int netprefix_parse(const char *text, struct netprefix *ret)
 	if (slash && str_to_u64(slash + 1, bits, &bits) < 0)
 		return -EINVAL;
 	if (is_v6 && p.addr.family == AF_INET) {
-		/* ::ffff:a.b.c.d/N: within the mapped range it is IPv4, above it everything mapped */
+		/* ::ffff:a.b.c.d/N: within the mapped range it is IPv4 */
 		if (bits < 96) {
 			uint8_t v6[16] = { [10] = 0xff, [11] = 0xff };
 
@@ -191,7 +191,10 @@ struct range {
 	enum embed embed;
 };
 
-#define V4(a, b, c, d) { a, b, c, d }
+#define V4(a, b, c, d)                                                                             \
+	{                                                                                          \
+		a, b, c, d                                                                         \
+	}
 
 /* The first that matches decides. */
 static const struct range ranges_v4[] = {
@@ -220,8 +223,10 @@ static const struct range ranges_v4[] = {
 };
 
 static const struct range ranges_v6[] = {
-	{ { 0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 }, 128, NETADDR_BLOCKED, "cloud metadata", 0 },
-	{ { 0xfd, 0x20, 0, 0xce, [14] = 0x02, [15] = 0x54 }, 128, NETADDR_BLOCKED, "cloud metadata", 0 },
+	{ { 0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 }, 128, NETADDR_BLOCKED, "cloud metadata",
+		0 },
+	{ { 0xfd, 0x20, 0, 0xce, [14] = 0x02, [15] = 0x54 }, 128, NETADDR_BLOCKED, "cloud metadata",
+		0 },
 	{ { 0 }, 128, NETADDR_BLOCKED, "unspecified", 0 },
 	{ { [15] = 1 }, 128, NETADDR_BLOCKED, "loopback", 0 },
 	{ { 0 }, 96, NETADDR_INTERNAL, "IPv4-compatible", EMBED_LOW32 },
@@ -280,7 +285,7 @@ static int embedded(const struct netaddr *a, enum embed how, struct netaddr out[
 	case EMBED_6TO4:
 		out[0] = v4_at(b + 2, 0);
 		return 1;
-	case EMBED_TEREDO: /* the server, and the client with its bits flipped: RFC 4380 section 4 */
+	case EMBED_TEREDO: /* the server; the client with its bits flipped: RFC 4380 section 4 */
 		out[0] = v4_at(b + 4, 0);
 		out[1] = v4_at(b + 12, 0xff);
 		return 2;
@@ -325,8 +330,8 @@ const char *netaddr_range_name(const struct netaddr *a)
 	return worst_range(a)->name;
 }
 
-int netaddr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct netaddr *ret,
-	uint16_t *ret_port)
+int netaddr_from_sockaddr(
+	const struct sockaddr *sa, socklen_t len, struct netaddr *ret, uint16_t *ret_port)
 {
 	struct sockaddr_in6 in6;
 	struct sockaddr_in in;

@@ -48,6 +48,6 @@ enum netaddr_class netaddr_classify(const struct netaddr *a);
 const char *netaddr_range_name(const struct netaddr *a);
 
 /* 0 or -EAFNOSUPPORT; v4-mapped becomes IPv4. @ret_port in host order, may be NULL. */
-int netaddr_from_sockaddr(const struct sockaddr *sa, socklen_t len, struct netaddr *ret,
-	uint16_t *ret_port);
+int netaddr_from_sockaddr(
+	const struct sockaddr *sa, socklen_t len, struct netaddr *ret, uint16_t *ret_port);
 socklen_t netaddr_to_sockaddr(const struct netaddr *a, uint16_t port, struct sockaddr_storage *ret);

@@ -36,8 +36,9 @@ bool check_word(struct policy_findings *f, const struct doc_str *s, const char *
 		(void)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "", words[i]);
 	}
 	meant = str_suggest(s->text, words);
-	meaningless(f, s->pos, path, "unrecognized value '%.80s'; expected one of: %s%s%s%s", s->text, list,
-		meant ? " (did you mean '" : "", meant ? meant : "", meant ? "'?)" : "");
+	meaningless(f, s->pos, path, "unrecognized value '%.80s'; expected one of: %s%s%s%s",
+		s->text, list, meant ? " (did you mean '" : "", meant ? meant : "",
+		meant ? "'?)" : "");
 	return false;
 }
 
@@ -80,7 +81,8 @@ static void check_file_path(struct policy_findings *f, const struct doc_str *s, 
 	if (len > PATH_BYTES_MAX)
 		bad(f, s->pos, path, "path exceeds maximum length (%zu > %d)", len, PATH_BYTES_MAX);
 	else if (s->text[0] != '/')
-		bad(f, s->pos, path, "path must be absolute (start with '/'), got '%.80s'", s->text);
+		bad(f, s->pos, path, "path must be absolute (start with '/'), got '%.80s'",
+			s->text);
 	else if (has_dotdot(s->text))
 		bad(f, s->pos, path, "path contains '..' traversal component: '%.80s'", s->text);
 	else if (is_writable && s->text[strspn(s->text, "/.")] == '\0')
@@ -116,7 +118,8 @@ static void check_account(struct policy_findings *f, const struct doc_str *s, co
 		return;
 	if (str_to_u64(s->text, ID_MAX, &id) < 0 || id == 0)
 		bad(f, s->pos, path,
-			"%s must be 'sandbox' or a numeric UID/GID in range [1, 4294967294], got '%.80s'",
+			"%s must be 'sandbox' or a numeric UID/GID in range [1, 4294967294], got "
+			"'%.80s'",
 			name, s->text);
 }
 
@@ -125,8 +128,8 @@ static void check_statics(struct policy_findings *f, const struct policy_doc *do
 	static const char *const compatibilities[] = { "best_effort", "hard_requirement", NULL };
 
 	if (doc->version.value != 1)
-		meaningless(f, doc->version.pos, PATH_KEY(NULL, "version"), "version must be 1, got %lld",
-			(long long)doc->version.value);
+		meaningless(f, doc->version.pos, PATH_KEY(NULL, "version"),
+			"version must be 1, got %lld", (long long)doc->version.value);
 	check_filesystem(f, &doc->filesystem_policy);
 	(void)check_word(f, &doc->landlock.compatibility, compatibilities,
 		PATH_KEY(PATH_KEY(NULL, "landlock"), "compatibility"));
@@ -136,8 +139,8 @@ static void check_statics(struct policy_findings *f, const struct policy_doc *do
 
 /* --- network policies --- */
 
-static void check_binary(struct policy_findings *f, const struct doc_binary *b,
-	const struct doc_path *up)
+static void check_binary(
+	struct policy_findings *f, const struct doc_binary *b, const struct doc_path *up)
 {
 	const struct doc_path *path = PATH_KEY(up, "path");
 	const char *text = b->path.text;
@@ -153,15 +156,18 @@ static void check_binary(struct policy_findings *f, const struct doc_binary *b,
 	else if (strstr(text, "**"))
 		odd(f, b->path.pos, path, "'%.80s' covers every program at any depth below", text);
 	else if (text[0] != '/' && text[0] != '*')
-		odd(f, b->path.pos, path, "'%.80s' can never match: programs are known by their "
-			"absolute path", text);
+		odd(f, b->path.pos, path,
+			"'%.80s' can never match: programs are known by their "
+			"absolute path",
+			text);
 	else if (!strchr(text, '*') && strpbrk(text, "?[{"))
-		odd(f, b->path.pos, path, "without '*' this is a literal path: '?', '[' and '{' stand "
+		odd(f, b->path.pos, path,
+			"without '*' this is a literal path: '?', '[' and '{' stand "
 			"for themselves");
 }
 
-static void check_group(struct policy_findings *f, const struct doc_network_policy *g,
-	const struct doc_path *up)
+static void check_group(
+	struct policy_findings *f, const struct doc_network_policy *g, const struct doc_path *up)
 {
 	const struct doc_path *path = PATH_KEY(up, g->head.key.text);
 	const struct doc_path *endpoints = PATH_KEY(path, "endpoints");
@@ -208,15 +214,15 @@ static void check_selectors(struct policy_findings *f, const struct doc_strs *li
 		const char *fault = s->text ? selector_fault(s->text) : NULL;
 
 		if (fault)
-			meaningless(f, s->pos, PATH_INDEX(path, i), "invalid pattern '%.80s': %s", s->text,
-				fault);
+			meaningless(f, s->pos, PATH_INDEX(path, i), "invalid pattern '%.80s': %s",
+				s->text, fault);
 		else
 			check_pattern(f, s, GLOB_SELECTOR, PATH_INDEX(path, i));
 	}
 }
 
-static void check_middleware(struct policy_findings *f, const struct doc_middleware *m,
-	const struct doc_path *path)
+static void check_middleware(
+	struct policy_findings *f, const struct doc_middleware *m, const struct doc_path *path)
 {
 	static const char *const on_errors[] = { "fail_closed", "fail_open", NULL };
 	static const char *const modes[] = { "redact", NULL };
@@ -243,8 +249,8 @@ static void check_middleware(struct policy_findings *f, const struct doc_middlew
 	check_selectors(f, &m->endpoints.exclude, "exclude", path);
 }
 
-static void check_orders(struct policy_findings *f, const struct doc_middlewares *list,
-	const struct doc_path *up)
+static void check_orders(
+	struct policy_findings *f, const struct doc_middlewares *list, const struct doc_path *up)
 {
 	for (size_t i = 1; i < list->n; i++) {
 		const struct doc_middleware *m = &list->list[i];
@@ -280,9 +286,10 @@ static void check_skipped_tls(struct policy_findings *f, const struct doc_middle
 
 		if (s->text && glob_compile(s->text, GLOB_SELECTOR, &g, &why) == 0 &&
 			glob_overlaps(g, host) != 0)
-			bad(f, s->pos, path, "fail-closed selector '%.80s' overlaps endpoint '%.80s' "
-				"(line %u), whose 'tls: skip' cannot be inspected", s->text,
-				e->host.text, e->tls.pos.line);
+			bad(f, s->pos, path,
+				"fail-closed selector '%.80s' overlaps endpoint '%.80s' "
+				"(line %u), whose 'tls: skip' cannot be inspected",
+				s->text, e->host.text, e->tls.pos.line);
 	}
 }
 

@@ -14,9 +14,8 @@
  */
 #define bad(f, pos, path, ...)                                                                     \
 	((f)->n_refusals++, policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__))
-#define meaningless(f, pos, path, ...)                                                             \
-	policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__)
-#define odd(f, pos, path, ...) policy_finding((f), POLICY_WARNING, (pos), (path), __VA_ARGS__)
+#define meaningless(f, pos, path, ...) policy_finding((f), POLICY_ERROR, (pos), (path), __VA_ARGS__)
+#define odd(f, pos, path, ...)	       policy_finding((f), POLICY_WARNING, (pos), (path), __VA_ARGS__)
 
 struct endpoint_check {
 	struct policy_findings *f;
@@ -26,8 +25,8 @@ struct endpoint_check {
 	const char *where; /* for messages: the host as written */
 };
 
-void policy_check_endpoint(const struct doc_endpoint *e, const struct doc_path *path,
-	struct policy_findings *f);
+void policy_check_endpoint(
+	const struct doc_endpoint *e, const struct doc_path *path, struct policy_findings *f);
 void policy_check_rules(const struct endpoint_check *c);
 void policy_check_shadows(const struct endpoint_check *c);
 

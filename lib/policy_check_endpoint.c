@@ -28,8 +28,8 @@ static const char *wildcard_fault(const char *host)
 		return "it matches all hosts";
 	if (count_labels(host) <= 2)
 		return "a TLD wildcard matches whole registries";
-	if (strstr(host, "**") && !(first == 2 && memcmp(host, "**", 2) == 0 &&
-					   !strstr(host + 2, "**")))
+	if (strstr(host, "**") &&
+		!(first == 2 && memcmp(host, "**", 2) == 0 && !strstr(host + 2, "**")))
 		return "a recursive host wildcard '**' must be the entire first label";
 	for (const char *label = host + first; *label;) {
 		size_t n = strcspn(++label, ".");
@@ -48,15 +48,16 @@ static void check_wildcard(const struct endpoint_check *c, const struct doc_path
 	size_t star = strcspn(host->text, "*"), first = strcspn(host->text, ".");
 
 	if (fault)
-		bad(c->f, host->pos, path, "invalid host wildcard '%.80s': %s", host->text,
-			fault);
+		bad(c->f, host->pos, path, "invalid host wildcard '%.80s': %s", host->text, fault);
 	else
 		check_pattern(c->f, host, GLOB_HOST, path);
 	if (fault || star >= first || (star == 0 && (first == 1 || host->text[1] == '*')))
 		return;
 	if (star == 0 && host->text[1] != '-')
-		odd(c->f, host->pos, path, "'%.80s' is wider than it looks: it also matches names "
-			"such as 'evil%.80s'", host->text, host->text + 1);
+		odd(c->f, host->pos, path,
+			"'%.80s' is wider than it looks: it also matches names "
+			"such as 'evil%.80s'",
+			host->text, host->text + 1);
 }
 
 /* What no name and no address is made of. */
@@ -89,8 +90,8 @@ static void check_tcp_host(const struct endpoint_check *c, const struct doc_path
 	else if (host[0] == '.' || strstr(host, ".."))
 		bad(c->f, c->e->host.pos, path, "'%.80s' has an empty label", host);
 	else if (strpbrk(host, "{}"))
-		bad(c->f, c->e->host.pos, path, "'%.80s': braces are not supported for protocol tcp",
-			host);
+		bad(c->f, c->e->host.pos, path,
+			"'%.80s': braces are not supported for protocol tcp", host);
 }
 
 static void check_reachable(const struct endpoint_check *c, const struct doc_path *path)
@@ -102,8 +103,10 @@ static void check_reachable(const struct endpoint_check *c, const struct doc_pat
 		odd(c->f, host->pos, path, "%s is %s: never reachable from a sandbox", host->text,
 			netaddr_range_name(&a));
 	else if (!strchr(host->text, '*') && strpbrk(host->text, "?[]{}\\") && host->text[0] != '[')
-		odd(c->f, host->pos, path, "'%.80s' can never match: without '*' it is a literal "
-			"name", host->text);
+		odd(c->f, host->pos, path,
+			"'%.80s' can never match: without '*' it is a literal "
+			"name",
+			host->text);
 	else if (host->text[0] == '.' || strstr(host->text, ".."))
 		odd(c->f, host->pos, path, "'%.80s' can never match: it has an empty label",
 			host->text);
@@ -139,8 +142,8 @@ static void check_host(const struct endpoint_check *c)
 
 /* --- ports --- */
 
-static void check_one_port(const struct endpoint_check *c, const struct doc_int *port,
-	const struct doc_path *path)
+static void check_one_port(
+	const struct endpoint_check *c, const struct doc_int *port, const struct doc_path *path)
 {
 	if (port->is_set && port->value == 0)
 		bad(c->f, port->pos, path, "invalid port 0; expected 1..=65535");
@@ -183,7 +186,8 @@ static void check_ips(const struct endpoint_check *c)
 		else if (r == -EPERM)
 			bad(c->f, s->pos, PATH_INDEX(path, i),
 				"%s overlaps an always-blocked range (loopback, link-local or "
-				"unspecified)", s->text);
+				"unspecified)",
+				s->text);
 		else if (p.bits < (p.addr.family == AF_INET ? WIDE_V4 : WIDE_V6))
 			odd(c->f, s->pos, PATH_INDEX(path, i), "%s is a very wide range", s->text);
 	}
@@ -202,10 +206,13 @@ static void check_tls(const struct endpoint_check *c)
 		odd(c->f, tls->pos, path, "'%s' is deprecated and has no effect: TLS is detected",
 			tls->text);
 	else if (strcmp(tls->text, "skip") != 0)
-		odd(c->f, tls->pos, path, "'%.80s' is treated as automatic; the only value with an "
-			"effect is 'skip'", tls->text);
+		odd(c->f, tls->pos, path,
+			"'%.80s' is treated as automatic; the only value with an "
+			"effect is 'skip'",
+			tls->text);
 	else if (policy_protocol_is_http(c->protocol))
-		odd(c->f, tls->pos, path, "with 'tls: skip' encrypted requests pass unseen: the rules "
+		odd(c->f, tls->pos, path,
+			"with 'tls: skip' encrypted requests pass unseen: the rules "
 			"hold for plain HTTP only");
 }
 
@@ -235,7 +242,8 @@ static void check_access(const struct endpoint_check *c)
 	if (!doc_has(s) || !check_word(c->f, s, words, path))
 		return;
 	if (c->protocol == PROTOCOL_NONE)
-		odd(c->f, s->pos, path, "has no effect without 'protocol': the connection is relayed "
+		odd(c->f, s->pos, path,
+			"has no effect without 'protocol': the connection is relayed "
 			"uninspected");
 	else if (strcmp(s->text, "full") == 0)
 		odd(c->f, s->pos, path, "'full' allows every method on every path");
@@ -249,15 +257,16 @@ static void check_path(const struct endpoint_check *c)
 	if (!doc_has(s))
 		return;
 	if (s->text[0] != '/' && strcmp(s->text, "**") != 0)
-		bad(c->f, s->pos, path, "path must start with '/' or be '**', got '%.80s'", s->text);
+		bad(c->f, s->pos, path, "path must start with '/' or be '**', got '%.80s'",
+			s->text);
 	else
 		check_pattern(c->f, s, GLOB_PATH, path);
 }
 
 /* --- fields that belong to a protocol --- */
 
-static void check_positive(const struct endpoint_check *c, const struct doc_int *n,
-	const struct doc_path *path)
+static void check_positive(
+	const struct endpoint_check *c, const struct doc_int *n, const struct doc_path *path)
 {
 	if (n->is_set && n->value <= 0)
 		bad(c->f, n->pos, path, "must be positive");
@@ -272,8 +281,8 @@ static void check_bodies(const struct endpoint_check *c)
 	check_positive(c, &e->graphql_max_body_bytes, PATH_KEY(c->path, "graphql_max_body_bytes"));
 	check_positive(c, &e->json_rpc.max_body_bytes,
 		PATH_KEY(PATH_KEY(c->path, "json_rpc"), "max_body_bytes"));
-	check_positive(c, &e->mcp.max_body_bytes,
-		PATH_KEY(PATH_KEY(c->path, "mcp"), "max_body_bytes"));
+	check_positive(
+		c, &e->mcp.max_body_bytes, PATH_KEY(PATH_KEY(c->path, "mcp"), "max_body_bytes"));
 	if (c->protocol == PROTOCOL_TCP)
 		return;
 	if (e->mcp.head.is_set && c->protocol != PROTOCOL_MCP)
@@ -295,8 +304,8 @@ static void check_registry(const struct endpoint_check *c)
 	const struct doc_persisteds *list = &c->e->graphql_persisted_queries;
 	const struct doc_path *path = PATH_KEY(c->path, "graphql_persisted_queries");
 
-	if (!check_word(c->f, &c->e->persisted_queries, words,
-		    PATH_KEY(c->path, "persisted_queries")))
+	if (!check_word(
+		    c->f, &c->e->persisted_queries, words, PATH_KEY(c->path, "persisted_queries")))
 		return;
 	for (size_t i = 0; i < list->n; i++) {
 		const struct doc_persisted *p = &list->list[i];
@@ -320,17 +329,20 @@ static void check_signing(const struct endpoint_check *c)
 
 	if (!doc_has(&e->credential_signing)) {
 		if (doc_has(&e->signing_service) || doc_has(&e->signing_region))
-			odd(c->f, e->head.pos, path, "signing_service and signing_region have no "
+			odd(c->f, e->head.pos, path,
+				"signing_service and signing_region have no "
 				"effect without credential_signing");
 		return;
 	}
 	if (!check_word(c->f, &e->credential_signing, words, path))
 		return;
 	if (!doc_has(&e->signing_service))
-		bad(c->f, e->credential_signing.pos, path, "credential_signing requires "
+		bad(c->f, e->credential_signing.pos, path,
+			"credential_signing requires "
 			"signing_service");
 	if (e->request_body_credential_rewrite.value)
-		bad(c->f, e->credential_signing.pos, path, "credential_signing and "
+		bad(c->f, e->credential_signing.pos, path,
+			"credential_signing and "
 			"request_body_credential_rewrite are mutually exclusive");
 }
 
@@ -360,7 +372,10 @@ static void check_rewrites(const struct endpoint_check *c)
 static void check_tcp_fields(const struct endpoint_check *c)
 {
 	const struct doc_endpoint *e = c->e;
-	const struct { const char *name; bool is_there; } fields[] = {
+	const struct {
+		const char *name;
+		bool is_there;
+	} fields[] = {
 		{ "enforcement", doc_has(&e->enforcement) },
 		{ "path", doc_has(&e->path) },
 		{ "allow_encoded_slash", e->allow_encoded_slash.is_set },
@@ -387,10 +402,12 @@ static void check_tcp_fields(const struct endpoint_check *c)
 	}
 	if (list[0])
 		bad(c->f, e->protocol.pos, PATH_KEY(c->path, "protocol"),
-			"protocol tcp does not support L7-only fields: %s; remove those fields", list);
+			"protocol tcp does not support L7-only fields: %s; remove those fields",
+			list);
 	if (doc_has(&e->access) || e->rules.n || e->deny_rules.n)
 		bad(c->f, e->protocol.pos, PATH_KEY(c->path, "protocol"),
-			"protocol tcp does not support access, rules, or deny_rules; remove those L7 "
+			"protocol tcp does not support access, rules, or deny_rules; remove those "
+			"L7 "
 			"fields");
 }
 
@@ -407,13 +424,14 @@ static void check_protocol(const struct endpoint_check *c)
 		return;
 	meant = str_suggest(s->text, words);
 	meaningless(c->f, s->pos, PATH_KEY(c->path, "protocol"),
-		"unknown protocol '%.80s' (expected tcp, rest, websocket, graphql, sql, json-rpc, or "
-		"mcp)%s%s%s", s->text, meant ? "; did you mean '" : "", meant ? meant : "",
-		meant ? "'?" : "");
+		"unknown protocol '%.80s' (expected tcp, rest, websocket, graphql, sql, json-rpc, "
+		"or "
+		"mcp)%s%s%s",
+		s->text, meant ? "; did you mean '" : "", meant ? meant : "", meant ? "'?" : "");
 }
 
-void policy_check_endpoint(const struct doc_endpoint *e, const struct doc_path *path,
-	struct policy_findings *f)
+void policy_check_endpoint(
+	const struct doc_endpoint *e, const struct doc_path *path, struct policy_findings *f)
 {
 	static void (*const checks[])(const struct endpoint_check *c) = { check_host, check_ports,
 		check_ips, check_protocol, check_tls, check_enforcement, check_access, check_path,

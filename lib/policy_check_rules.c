@@ -43,8 +43,8 @@ static bool is_profile(const struct endpoint_check *c)
 
 /* --- matchers --- */
 
-static void check_value(const struct rule_check *k, const struct doc_matcher *m,
-	const struct doc_path *path)
+static void check_value(
+	const struct rule_check *k, const struct doc_matcher *m, const struct doc_path *path)
 {
 	if (m->is_any && !m->values.n)
 		bad(k->c->f, m->head.pos, PATH_KEY(path, "any"), "the list must not be empty");
@@ -58,7 +58,8 @@ static void check_value(const struct rule_check *k, const struct doc_matcher *m,
 		if (m->is_glob && s->text && !strpbrk(s->text, "*?[{"))
 			bad(k->c->f, s->pos, PATH_KEY(path, "glob"),
 				"cannot parse '%.80s' as a pattern: it has no wildcard; write the "
-				"string itself", s->text);
+				"string itself",
+				s->text);
 	}
 }
 
@@ -82,10 +83,13 @@ static void refuse_foreign(const struct rule_check *k, bool rest, bool graphql, 
 	struct yaml_pos pos = r->head.pos;
 
 	if (!rest && (doc_has(&r->path) || r->query.n))
-		bad(k->c->f, pos, k->path, "path and query are not supported for protocol %s", protocol);
+		bad(k->c->f, pos, k->path, "path and query are not supported for protocol %s",
+			protocol);
 	if (!graphql && has_graphql(r))
-		bad(k->c->f, pos, k->path, "operation_type, operation_name and fields are not "
-			"supported for protocol %s", protocol);
+		bad(k->c->f, pos, k->path,
+			"operation_type, operation_name and fields are not "
+			"supported for protocol %s",
+			protocol);
 	if (!tool && has_tool(r))
 		bad(k->c->f, pos, k->path, "tool and params are not supported for protocol %s",
 			protocol);
@@ -109,8 +113,10 @@ static void check_method(const struct rule_check *k)
 	for (; *known; known++)
 		if (str_case_eq(*known, s->text))
 			return;
-	odd(k->c->f, s->pos, PATH_KEY(k->path, "method"), "'%.80s' is no method that %s clients "
-		"usually send", s->text, policy_protocol_name(k->c->protocol));
+	odd(k->c->f, s->pos, PATH_KEY(k->path, "method"),
+		"'%.80s' is no method that %s clients "
+		"usually send",
+		s->text, policy_protocol_name(k->c->protocol));
 }
 
 static void check_rule_path(const struct rule_check *k)
@@ -124,14 +130,18 @@ static void check_rule_path(const struct rule_check *k)
 	check_pattern(k->c->f, s, GLOB_PATH, path);
 	len = strlen(s->text);
 	if (!strchr("/*{[", s->text[0]))
-		odd(k->c->f, s->pos, path, "'%.80s' can never match: a path begins with '/'", s->text);
+		odd(k->c->f, s->pos, path, "'%.80s' can never match: a path begins with '/'",
+			s->text);
 	else if (strcmp(s->text, "*") == 0)
-		odd(k->c->f, s->pos, path, "'*' can never match: it does not cross '/'; write '**'");
+		odd(k->c->f, s->pos, path,
+			"'*' can never match: it does not cross '/'; write '**'");
 	else if (strchr(s->text, '?'))
-		odd(k->c->f, s->pos, path, "'?' stands for one character here; a query belongs in "
+		odd(k->c->f, s->pos, path,
+			"'?' stands for one character here; a query belongs in "
 			"'query'");
 	else if (len > 1 && s->text[len - 1] == '*' && !strchr("*/", s->text[len - 2]))
-		odd(k->c->f, s->pos, path, "'%.80s' is wider than it looks: it matches every name "
+		odd(k->c->f, s->pos, path,
+			"'%.80s' is wider than it looks: it matches every name "
 			"that begins so; write '%.*s' and '%.*s/**' for one name and what is below",
 			s->text, (int)(len - 1), s->text, (int)(len - 1), s->text);
 }
@@ -148,8 +158,8 @@ static void check_complete(const struct rule_check *k)
 		odd(k->c->f, r->head.pos, k->path, "without 'path' the rule %s; write path: \"**\"",
 			effect);
 	else if (!doc_has(&r->method))
-		odd(k->c->f, r->head.pos, k->path, "without 'method' the rule %s; write method: \"*\"",
-			effect);
+		odd(k->c->f, r->head.pos, k->path,
+			"without 'method' the rule %s; write method: \"*\"", effect);
 }
 
 static void check_rest_rule(const struct rule_check *k)
@@ -177,8 +187,10 @@ static void check_operation(const struct rule_check *k)
 	else if (!is_known)
 		bad(k->c->f, r->operation_type.pos, path,
 			"operation_type must be query, mutation or subscription, got '%.80s'%s",
-			r->operation_type.text, strcmp(r->operation_type.text, "*") == 0 ?
-				": write one rule for each, or 'access: full'" : "");
+			r->operation_type.text,
+			strcmp(r->operation_type.text, "*") == 0
+				? ": write one rule for each, or 'access: full'"
+				: "");
 	check_pattern(k->c->f, &r->operation_name, GLOB_VALUE, PATH_KEY(k->path, "operation_name"));
 	if (r->fields.is_set && !r->fields.n)
 		bad(k->c->f, r->fields.pos, PATH_KEY(k->path, "fields"),
@@ -193,7 +205,8 @@ static void check_graphql_rule(const struct rule_check *k)
 	refuse_foreign(k, true, true, false);
 	if (has_rest(k->r))
 		bad(k->c->f, k->r->head.pos, k->path,
-			"GraphQL rules must not combine method, path or query with operations; select "
+			"GraphQL rules must not combine method, path or query with operations; "
+			"select "
 			"paths with the endpoint's 'path'");
 	if (!is_empty(k->r))
 		check_operation(k);
@@ -221,7 +234,8 @@ static void check_websocket_rule(const struct rule_check *k)
 		if (doc_has(&r->method) && str_case_eq(r->method.text, "WEBSOCKET_TEXT") &&
 			endpoint_has_operations(k->c->e))
 			bad(k->c->f, r->method.pos, PATH_KEY(k->path, "method"),
-				"this endpoint judges GraphQL operations: use operation_type instead "
+				"this endpoint judges GraphQL operations: use operation_type "
+				"instead "
 				"of WEBSOCKET_TEXT");
 		return;
 	}
@@ -246,7 +260,8 @@ static void check_rpc_rule(const struct rule_check *k)
 			bad(k->c->f, k->r->head.pos, path, "method is required");
 	} else if (strcmp(s->text, "*") != 0 && strpbrk(s->text, "*?[]{}")) {
 		bad(k->c->f, s->pos, path,
-			"'%.80s': JSON-RPC methods are exact names or '*'; patterns are not supported",
+			"'%.80s': JSON-RPC methods are exact names or '*'; patterns are not "
+			"supported",
 			s->text);
 	}
 }
@@ -273,7 +288,8 @@ static void check_params(const struct rule_check *k)
 			check_value(k, m, PATH_KEY(path, name));
 	}
 	if (k->r->tool.head.is_set && k->r->params.n)
-		bad(k->c->f, k->r->head.pos, k->path, "tool and params.name are mutually exclusive");
+		bad(k->c->f, k->r->head.pos, k->path,
+			"tool and params.name are mutually exclusive");
 }
 
 /* A loose tool name could be spelled so that a pattern misses it. */
@@ -303,11 +319,11 @@ static void check_mcp_method(const struct rule_check *k)
 		return;
 	}
 	if (has_tool(k->r) && strcmp(s->text, "tools/call") != 0)
-		bad(k->c->f, s->pos, path, "a rule about tools needs method tools/call, got '%.80s'",
-			s->text);
+		bad(k->c->f, s->pos, path,
+			"a rule about tools needs method tools/call, got '%.80s'", s->text);
 	else if (is_pattern(s->text) && !str_starts(s->text, "tools/"))
-		bad(k->c->f, s->pos, path, "patterns are only supported below 'tools/', got '%.80s'",
-			s->text);
+		bad(k->c->f, s->pos, path,
+			"patterns are only supported below 'tools/', got '%.80s'", s->text);
 	else
 		check_pattern(k->c->f, s, GLOB_VALUE, path);
 }
@@ -433,7 +449,8 @@ static void check_base(const struct endpoint_check *c)
 	if (has_access && (is_rpc || is_mcp))
 		bad(c->f, e->access.pos, PATH_KEY(c->path, "access"),
 			"protocol %s does not support access presets; use explicit rules with "
-			"allow.method%s", policy_protocol_name(c->protocol),
+			"allow.method%s",
+			policy_protocol_name(c->protocol),
 			is_mcp ? " or mcp.allow_all_known_mcp_methods" : "");
 	else if (has_access && e->rules.is_set && e->rules.n)
 		bad(c->f, e->rules.pos, rules, "rules and access are mutually exclusive");
@@ -442,7 +459,8 @@ static void check_base(const struct endpoint_check *c)
 			"protocol json-rpc requires explicit rules with allow.method");
 	else if (is_mcp && !has_base && !is_profile(c))
 		bad(c->f, e->head.pos, rules,
-			"protocol mcp requires rules when mcp.allow_all_known_mcp_methods is false");
+			"protocol mcp requires rules when mcp.allow_all_known_mcp_methods is "
+			"false");
 	else if (!is_rpc && !is_mcp && !has_base)
 		bad(c->f, e->head.pos, rules,
 			"protocol requires rules or access to define allowed traffic");

@@ -75,8 +75,8 @@ static bool rpc_covers(const struct doc_rule *deny, const struct doc_rule *allow
 	       method_covers(&deny->method, &allow->method);
 }
 
-static bool covers(enum policy_protocol protocol, const struct doc_rule *deny,
-	const struct doc_rule *allow)
+static bool covers(
+	enum policy_protocol protocol, const struct doc_rule *deny, const struct doc_rule *allow)
 {
 	switch (protocol) {
 	case PROTOCOL_REST:
@@ -113,7 +113,8 @@ void policy_check_shadows(const struct endpoint_check *c)
 				continue;
 			odd(c->f, allow->head.pos, PATH_KEY(PATH_INDEX(rules, i), "allow"),
 				"shadowed by deny_rules[%zu] (line %u): this rule never allows "
-				"anything", j, deny->head.pos.line);
+				"anything",
+				j, deny->head.pos.line);
 			break;
 		}
 	}

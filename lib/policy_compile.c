@@ -22,8 +22,8 @@ static const char *p_copy(struct policy *p, const char *s)
 }
 
 /* A glob that the policy owns; NULL in @ret for text that is no pattern. */
-static int p_glob(struct policy *p, const char *pattern, enum glob_flavour flavour,
-	struct glob **ret)
+static int p_glob(
+	struct policy *p, const char *pattern, enum glob_flavour flavour, struct glob **ret)
 {
 	auto_glob struct glob *g = NULL;
 	const char *why;
@@ -47,8 +47,8 @@ static int p_glob(struct policy *p, const char *pattern, enum glob_flavour flavo
 	return 0;
 }
 
-static int compile_strs(struct policy *p, const struct doc_strs *in, enum glob_flavour flavour,
-	struct matcher *ret)
+static int compile_strs(
+	struct policy *p, const struct doc_strs *in, enum glob_flavour flavour, struct matcher *ret)
 {
 	struct glob **globs = p_alloc(p, in->n, sizeof(struct glob *));
 
@@ -108,8 +108,8 @@ static const struct doc_matcher *tool_of(const struct doc_rule *in)
 	return NULL;
 }
 
-static int compile_method(struct policy *p, const struct endpoint *e, const char *method,
-	struct rule *rule)
+static int compile_method(
+	struct policy *p, const struct endpoint *e, const char *method, struct rule *rule)
 {
 	if (!method)
 		return 0;
@@ -177,8 +177,8 @@ static const struct preset websocket_presets[] = {
 static const struct preset *preset_find(enum policy_protocol protocol, const char *access)
 {
 	const struct preset *list = protocol == PROTOCOL_WEBSOCKET ? websocket_presets : presets;
-	size_t n = protocol == PROTOCOL_WEBSOCKET ? ARRAY_SIZE(websocket_presets) :
-						    ARRAY_SIZE(presets);
+	size_t n = protocol == PROTOCOL_WEBSOCKET ? ARRAY_SIZE(websocket_presets)
+						  : ARRAY_SIZE(presets);
 
 	if (protocol == PROTOCOL_JSON_RPC || protocol == PROTOCOL_MCP)
 		return NULL;
@@ -224,8 +224,8 @@ static int compile_allow(struct policy *p, const struct doc_endpoint *in, struct
 		int r = 0;
 
 		if (in->rules.list[i].allow.head.is_set)
-			r = compile_rule(p, e, &in->rules.list[i].allow, i,
-				&e->rules[e->n_rules++]);
+			r = compile_rule(
+				p, e, &in->rules.list[i].allow, i, &e->rules[e->n_rules++]);
 		if (r < 0)
 			return r;
 	}
@@ -250,8 +250,10 @@ static int compile_deny(struct policy *p, const struct doc_endpoint *in, struct 
 /* What the rules say together. */
 static void summarize(struct endpoint *e)
 {
-	const struct { const struct rule *list; size_t n; } both[] = {
-		{ e->rules, e->n_rules }, { e->deny_rules, e->n_deny } };
+	const struct {
+		const struct rule *list;
+		size_t n;
+	} both[] = { { e->rules, e->n_rules }, { e->deny_rules, e->n_deny } };
 
 	for (size_t k = 0; k < ARRAY_SIZE(both); k++) {
 		for (size_t i = 0; i < both[k].n; i++) {
@@ -334,8 +336,8 @@ static int compile_path(struct policy *p, const struct doc_endpoint *in, struct 
 /* Upstream's list of what an entry must not touch; each address is judged again when dialled. */
 static bool touches_blocked(const struct netprefix *p)
 {
-	static const char *const blocked[] = { "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0", "::",
-		"::1", "fe80::/10" };
+	static const char *const blocked[] = { "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0",
+		"::", "::1", "fe80::/10" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(blocked); i++) {
 		struct netprefix b;
@@ -374,8 +376,8 @@ static int compile_ips(struct policy *p, const struct doc_endpoint *in, struct e
 	return 0;
 }
 
-static int compile_persisted(struct policy *p, const struct doc_persisted *in,
-	struct persisted *out)
+static int compile_persisted(
+	struct policy *p, const struct doc_persisted *in, struct persisted *out)
 {
 	const char **fields = p_alloc(p, in->fields.n, sizeof(*fields));
 	const char *type = in->operation_type.text ? in->operation_type.text : "";
@@ -421,8 +423,8 @@ static int compile_registry(struct policy *p, const struct doc_endpoint *in, str
 	if (!e->persisted)
 		return -ENOMEM;
 	for (size_t i = 0; i < e->n_persisted; i++) {
-		int r = compile_persisted(p, &in->graphql_persisted_queries.list[i],
-			&e->persisted[i]);
+		int r = compile_persisted(
+			p, &in->graphql_persisted_queries.list[i], &e->persisted[i]);
 
 		if (r < 0)
 			return r;
@@ -442,8 +444,8 @@ static size_t body_limit(const struct doc_endpoint *in, const struct endpoint *e
 		break;
 	case PROTOCOL_JSON_RPC:
 	case PROTOCOL_MCP:
-		limit = in->mcp.max_body_bytes.is_set ? &in->mcp.max_body_bytes :
-							&in->json_rpc.max_body_bytes;
+		limit = in->mcp.max_body_bytes.is_set ? &in->mcp.max_body_bytes
+						      : &in->json_rpc.max_body_bytes;
 		break;
 	case PROTOCOL_NONE:
 	case PROTOCOL_TCP:

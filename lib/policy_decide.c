@@ -80,8 +80,8 @@ static const struct middleware *middleware_of(const struct policy *p, const char
 /* --- layer 4 --- */
 
 /* The endpoint of the smallest policy key, and how the connection is to be carried. */
-static const struct endpoint *connect_endpoint(const struct policy *p, const struct intent *in,
-	struct carriage *c)
+static const struct endpoint *connect_endpoint(
+	const struct policy *p, const struct intent *in, struct carriage *c)
 {
 	const struct endpoint *e, *first = NULL;
 	struct endpoint_walk w;
@@ -133,8 +133,10 @@ static bool decide_carriage(const struct policy *p, const struct intent *in, str
 	m = middleware_of(p, in->host, true);
 	if (!m)
 		return true;
-	refuse(d, LAYER_L4, "middleware '%s' fails closed and cannot inspect this connection: the "
-		"endpoint in policy '%s' has no 'protocol', or 'tls: skip'", m->name, d->policy);
+	refuse(d, LAYER_L4,
+		"middleware '%s' fails closed and cannot inspect this connection: the "
+		"endpoint in policy '%s' has no 'protocol', or 'tls: skip'",
+		m->name, d->policy);
 	return false;
 }
 
@@ -227,8 +229,8 @@ static bool alias_reaches(const struct intent *in, const struct netaddr *a)
 	       netaddr_classify(a) == NETADDR_INTERNAL;
 }
 
-static bool endpoint_reaches(const struct endpoint *e, const struct intent *in,
-	const struct netaddr *a)
+static bool endpoint_reaches(
+	const struct endpoint *e, const struct intent *in, const struct netaddr *a)
 {
 	enum netaddr_class class = class_of(in, a);
 
@@ -247,8 +249,8 @@ static bool endpoint_reaches(const struct endpoint *e, const struct intent *in,
 	return false;
 }
 
-static bool some_endpoint_reaches(const struct policy *p, const struct intent *in,
-	const struct netaddr *a)
+static bool some_endpoint_reaches(
+	const struct policy *p, const struct intent *in, const struct netaddr *a)
 {
 	const struct endpoint *e;
 	struct endpoint_walk w;
@@ -273,25 +275,30 @@ static bool some_endpoint_lists(const struct policy *p, const struct intent *in)
 	return false;
 }
 
-static void refuse_address(const struct policy *p, const struct intent *in,
-	const struct netaddr *a, struct decision *d)
+static void refuse_address(const struct policy *p, const struct intent *in, const struct netaddr *a,
+	struct decision *d)
 {
 	enum netaddr_class class = class_of(in, a);
 	char text[NETADDR_TEXT_MAX];
 
 	(void)netaddr_format(a, text, sizeof(text));
 	if (class == NETADDR_BLOCKED)
-		refuse(d, LAYER_SSRF, "%s resolves to always-blocked address %s (%s), connection "
-			"rejected", in->host, text, netaddr_range_name(a));
+		refuse(d, LAYER_SSRF,
+			"%s resolves to always-blocked address %s (%s), connection "
+			"rejected",
+			in->host, text, netaddr_range_name(a));
 	else if (is_control_plane(in->port))
-		refuse(d, LAYER_SSRF, "port %u is a blocked control-plane port, connection rejected",
-			in->port);
+		refuse(d, LAYER_SSRF,
+			"port %u is a blocked control-plane port, connection rejected", in->port);
 	else if (some_endpoint_lists(p, in))
-		refuse(d, LAYER_SSRF, "%s resolves to %s which is not in allowed_ips, connection "
-			"rejected", in->host, text);
+		refuse(d, LAYER_SSRF,
+			"%s resolves to %s which is not in allowed_ips, connection "
+			"rejected",
+			in->host, text);
 	else
-		refuse(d, LAYER_SSRF, "%s resolves to internal address %s (%s), connection rejected",
-			in->host, text, is_own(in, a) ? "this host" : netaddr_range_name(a));
+		refuse(d, LAYER_SSRF,
+			"%s resolves to internal address %s (%s), connection rejected", in->host,
+			text, is_own(in, a) ? "this host" : netaddr_range_name(a));
 }
 
 static bool decide_addresses(const struct policy *p, const struct intent *in, struct decision *d)
@@ -326,8 +333,8 @@ static bool is_preferred(const struct endpoint *e, const struct endpoint *best)
 }
 
 /* The inspected endpoint that says how to look: most specific path, then order of the policies. */
-static const struct endpoint *select_endpoint(const struct policy *p, const struct intent *in,
-	const char *path)
+static const struct endpoint *select_endpoint(
+	const struct policy *p, const struct intent *in, const char *path)
 {
 	const struct endpoint *e, *best = NULL;
 	struct endpoint_walk w;
@@ -409,8 +416,8 @@ static bool is_graphql(const struct endpoint *e, const struct request *r)
 	       (e->websocket_graphql && strcmp(r->method, "WEBSOCKET_TEXT") == 0);
 }
 
-static void refuse_malformed(const struct endpoint *e, const struct request *r, const char *why,
-	struct decision *d)
+static void refuse_malformed(
+	const struct endpoint *e, const struct request *r, const char *why, struct decision *d)
 {
 	if (is_graphql(e, r))
 		refuse(d, LAYER_L7, "GraphQL request rejected: %s", why);
@@ -455,7 +462,8 @@ static void refuse_unselected(const struct policy *p, const struct intent *in, s
 	else
 		(void)snprintf(d->nearest, sizeof(d->nearest),
 			"policy '%s' allows the connection and relays it uninspected: without "
-			"'protocol' an endpoint has no rules for requests", d->policy);
+			"'protocol' an endpoint has no rules for requests",
+			d->policy);
 }
 
 static bool decide_request(const struct policy *p, const struct intent *in, struct decision *d)
@@ -501,8 +509,8 @@ void policy_decide(const struct policy *p, const struct intent *in, struct decis
 
 /* --- what to look at --- */
 
-bool policy_select(const struct policy *p, const struct intent *in, const char *path,
-	struct inspection *ret)
+bool policy_select(
+	const struct policy *p, const struct intent *in, const char *path, struct inspection *ret)
 {
 	const struct endpoint *e = select_endpoint(p, in, path);
 

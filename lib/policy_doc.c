@@ -18,9 +18,18 @@
 #include "lib/str.h"
 
 #define AT(type, member) .offset = offsetof(struct type, member)
-#define FIELD(type, member, k, ...) { .name = #member, .kind = (k), AT(type, member), __VA_ARGS__ }
-#define SHAPE(type, table) { sizeof(struct type), table }
-#define END { .name = NULL }
+#define FIELD(type, member, k, ...)                                                                \
+	{                                                                                          \
+		.name = #member, .kind = (k), AT(type, member), __VA_ARGS__                        \
+	}
+#define SHAPE(type, table)                                                                         \
+	{                                                                                          \
+		sizeof(struct type), table                                                         \
+	}
+#define END                                                                                        \
+	{                                                                                          \
+		.name = NULL                                                                       \
+	}
 
 enum { PORT_MAX = 65535, BODY_MAX = 64 * 1024 * 1024 };
 
@@ -197,8 +206,8 @@ static void *doc_alloc(struct reading *r, size_t n, size_t size)
 	((r)->has_errors = true,                                                                   \
 		policy_finding((r)->findings, POLICY_ERROR, (pos), (path), __VA_ARGS__))
 
-static void expected(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
-	const char *what)
+static void expected(
+	struct reading *r, const struct yaml_node *v, const struct doc_path *path, const char *what)
 {
 	enum yaml_kind kind = yaml_kind(v);
 
@@ -228,8 +237,9 @@ static void read_bool(struct reading *r, const struct yaml_node *v, const struct
 		expected(r, v, path, "true or false");
 		return;
 	}
-	*out = (struct doc_bool){ .is_set = true, .pos = v->pos,
-		.value = v->text[0] == 't' || v->text[0] == 'T' };
+	*out = (struct doc_bool){
+		.is_set = true, .pos = v->pos, .value = v->text[0] == 't' || v->text[0] == 'T'
+	};
 }
 
 static void read_int(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
@@ -459,7 +469,8 @@ static void unknown_key(struct reading *r, const struct yaml_node *key, const st
 static void read_shape(struct reading *r, const struct yaml_node *v, const struct doc_path *path,
 	const struct doc_shape *shape, void *out)
 {
-	struct doc_head *head = shape == &policy_doc_shape ? &((struct policy_doc *)out)->head : out;
+	struct doc_head *head =
+		shape == &policy_doc_shape ? &((struct policy_doc *)out)->head : out;
 	uint64_t seen = 0;
 
 	if (v->type != YAML_MAP) {
@@ -514,8 +525,8 @@ static int read_text(struct reading *r, const char *text, size_t len)
 	return r->has_errors ? -EINVAL : 0;
 }
 
-int policy_doc_parse(const char *text, size_t len, struct policy_doc **ret,
-	struct policy_findings *findings)
+int policy_doc_parse(
+	const char *text, size_t len, struct policy_doc **ret, struct policy_findings *findings)
 {
 	auto_policy_doc struct policy_doc *doc = policy_doc_new();
 	struct reading r = { .doc = doc, .findings = findings };

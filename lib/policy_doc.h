@@ -193,8 +193,8 @@ struct policy_doc {
  * (which may be NULL). 0; -EINVAL when there were errors, -E2BIG for a text past a limit (reported
  * too), -ENOMEM. The caller frees with policy_doc_free().
  */
-int policy_doc_parse(const char *text, size_t len, struct policy_doc **ret,
-	struct policy_findings *findings);
+int policy_doc_parse(
+	const char *text, size_t len, struct policy_doc **ret, struct policy_findings *findings);
 /* An empty document to build in; NULL when out of memory. */
 struct policy_doc *policy_doc_new(void);
 void policy_doc_free(struct policy_doc *d); /* NULL is fine */

@@ -20,21 +20,26 @@ struct matcher {
 	size_t n;
 };
 
-enum rule_type { RULE_TYPE_NONE = 0, RULE_TYPE_ANY, RULE_TYPE_QUERY, RULE_TYPE_MUTATION,
-	RULE_TYPE_SUBSCRIPTION };
+enum rule_type {
+	RULE_TYPE_NONE = 0,
+	RULE_TYPE_ANY,
+	RULE_TYPE_QUERY,
+	RULE_TYPE_MUTATION,
+	RULE_TYPE_SUBSCRIPTION
+};
 
 struct rule {
-	int number;		 /* in the list as written; -1: from an access preset */
-	const char *method;	 /* NULL: none */
+	int number;		  /* in the list as written; -1: from an access preset */
+	const char *method;	  /* NULL: none */
 	struct glob *method_glob; /* MCP only */
-	struct glob *path;	 /* NULL: matches nothing, unless any_path */
+	struct glob *path;	  /* NULL: matches nothing, unless any_path */
 	bool any_path;
 	struct matcher *query;
 	size_t n_query;
-	enum rule_type type;	 /* GraphQL; NONE: not a GraphQL rule */
-	struct glob *operation;	 /* GraphQL operation name; NULL: any, also none */
-	struct matcher fields;	 /* GraphQL root fields; n 0: any */
-	struct matcher tool;	 /* MCP tool; n 0: none given */
+	enum rule_type type;	/* GraphQL; NONE: not a GraphQL rule */
+	struct glob *operation; /* GraphQL operation name; NULL: any, also none */
+	struct matcher fields;	/* GraphQL root fields; n 0: any */
+	struct matcher tool;	/* MCP tool; n 0: none given */
 };
 
 struct persisted {
@@ -46,8 +51,8 @@ struct group;
 
 struct endpoint {
 	const struct group *group;
-	int number; /* in the policy as written */
-	const char *host; /* as written, canonical when exact; "" when there is none */
+	int number;		/* in the policy as written */
+	const char *host;	/* as written, canonical when exact; "" when there is none */
 	struct glob *host_glob; /* NULL: exact, or no host */
 	bool is_ip;
 	struct netaddr ip; /* is_ip */
@@ -69,7 +74,7 @@ struct endpoint {
 	bool allow_registered;
 	bool websocket_graphql; /* some rule is about operations */
 	bool mcp_strict_tool_names;
-	bool mcp_all_methods; /* the profile */
+	bool mcp_all_methods;	 /* the profile */
 	bool mcp_tools_narrowed; /* some allow rule names tools */
 };
 
@@ -136,8 +141,8 @@ int policy_ip_parse(const char *text, struct netprefix *ret);
 /* policy_check.c: everything that can be wrong with a document. */
 void policy_check(const struct policy_doc *doc, struct policy_findings *f);
 /* policy_overlap.c: endpoints that contradict each other. */
-void policy_check_overlaps(const struct policy *p, const struct policy_doc *doc,
-	struct policy_findings *f);
+void policy_check_overlaps(
+	const struct policy *p, const struct policy_doc *doc, struct policy_findings *f);
 /* policy_compile.c: never fails for a document without errors but for memory. */
 int policy_compile(const struct policy_doc *doc, struct policy **ret);
 /* policy_index.c */
@@ -147,11 +152,11 @@ int policy_index_build(struct policy *p);
 struct endpoint_walk {
 	const struct policy *policy;
 	const struct intent *in;
-	uint16_t port;		/* 0: any */
+	uint16_t port; /* 0: any */
 	bool ignore_binary;
-	size_t host_len, at;	/* the suffix being looked at begins here */
+	size_t host_len, at; /* the suffix being looked at begins here */
 	const struct bucket *bucket;
-	size_t next;		/* within exact, then wild */
+	size_t next;		   /* within exact, then wild */
 	const struct group *group; /* the last one asked about, and the answer */
 	bool group_matches;
 	uint32_t hashes[HOST_MAX + 2];
@@ -168,17 +173,18 @@ bool group_has_binary(const struct group *g, const struct intent *in);
 
 /* policy_rules.c: what one endpoint says about a request. */
 enum ruling {
-	RULING_NONE = 0,   /* no rule applies */
+	RULING_NONE = 0, /* no rule applies */
 	RULING_ALLOW,
-	RULING_BLOCKED,	   /* a deny rule */
-	RULING_MALFORMED,  /* not understood, or forbidden whatever the rules: denied in audit too */
+	RULING_BLOCKED,	  /* a deny rule */
+	RULING_MALFORMED, /* not understood, or forbidden whatever the rules: denied in audit too */
 	RULING_UNREGISTERED, /* a persisted query nobody registered */
 };
 
 struct judgement {
 	enum ruling ruling;
-	const struct rule *rule; /* ALLOW, BLOCKED: which; NULL for a profile or a control message */
-	const char *why;	 /* MALFORMED */
+	const struct rule
+		*rule;	 /* ALLOW, BLOCKED: which; NULL for a profile or a control message */
+	const char *why; /* MALFORMED */
 };
 
 struct judgement endpoint_judge(const struct endpoint *e, const struct request *r);

@@ -37,8 +37,8 @@ static size_t slot_of(const struct policy *p, uint32_t hash, uint16_t port)
 	return ((hash ^ port * 0x9e3779b1u) * 0x85ebca6bu >> 7) & (p->n_buckets - 1);
 }
 
-static struct bucket *bucket_find(const struct policy *p, const char *suffix, size_t len,
-	uint32_t hash, uint16_t port)
+static struct bucket *bucket_find(
+	const struct policy *p, const char *suffix, size_t len, uint32_t hash, uint16_t port)
 {
 	size_t i;
 
@@ -85,8 +85,11 @@ static int bucket_open(struct policy *p, const char *suffix, uint16_t port, stru
 		return -ENOMEM;
 	b = bucket_find(p, suffix, len, hash, port);
 	if (!b->is_used) {
-		*b = (struct bucket){ .is_used = true, .hash = hash, .port = port,
-			.suffix = suffix, .suffix_len = len };
+		*b = (struct bucket){ .is_used = true,
+			.hash = hash,
+			.port = port,
+			.suffix = suffix,
+			.suffix_len = len };
 		p->n_used++;
 	}
 	*ret = b;
@@ -263,11 +266,12 @@ static bool next_bucket(struct endpoint_walk *w)
 	while (w->at <= w->host_len) {
 		size_t at = w->at;
 		const char *dot = memchr(host + at, '.', w->host_len - at);
-		const struct bucket *b = bucket_find(w->policy, host + at, w->host_len - at,
-			w->hashes[at], w->port);
+		const struct bucket *b =
+			bucket_find(w->policy, host + at, w->host_len - at, w->hashes[at], w->port);
 
-		w->at = dot ? (size_t)(dot - host) + 1 : at < w->host_len ? w->host_len :
-									  w->host_len + 1;
+		w->at = dot		   ? (size_t)(dot - host) + 1
+			: at < w->host_len ? w->host_len
+					   : w->host_len + 1;
 		if (!b || !b->is_used)
 			continue;
 		w->bucket = b;

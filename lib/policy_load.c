@@ -48,8 +48,8 @@ int policy_load(const char *text, size_t len, struct policy **ret, struct policy
 	return load_reported(text, len, false, ret, findings);
 }
 
-int policy_load_refused(const char *text, size_t len, struct policy **ret,
-	struct policy_findings *findings)
+int policy_load_refused(
+	const char *text, size_t len, struct policy **ret, struct policy_findings *findings)
 {
 	return load_reported(text, len, true, ret, findings);
 }

@@ -20,8 +20,8 @@ static const char *binary_text(const struct group *g)
 	return NULL;
 }
 
-static void differs_in_binary(const struct endpoint *e, const struct intent *in, char *out,
-	size_t size)
+static void differs_in_binary(
+	const struct endpoint *e, const struct intent *in, char *out, size_t size)
 {
 	const char *binary = binary_text(e->group);
 
@@ -37,8 +37,8 @@ static void differs_in_binary(const struct endpoint *e, const struct intent *in,
 }
 
 /* The same host on another port; of the caller's own policies first. */
-static const struct endpoint *other_port(const struct policy *p, const struct intent *in,
-	bool ignore_binary)
+static const struct endpoint *other_port(
+	const struct policy *p, const struct intent *in, bool ignore_binary)
 {
 	struct endpoint_walk w;
 
@@ -110,8 +110,8 @@ static void consider(struct nearest *best, const struct endpoint *e, const struc
 	enum closeness c = closeness_of(rule, r);
 	size_t common = rule->path ? common_length(glob_text(rule->path), r->path) : 0;
 
-	if (c == FAR || c < best->closeness || (c == best->closeness && common <= best->common &&
-							 best->rule))
+	if (c == FAR || c < best->closeness ||
+		(c == best->closeness && common <= best->common && best->rule))
 		return;
 	*best = (struct nearest){ c, e, rule, common };
 }

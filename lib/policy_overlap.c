@@ -59,7 +59,8 @@ differ(struct difference *d, bool differs, const char *field, const char *fmt, .
 	va_start(ap, fmt);
 	(void)vsnprintf(values, sizeof(values), fmt, ap);
 	va_end(ap);
-	(void)snprintf(d->text + at, sizeof(d->text) - at, "%s%s=%s", at ? "; " : "", field, values);
+	(void)snprintf(
+		d->text + at, sizeof(d->text) - at, "%s%s=%s", at ? "; " : "", field, values);
 }
 
 static bool same_ips(const struct endpoint *a, const struct endpoint *b)
@@ -92,8 +93,8 @@ static const char *yes(bool b)
 	return b ? "true" : "false";
 }
 
-static void compare_str(struct difference *d, const char *field, const struct doc_str *a,
-	const struct doc_str *b)
+static void compare_str(
+	struct difference *d, const char *field, const struct doc_str *a, const struct doc_str *b)
 {
 	differ(d, strcmp(text_of(a), text_of(b)) != 0, field, "'%.40s' vs '%.40s'", text_of(a),
 		text_of(b));
@@ -106,8 +107,8 @@ static void compare_bool(struct difference *d, const char *field, bool a, bool b
 
 static int64_t graphql_limit(const struct doc_endpoint *e)
 {
-	return e->graphql_max_body_bytes.is_set ? e->graphql_max_body_bytes.value :
-						   POLICY_BODY_DEFAULT;
+	return e->graphql_max_body_bytes.is_set ? e->graphql_max_body_bytes.value
+						: POLICY_BODY_DEFAULT;
 }
 
 static void compare_reading(const struct side *x, const struct side *y, struct difference *d)
@@ -176,9 +177,10 @@ static bool is_inspected(const struct side *s)
 static void report(struct overlap *o, const struct side *a, const struct side *b, uint16_t port,
 	const struct difference *d)
 {
-	const struct doc_path *path = PATH_INDEX(
-		PATH_KEY(PATH_KEY(PATH_KEY(NULL, "network_policies"), b->e->group->key),
-			"endpoints"), (size_t)b->e->number);
+	const struct doc_path *path =
+		PATH_INDEX(PATH_KEY(PATH_KEY(PATH_KEY(NULL, "network_policies"), b->e->group->key),
+				   "endpoints"),
+			(size_t)b->e->number);
 
 	if (o->reports++ == OVERLAP_REPORTS_MAX)
 		o->is_exhausted = true;
@@ -196,8 +198,8 @@ static bool is_before(const struct endpoint *x, const struct endpoint *y)
 	return x->group != y->group ? x->group < y->group : x->number < y->number;
 }
 
-static void compare(struct overlap *o, const struct endpoint *one, const struct endpoint *other,
-	uint16_t port)
+static void compare(
+	struct overlap *o, const struct endpoint *one, const struct endpoint *other, uint16_t port)
 {
 	const struct endpoint *x = is_before(one, other) ? one : other, *y = x == one ? other : one;
 	struct side a = { x, doc_of(o, x) }, b = { y, doc_of(o, y) };
@@ -259,8 +261,8 @@ static bool agrees(struct overlap *o, struct agreement *with, const struct endpo
 	return !d.text[0];
 }
 
-static bool all_agree(struct overlap *o, struct agreement *with, const struct endpoint **list,
-	size_t n)
+static bool all_agree(
+	struct overlap *o, struct agreement *with, const struct endpoint **list, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!agrees(o, with, list[i]))
@@ -315,8 +317,8 @@ static int by_key(const void *a, const void *b)
 		(*(const struct doc_network_policy *const *)b)->head.key.text);
 }
 
-void policy_check_overlaps(const struct policy *p, const struct policy_doc *doc,
-	struct policy_findings *f)
+void policy_check_overlaps(
+	const struct policy *p, const struct policy_doc *doc, struct policy_findings *f)
 {
 	size_t n = doc->network_policies.n;
 	auto_free const struct doc_network_policy **docs = calloc(n + 1, sizeof(*docs));

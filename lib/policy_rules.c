@@ -62,8 +62,8 @@ static bool rest_matches(const struct rule *rule, const struct request *r, bool 
 	       rule_matches_path(rule, r->path) && query_matches(rule, r, is_deny);
 }
 
-static const struct rule *rest_find(const struct rule *rules, size_t n, const struct request *r,
-	bool is_deny)
+static const struct rule *rest_find(
+	const struct rule *rules, size_t n, const struct request *r, bool is_deny)
 {
 	for (size_t i = 0; i < n; i++)
 		if (rest_matches(&rules[i], r, is_deny))
@@ -117,8 +117,8 @@ static bool fields_match(const struct rule *rule, const struct graphql_op *op, b
 	return is_deny ? matching > 0 : matching > 0 && matching == op->n_fields;
 }
 
-static const struct rule *graphql_find(const struct rule *rules, size_t n,
-	const struct graphql_op *op, bool is_deny)
+static const struct rule *graphql_find(
+	const struct rule *rules, size_t n, const struct graphql_op *op, bool is_deny)
 {
 	for (size_t i = 0; i < n; i++)
 		if (operation_matches(&rules[i], op) && fields_match(&rules[i], op, is_deny))
@@ -145,8 +145,8 @@ static const struct graphql_op *registered(const struct endpoint *e, const char 
 }
 
 /* What an operation sent only by hash or id stands for; NULL when nobody registered it. */
-static const struct graphql_op *resolve_persisted(const struct endpoint *e,
-	const struct graphql_op *op)
+static const struct graphql_op *resolve_persisted(
+	const struct endpoint *e, const struct graphql_op *op)
 {
 	const struct graphql_op *known;
 
@@ -211,8 +211,8 @@ static struct judgement judge_websocket(const struct endpoint *e, const struct r
 
 /* --- JSON-RPC, MCP --- */
 
-static bool rpc_method_matches(const struct endpoint *e, const struct rule *rule,
-	const char *method)
+static bool rpc_method_matches(
+	const struct endpoint *e, const struct rule *rule, const char *method)
 {
 	if (!rule->method)
 		return false;

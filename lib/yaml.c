@@ -142,7 +142,8 @@ static int anchor_add(struct reader *r, const char *name, struct yaml_node *n)
 
 static int refuse_tag(struct reader *r, const yaml_char_t *tag, struct yaml_pos pos)
 {
-	return tag ? report(r, -EINVAL, pos, "tags are not supported ('%s')", (const char *)tag) : 0;
+	return tag ? report(r, -EINVAL, pos, "tags are not supported ('%s')", (const char *)tag)
+		   : 0;
 }
 
 static int on_alias(struct reader *r, const yaml_event_t *e)
@@ -160,8 +161,8 @@ static int on_alias(struct reader *r, const yaml_event_t *e)
 	return error ? error : attach(r, a->node);
 }
 
-static int node_new(struct reader *r, const yaml_event_t *e, enum yaml_type type,
-	struct yaml_node **ret)
+static int node_new(
+	struct reader *r, const yaml_event_t *e, enum yaml_type type, struct yaml_node **ret)
 {
 	struct yaml_node *n = arena_alloc(r->arena, sizeof(*n));
 	int error;
@@ -222,7 +223,8 @@ static int on_open(struct reader *r, const yaml_event_t *e, enum yaml_type type,
 
 static int key_compare(const void *a, const void *b)
 {
-	const struct yaml_node *x = *(struct yaml_node *const *)a, *y = *(struct yaml_node *const *)b;
+	const struct yaml_node *x = *(struct yaml_node *const *)a,
+			       *y = *(struct yaml_node *const *)b;
 	int order = strcmp(x->text, y->text);
 
 	if (order)
@@ -232,12 +234,12 @@ static int key_compare(const void *a, const void *b)
 	return x->pos.column < y->pos.column ? -1 : x->pos.column > y->pos.column;
 }
 
-static void report_duplicate(struct reader *r, const struct yaml_node *again,
-	const struct yaml_node *first)
+static void report_duplicate(
+	struct reader *r, const struct yaml_node *again, const struct yaml_node *first)
 {
 	r->has_duplicates = true;
-	(void)report(r, -EINVAL, again->pos, "duplicate key '%.64s' (first on line %u)", again->text,
-		first->pos.line);
+	(void)report(r, -EINVAL, again->pos, "duplicate key '%.64s' (first on line %u)",
+		again->text, first->pos.line);
 }
 
 enum { FEW_KEYS = 16 };
@@ -309,8 +311,8 @@ static int on_close(struct reader *r)
 	r->n_children = f->first;
 	for (size_t i = 0; i < count; i++)
 		f->node->weight += kids[i]->weight;
-	error = f->node->type == YAML_MAP ? close_map(r, f->node, kids, count) :
-					    close_list(r, f->node, kids, count);
+	error = f->node->type == YAML_MAP ? close_map(r, f->node, kids, count)
+					  : close_list(r, f->node, kids, count);
 	f->node->is_finished = true;
 	return error;
 }
@@ -319,7 +321,8 @@ static int on_document(struct reader *r, const yaml_event_t *e)
 {
 	if (r->root)
 		return report(r, -EINVAL, pos_of(e->start_mark), "more than one document");
-	if (e->data.document_start.tag_directives.start != e->data.document_start.tag_directives.end)
+	if (e->data.document_start.tag_directives.start !=
+		e->data.document_start.tag_directives.end)
 		return report(r, -EINVAL, pos_of(e->start_mark), "tags are not supported (%%TAG)");
 	return 0;
 }
@@ -332,11 +335,11 @@ static int on_event(struct reader *r, const yaml_event_t *e)
 	case YAML_ALIAS_EVENT:
 		return on_alias(r, e);
 	case YAML_SEQUENCE_START_EVENT:
-		return on_open(r, e, YAML_LIST, e->data.sequence_start.tag,
-			e->data.sequence_start.anchor);
+		return on_open(
+			r, e, YAML_LIST, e->data.sequence_start.tag, e->data.sequence_start.anchor);
 	case YAML_MAPPING_START_EVENT:
-		return on_open(r, e, YAML_MAP, e->data.mapping_start.tag,
-			e->data.mapping_start.anchor);
+		return on_open(
+			r, e, YAML_MAP, e->data.mapping_start.tag, e->data.mapping_start.anchor);
 	case YAML_SEQUENCE_END_EVENT:
 	case YAML_MAPPING_END_EVENT:
 		return on_close(r);

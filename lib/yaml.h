@@ -35,7 +35,7 @@ struct yaml_node {
 	uint32_t n;	 /* bytes; elements; pairs */
 	uint32_t weight; /* nodes below and including this one */
 	union {
-		const char *text;	      /* SCALAR: NUL-terminated, no NUL inside */
+		const char *text;	       /* SCALAR: NUL-terminated, no NUL inside */
 		struct yaml_node *const *list; /* LIST */
 		const struct yaml_pair *map;   /* MAP: in the order of the text */
 	};

@@ -102,8 +102,8 @@ static void report(const char *name, double value, const char *unit, double yard
 		(void)snprintf(yard, sizeof(yard), "%.0f", yardstick);
 		(void)snprintf(ratio, sizeof(ratio), "%.2fx", value / yardstick);
 	}
-	printf("BENCH %s %.1f %s %s %s <=%g%s %s %s\n", name, value, unit, yard, ratio, budget, unit,
-		value <= budget ? "pass" : "miss", note);
+	printf("BENCH %s %.1f %s %s %s <=%g%s %s %s\n", name, value, unit, yard, ratio, budget,
+		unit, value <= budget ? "pass" : "miss", note);
 }
 
 enum { LOAD_MS_MAX = 100, DECIDE_NS_MAX = 2000 };
@@ -122,7 +122,9 @@ int main(void)
 	single = load(&one);
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
 		const struct question *q = &questions[i];
-		struct intent in = { .host = q->host, .port = 443, .binary = "/usr/bin/curl",
+		struct intent in = { .host = q->host,
+			.port = 443,
+			.binary = "/usr/bin/curl",
 			.request = q->request };
 
 		report(q->name, decide_ns(all, &in, q->expected), "ns",

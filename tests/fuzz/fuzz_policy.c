@@ -13,8 +13,11 @@ static void ask(const struct policy *p)
 {
 	static const char *const ancestors[] = { "/usr/bin/git", NULL };
 	struct request r = { .method = "GET", .path = "/v1/a" };
-	struct intent in = { .host = "api.example.com", .port = 443, .binary = "/usr/bin/curl",
-		.ancestors = ancestors, .request = &r };
+	struct intent in = { .host = "api.example.com",
+		.port = 443,
+		.binary = "/usr/bin/curl",
+		.ancestors = ancestors,
+		.request = &r };
 	struct inspection look;
 	struct decision d;
 

@@ -36,7 +36,8 @@ static inline struct policy *policy_of_endpoint(const char *endpoint)
 
 	snprintf(text, sizeof(text),
 		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n      - { %s }\n"
-		"    binaries: [{ path: /usr/bin/curl }]\n", endpoint);
+		"    binaries: [{ path: /usr/bin/curl }]\n",
+		endpoint);
 	return policy_of(text);
 }
 

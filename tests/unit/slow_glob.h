@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct slow {
-	char sep;	 /* '/' or '.' */
+	char sep;	   /* '/' or '.' */
 	const char *start; /* of the pattern */
 };
 

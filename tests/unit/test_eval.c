@@ -34,7 +34,7 @@ static void expect(const char *endpoint, const char *question, const char *wante
 	const char *key;
 
 	assert_non_null(w);
-	json_object_foreach(w, key, v) {
+	json_object_foreach (w, key, v) {
 		if (json_equal(json_object_get(a, key), v))
 			continue;
 		fail_msg("%s: %s", key, json_dumps(a, JSON_COMPACT));
@@ -49,7 +49,8 @@ static void expect(const char *endpoint, const char *question, const char *wante
 static void a_connection_is_judged_without_a_request(void **state)
 {
 	(void)state;
-	expect(REST, "", "{\"decision\":\"allow\",\"layer\":\"l4\",\"policy\":\"p\",\"endpoint\":0}");
+	expect(REST, "",
+		"{\"decision\":\"allow\",\"layer\":\"l4\",\"policy\":\"p\",\"endpoint\":0}");
 	expect(REST, ",\"ips\":[\"127.0.0.1\"]", "{\"decision\":\"deny\",\"layer\":\"ssrf\"}");
 }
 
@@ -62,7 +63,9 @@ static void a_request_in_pieces_is_canonicalized_and_judged(void **state)
 	expect(READ, ",\"method\":\"POST\",\"path\":\"/x\",\"body\":\"\"",
 		"{\"decision\":\"deny\",\"layer\":\"l7\",\"framing\":\"length\","
 		"\"reason\":\"POST /x not permitted by policy\"}");
-	expect(READ, ",\"method\":\"GET\",\"path\":\"/x\",\"headers\":{\"X-HTTP-Method-Override\":\"DELETE\"}",
+	expect(READ,
+		",\"method\":\"GET\",\"path\":\"/"
+		"x\",\"headers\":{\"X-HTTP-Method-Override\":\"DELETE\"}",
 		"{\"decision\":\"deny\",\"reason\":\"DELETE /x not permitted by policy\"}");
 }
 
@@ -75,7 +78,8 @@ static void a_malformed_request_is_a_denial_of_the_http_layer(void **state)
 		",\"method\":\"TRACE\",\"path\":\"/\"",
 		/* a bare LF; CONNECT; another host; half a chunked body */
 		",\"raw_b64\":\"R0VUIC8gSFRUUC8xLjEKSG9zdDogaC50ZXN0Cgo=\"",
-		",\"raw_b64\":\"Q09OTkVDVCBoLnRlc3Q6NDQzIEhUVFAvMS4xDQpIb3N0OiBoLnRlc3Q6NDQzDQoNCg==\"",
+		",\"raw_b64\":\"Q09OTkVDVCBoLnRlc3Q6NDQzIEhUVFAvMS4xDQpIb3N0OiBoLnRlc3Q6NDQzDQoNCg="
+		"=\"",
 		",\"raw_b64\":\"R0VUIC8gSFRUUC8xLjENCkhvc3Q6IGV2aWwudGVzdA0KDQo=\"",
 	};
 
@@ -107,33 +111,39 @@ static void bodies_are_understood_where_the_protocol_wants_it(void **state)
 				  "rules: [{ allow: { method: tools/call, tool: read } }]";
 
 	(void)state;
-	expect(graphql, ",\"method\":\"POST\",\"path\":\"/\",\"headers\":{\"Content-Type\":"
-			"\"application/json\"},\"body\":\"{\\\"query\\\":\\\"{ a b }\\\"}\"",
-		"{\"decision\":\"allow\",\"graphql\":{\"operations\":[{\"operation_type\":\"query\","
+	expect(graphql,
+		",\"method\":\"POST\",\"path\":\"/\",\"headers\":{\"Content-Type\":"
+		"\"application/json\"},\"body\":\"{\\\"query\\\":\\\"{ a b }\\\"}\"",
+		"{\"decision\":\"allow\",\"graphql\":{\"operations\":[{\"operation_type\":"
+		"\"query\","
 		"\"operation_name\":null,\"fields\":[\"a\",\"b\"],\"persisted_query\":false}],"
 		"\"is_control\":false}}");
-	expect(mcp, ",\"method\":\"POST\",\"path\":\"/\",\"headers\":{\"Content-Type\":"
-		    "\"application/json\"},\"body\":\"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"id\\\":1,"
-		    "\\\"method\\\":\\\"tools/call\\\",\\\"params\\\":{\\\"name\\\":\\\"write\\\"}}\"",
+	expect(mcp,
+		",\"method\":\"POST\",\"path\":\"/\",\"headers\":{\"Content-Type\":"
+		"\"application/json\"},\"body\":\"{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"id\\\":1,"
+		"\\\"method\\\":\\\"tools/call\\\",\\\"params\\\":{\\\"name\\\":\\\"write\\\"}}\"",
 		"{\"decision\":\"deny\",\"layer\":\"l7\"}");
 }
 
 static void a_message_is_judged_on_the_path_of_its_upgrade(void **state)
 {
-	static const char ws[] = "host: h.test, port: 443, protocol: websocket, enforcement: enforce, "
-				 "rules: [{ allow: { method: GET, path: '**' } }, "
-				 "{ allow: { method: WEBSOCKET_TEXT, path: /chat } }]";
+	static const char ws[] =
+		"host: h.test, port: 443, protocol: websocket, enforcement: enforce, "
+		"rules: [{ allow: { method: GET, path: '**' } }, "
+		"{ allow: { method: WEBSOCKET_TEXT, path: /chat } }]";
 
 	(void)state;
 	expect(ws, ",\"path\":\"/chat\",\"ws_text\":\"hello\"", "{\"decision\":\"allow\"}");
-	expect(ws, ",\"path\":\"/other\",\"ws_text\":\"hello\"", "{\"decision\":\"deny\",\"layer\":\"l7\"}");
+	expect(ws, ",\"path\":\"/other\",\"ws_text\":\"hello\"",
+		"{\"decision\":\"deny\",\"layer\":\"l7\"}");
 }
 
 static void a_host_that_is_none_is_denied(void **state)
 {
 	struct policy *p = policy_of_endpoint("host: '*.example.com', port: 443");
 	json_t *q = json_loads("{\"host\":\"evil\\u0000.example.com\",\"port\":443,"
-			       "\"binary\":\"/usr/bin/curl\"}", JSON_ALLOW_NUL, NULL);
+			       "\"binary\":\"/usr/bin/curl\"}",
+		JSON_ALLOW_NUL, NULL);
 	json_t *a = eval_question(p, q);
 
 	(void)state;

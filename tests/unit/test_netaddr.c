@@ -133,7 +133,8 @@ static void no_address_reaches_anything(void **state)
 
 static void a_prefix_holds_what_begins_like_it(void **state)
 {
-	struct netprefix p = prefix("10.0.5.0/24"), all4 = prefix("0.0.0.0/0"), six = prefix("fd00::/8");
+	struct netprefix p = prefix("10.0.5.0/24"), all4 = prefix("0.0.0.0/0"),
+			 six = prefix("fd00::/8");
 	struct netprefix mapped = prefix("::ffff:10.0.0.0/104"), wide = prefix("::/0");
 	struct netaddr in = addr("10.0.5.255"), out = addr("10.0.6.0"), v6 = addr("fd12::1");
 
@@ -150,7 +151,8 @@ static void a_prefix_holds_what_begins_like_it(void **state)
 
 static void prefixes_overlap_when_one_holds_the_other(void **state)
 {
-	struct netprefix wide = prefix("8.0.0.0/5"), ten = prefix("10.1.0.0/16"), one = prefix("11.0.0.1");
+	struct netprefix wide = prefix("8.0.0.0/5"), ten = prefix("10.1.0.0/16"),
+			 one = prefix("11.0.0.1");
 	struct netprefix mapped = prefix("::ffff:168.0.0.0/103"), link = prefix("169.254.0.0/16");
 
 	(void)state;
@@ -189,8 +191,8 @@ static void a_socket_address_there_and_back_is_the_same(void **state)
 		assert_int_equal(netaddr_from_sockaddr((struct sockaddr *)&sa, len, &b, &port), 0);
 		assert_true(netaddr_equal(&a, &b));
 		assert_int_equal(port, 443);
-		assert_int_equal(netaddr_from_sockaddr((struct sockaddr *)&sa, 4, &b, &port),
-			-EAFNOSUPPORT);
+		assert_int_equal(
+			netaddr_from_sockaddr((struct sockaddr *)&sa, 4, &b, &port), -EAFNOSUPPORT);
 	}
 }
 

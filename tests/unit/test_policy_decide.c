@@ -2,24 +2,23 @@
 
 #include "lib/policy.h"
 
-static const char quickstart[] =
-	"version: 1\n"
-	"filesystem_policy:\n"
-	"  include_workdir: true\n"
-	"  read_only: [/usr, /lib]\n"
-	"  read_write: [/sandbox, /tmp]\n"
-	"network_policies:\n"
-	"  github_api:\n"
-	"    name: github-api-readonly\n"
-	"    endpoints:\n"
-	"      - host: api.github.com\n"
-	"        port: 443\n"
-	"        protocol: rest\n"
-	"        tls: terminate\n"
-	"        enforcement: enforce\n"
-	"        access: read-only\n"
-	"    binaries:\n"
-	"      - { path: /usr/bin/curl }\n";
+static const char quickstart[] = "version: 1\n"
+				 "filesystem_policy:\n"
+				 "  include_workdir: true\n"
+				 "  read_only: [/usr, /lib]\n"
+				 "  read_write: [/sandbox, /tmp]\n"
+				 "network_policies:\n"
+				 "  github_api:\n"
+				 "    name: github-api-readonly\n"
+				 "    endpoints:\n"
+				 "      - host: api.github.com\n"
+				 "        port: 443\n"
+				 "        protocol: rest\n"
+				 "        tls: terminate\n"
+				 "        enforcement: enforce\n"
+				 "        access: read-only\n"
+				 "    binaries:\n"
+				 "      - { path: /usr/bin/curl }\n";
 
 static struct decision ask(const struct policy *p, const struct intent *in)
 {
@@ -29,8 +28,8 @@ static struct decision ask(const struct policy *p, const struct intent *in)
 	return d;
 }
 
-static struct decision ask_request(const struct policy *p, struct intent in, const char *method,
-	const char *path)
+static struct decision ask_request(
+	const struct policy *p, struct intent in, const char *method, const char *path)
 {
 	struct request r = { .method = method, .path = path };
 
@@ -88,7 +87,9 @@ static void an_ancestor_counts_as_the_binary(void **state)
 {
 	static const char *const ancestors[] = { "/bin/sh", "/usr/bin/curl", NULL };
 	struct policy *p = policy_of(quickstart);
-	struct intent in = { .host = "api.github.com", .port = 443, .binary = "/usr/bin/python3",
+	struct intent in = { .host = "api.github.com",
+		.port = 443,
+		.binary = "/usr/bin/python3",
 		.ancestors = ancestors };
 
 	(void)state;
@@ -149,8 +150,8 @@ static void read_only_allows_get_and_denies_post(void **state)
 	d = ask_request(p, in, "POST", "/repos/octocat/hello-world/issues");
 	assert_int_equal(d.verdict, VERDICT_DENY);
 	assert_int_equal(d.layer, LAYER_L7);
-	assert_string_equal(d.reason,
-		"POST /repos/octocat/hello-world/issues not permitted by policy");
+	assert_string_equal(
+		d.reason, "POST /repos/octocat/hello-world/issues not permitted by policy");
 	policy_unref(p);
 }
 
@@ -222,12 +223,13 @@ static void no_address_at_all_is_denied(void **state)
 
 static void select_takes_the_most_specific_path(void **state)
 {
-	struct policy *p = policy_of(
-		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
-		"      - { host: h.test, port: 443, protocol: rest, access: full }\n"
-		"      - { host: h.test, port: 443, protocol: graphql, access: full, path: /graphql,\n"
-		"          enforcement: enforce, graphql_max_body_bytes: 1000 }\n"
-		"    binaries: [{ path: /usr/bin/curl }]\n");
+	struct policy *p =
+		policy_of("version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
+			  "      - { host: h.test, port: 443, protocol: rest, access: full }\n"
+			  "      - { host: h.test, port: 443, protocol: graphql, access: full, "
+			  "path: /graphql,\n"
+			  "          enforcement: enforce, graphql_max_body_bytes: 1000 }\n"
+			  "    binaries: [{ path: /usr/bin/curl }]\n");
 	struct intent in = curl_to("h.test", 443);
 	struct inspection i;
 

@@ -77,7 +77,8 @@ static const char *endpoint(const char *fields)
 
 	snprintf(text, sizeof(text),
 		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n      - { %s }\n"
-		"    binaries: [{ path: /usr/bin/curl }]\n", fields);
+		"    binaries: [{ path: /usr/bin/curl }]\n",
+		fields);
 	return text;
 }
 
@@ -85,8 +86,8 @@ static const char *rest(const char *fields)
 {
 	char text[2048];
 
-	snprintf(text, sizeof(text), "host: h.test, port: 443, protocol: rest, enforcement: enforce, %s",
-		fields);
+	snprintf(text, sizeof(text),
+		"host: h.test, port: 443, protocol: rest, enforcement: enforce, %s", fields);
 	return endpoint(text);
 }
 
@@ -95,8 +96,9 @@ static void an_unknown_key_is_told_with_its_place_and_what_was_meant(void **stat
 	(void)state;
 	error_is("version: 1\nnetwork_policies:\n  p:\n    endpoints:\n      - host: h\n"
 		 "        port: 1\n        rules:\n          - alow: { method: GET, path: / }\n",
-		"8:13", "network_policies.p.endpoints[0].rules[0]: unknown field 'alow' (did you mean "
-			"'allow'?)");
+		"8:13",
+		"network_policies.p.endpoints[0].rules[0]: unknown field 'alow' (did you mean "
+		"'allow'?)");
 }
 
 static void all_errors_are_told_in_the_order_of_the_file(void **state)
@@ -107,7 +109,8 @@ static void all_errors_are_told_in_the_order_of_the_file(void **state)
 	(void)state;
 	f = load("version: 2\nlandlock:\n  compatibility: bestefort\nprocess:\n"
 		 "  run_as_user: root\nnetwork_policies:\n  p:\n    endpoints:\n"
-		 "      - { host: '*', port: 443 }\n      - { host: h, port: 70000 }\n", &r);
+		 "      - { host: '*', port: 443 }\n      - { host: h, port: 70000 }\n",
+		&r);
 	assert_int_equal(r, -EINVAL);
 	/* types and ranges come first: what they leave open is not guessed at */
 	assert_int_equal(f.n_errors, 1);
@@ -115,7 +118,8 @@ static void all_errors_are_told_in_the_order_of_the_file(void **state)
 	policy_findings_done(&f);
 	f = load("version: 2\nlandlock:\n  compatibility: bestefort\nprocess:\n"
 		 "  run_as_user: root\nnetwork_policies:\n  p:\n    endpoints:\n"
-		 "      - { host: '*', port: 443 }\n", &r);
+		 "      - { host: '*', port: 443 }\n",
+		&r);
 	assert_int_equal(f.n_errors, 4);
 	for (size_t i = 1; i < f.n; i++)
 		assert_true(f.list[i].line >= f.list[i - 1].line);
@@ -149,37 +153,52 @@ static void what_an_endpoint_may_not_be_is_refused(void **state)
 		{ "host: 'a.*b.example.com', port: 1", "must be a whole label" },
 		{ "host: h, port: 1, protocol: ftp", "unknown protocol 'ftp'" },
 		{ "host: h, port: 1, protocol: rest", "requires rules or access" },
-		{ "host: h, port: 1, protocol: rest, access: readonly", "did you mean 'read-only'?" },
+		{ "host: h, port: 1, protocol: rest, access: readonly",
+			"did you mean 'read-only'?" },
 		{ "host: h, port: 1, protocol: rest, access: full, enforcement: enforced",
 			"did you mean 'enforce'?" },
-		{ "host: h, port: 1, protocol: rest, access: full, rules: []", "rules list cannot be empty" },
+		{ "host: h, port: 1, protocol: rest, access: full, rules: []",
+			"rules list cannot be empty" },
 		{ "host: h, port: 1, protocol: rest, access: full, deny_rules: []",
 			"deny_rules list cannot be empty" },
-		{ "host: h, port: 1, deny_rules: [{ method: GET, path: / }]", "deny_rules require protocol" },
-		{ "host: h, port: 1, protocol: tcp, access: full", "protocol tcp does not support" },
+		{ "host: h, port: 1, deny_rules: [{ method: GET, path: / }]",
+			"deny_rules require protocol" },
+		{ "host: h, port: 1, protocol: tcp, access: full",
+			"protocol tcp does not support" },
 		{ "host: h., port: 1, protocol: tcp", "omit the trailing DNS root dot" },
-		{ "host: h, port: 1, protocol: sql, access: full, enforcement: enforce", "SQL enforcement" },
-		{ "host: h, port: 1, protocol: json-rpc, access: full", "does not support access presets" },
+		{ "host: h, port: 1, protocol: sql, access: full, enforcement: enforce",
+			"SQL enforcement" },
+		{ "host: h, port: 1, protocol: json-rpc, access: full",
+			"does not support access presets" },
 		{ "host: h, port: 1, protocol: json-rpc, rules: [{ allow: { method: 'a.*' } }]",
 			"patterns are not supported" },
 		{ "host: h, port: 1, protocol: mcp", "mcp.allow_all_known_mcp_methods is false" },
 		{ "host: h, port: 1, protocol: mcp, rules: [{ allow: { method: '*' } }]",
 			"only supported below 'tools/'" },
-		{ "host: h, port: 1, protocol: mcp, rules: [{ allow: { method: initialize, tool: x } }]",
+		{ "host: h, port: 1, protocol: mcp, rules: [{ allow: { method: initialize, tool: x "
+		  "} }]",
 			"needs method tools/call" },
 		{ "host: h, port: 1, protocol: mcp, mcp: { strict_tool_names: false }, "
-		  "rules: [{ allow: { method: tools/call, tool: 'x*' } }]", "strict_tool_names: true" },
-		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: Query } }]",
+		  "rules: [{ allow: { method: tools/call, tool: 'x*' } }]",
+			"strict_tool_names: true" },
+		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: Query } "
+		  "}]",
 			"operation_type must be" },
-		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: '*' } }]",
+		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: '*' } "
+		  "}]",
 			"write one rule for each" },
-		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: query, fields: [] } }]",
+		{ "host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: query, "
+		  "fields: [] } }]",
 			"must not be empty" },
-		{ "host: h, port: 1, protocol: rest, access: full, path: repos", "path must start with '/'" },
-		{ "host: h, port: 1, protocol: rest, access: full, graphql_max_body_bytes: 0", "must be positive" },
-		{ "host: h, port: 1, protocol: rest, access: full, mcp: {}", "only valid for protocol mcp" },
+		{ "host: h, port: 1, protocol: rest, access: full, path: repos",
+			"path must start with '/'" },
+		{ "host: h, port: 1, protocol: rest, access: full, graphql_max_body_bytes: 0",
+			"must be positive" },
+		{ "host: h, port: 1, protocol: rest, access: full, mcp: {}",
+			"only valid for protocol mcp" },
 		{ "host: h, port: 1, credential_signing: sigv4", "signing_service" },
-		{ "host: h, port: 1, credential_signing: sigv5, signing_service: s3", "unrecognized" },
+		{ "host: h, port: 1, credential_signing: sigv5, signing_service: s3",
+			"unrecognized" },
 		{ "host: h, port: 1, credential_binding: {}", "missing field 'provider'" },
 		{ "host: h, port: 1, allowed_ips: [127.0.0.1]", "always-blocked" },
 		{ "host: h, port: 1, allowed_ips: ['0.0.0.0/0']", "always-blocked" },
@@ -194,15 +213,16 @@ static void what_an_endpoint_may_not_be_is_refused(void **state)
 static void a_condition_of_another_protocol_is_refused_not_ignored(void **state)
 {
 	(void)state;
-	error_is(rest("rules: [{ allow: { method: POST, path: /graphql, operation_type: query } }]"),
+	error_is(
+		rest("rules: [{ allow: { method: POST, path: /graphql, operation_type: query } }]"),
 		NULL, "not supported for protocol rest");
 	error_is(rest("rules: [{ allow: { method: POST, path: /mcp, tool: x } }]"), NULL,
 		"not supported for protocol rest");
 	error_is(rest("rules: [{ allow: { method: GET, path: '/a[b' } }]"), NULL, "unclosed '['");
-	error_is(rest("rules: [{ allow: { method: GET, path: /a, query: { k: { any: [] } } } }]"), NULL,
-		"allow.query.k.any");
-	error_is(rest("rules: [{ allow: { method: GET, path: /a, query: { k: { mode: x } } } }]"), NULL,
-		"unknown matcher keys");
+	error_is(rest("rules: [{ allow: { method: GET, path: /a, query: { k: { any: [] } } } }]"),
+		NULL, "allow.query.k.any");
+	error_is(rest("rules: [{ allow: { method: GET, path: /a, query: { k: { mode: x } } } }]"),
+		NULL, "unknown matcher keys");
 }
 
 static void what_is_legal_and_surprising_is_warned_of(void **state)
@@ -217,10 +237,12 @@ static void what_is_legal_and_surprising_is_warned_of(void **state)
 	warning_is(rest("access: full, deny_rules: [{ method: POST }]"), "never denies anything");
 	warning_is(rest("rules: [{ allow: { method: GET, path: repos } }]"), "can never match");
 	warning_is(rest("rules: [{ allow: { method: GET, path: '*' } }]"), "write '**'");
-	warning_is(rest("rules: [{ allow: { method: GET, path: '/api/v1*' } }]"), "wider than it looks");
+	warning_is(rest("rules: [{ allow: { method: GET, path: '/api/v1*' } }]"),
+		"wider than it looks");
 	warning_is(rest("rules: [{ allow: { method: FROB, path: / } }]"), "no method");
 	warning_is(rest("rules: [{ allow: { method: GET, path: /a/b } }], "
-			"deny_rules: [{ method: '*', path: '/a/**' }]"), "shadowed by deny_rules[0]");
+			"deny_rules: [{ method: '*', path: '/a/**' }]"),
+		"shadowed by deny_rules[0]");
 	warning_is(endpoint("host: '*example.test.com', port: 1"), "wider than it looks");
 	warning_is(endpoint("host: 127.0.0.1, port: 1"), "never reachable");
 	warning_is(endpoint("host: h, port: 1, access: full"), "no effect without 'protocol'");
@@ -229,7 +251,8 @@ static void what_is_legal_and_surprising_is_warned_of(void **state)
 	warning_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h, port: 1 }]\n",
 		"nobody can use these endpoints");
 	warning_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h, port: 1 }]\n"
-		   "    binaries: [{ path: '**' }]\n", "lets every program");
+		   "    binaries: [{ path: '**' }]\n",
+		"lets every program");
 }
 
 static void a_useful_rule_is_not_warned_of(void **state)
@@ -239,8 +262,10 @@ static void a_useful_rule_is_not_warned_of(void **state)
 
 	(void)state;
 	f = load(rest("rules: [{ allow: { method: GET, path: /a/b } }, { allow: { method: POST, "
-		      "path: '/c/**' } }], deny_rules: [{ method: POST, path: /a/b }, { method: POST, "
-		      "path: '/c/d/**' }]"), &r);
+		      "path: '/c/**' } }], deny_rules: [{ method: POST, path: /a/b }, { method: "
+		      "POST, "
+		      "path: '/c/d/**' }]"),
+		&r);
 	show(&f);
 	assert_int_equal(r, 0);
 	assert_int_equal(f.n, 0);
@@ -253,25 +278,31 @@ static const char *pair(const char *left, const char *right)
 
 	snprintf(text, sizeof(text),
 		"version: 1\nnetwork_policies:\n"
-		"  left:\n    endpoints: [{ port: 443, %s }]\n    binaries: [{ path: /usr/bin/curl }]\n"
-		"  right:\n    endpoints: [{ port: 443, %s }]\n    binaries: [{ path: /usr/bin/git }]\n",
+		"  left:\n    endpoints: [{ port: 443, %s }]\n    binaries: [{ path: /usr/bin/curl "
+		"}]\n"
+		"  right:\n    endpoints: [{ port: 443, %s }]\n    binaries: [{ path: /usr/bin/git "
+		"}]\n",
 		left, right);
 	return text;
 }
 
 static void endpoints_that_contradict_each_other_are_refused(void **state)
 {
-	static const struct { const char *left, *right, *words; } rows[] = {
+	static const struct {
+		const char *left, *right, *words;
+	} rows[] = {
 		{ "host: h, tls: skip", "host: h", "tls=skip vs auto" },
 		{ "host: '*.a.test', tls: skip", "host: b.a.test", "tls=skip vs auto" },
 		{ "host: '*.a.b.test', tls: skip", "host: '**.b.test'", "tls=skip vs auto" },
 		{ "host: h, protocol: tcp", "host: h", "protocol=tcp vs not tcp" },
-		{ "host: h, allowed_ips: [10.0.0.1]", "host: h, allowed_ips: [10.0.0.2]", "allowed_ips" },
-		{ "host: h, protocol: rest, access: full", "host: h, protocol: graphql, access: full",
-			"protocol=rest vs graphql" },
+		{ "host: h, allowed_ips: [10.0.0.1]", "host: h, allowed_ips: [10.0.0.2]",
+			"allowed_ips" },
+		{ "host: h, protocol: rest, access: full",
+			"host: h, protocol: graphql, access: full", "protocol=rest vs graphql" },
 		{ "host: h, protocol: rest, access: full, enforcement: enforce",
 			"host: h, protocol: rest, access: full", "enforcement=enforce vs audit" },
-		{ "host: h, credential_binding: { provider: a }", "host: h, credential_binding: { provider: b }",
+		{ "host: h, credential_binding: { provider: a }",
+			"host: h, credential_binding: { provider: b }",
 			"credential_binding.provider='a' vs 'b'" },
 	};
 
@@ -282,7 +313,9 @@ static void endpoints_that_contradict_each_other_are_refused(void **state)
 
 static void endpoints_that_never_meet_may_differ(void **state)
 {
-	static const struct { const char *left, *right; } rows[] = {
+	static const struct {
+		const char *left, *right;
+	} rows[] = {
 		{ "host: a.test, tls: skip", "host: b.test" },
 		{ "host: '*.a.test', tls: skip", "host: x.y.a.test" },
 		{ "host: h, protocol: rest, access: full, path: '/v[12]'",
@@ -292,7 +325,8 @@ static void endpoints_that_never_meet_may_differ(void **state)
 		{ "host: h", "host: h, protocol: rest, access: full" },
 		{ "host: h, path: /a, credential_binding: { provider: a }",
 			"host: h, path: /b, credential_binding: { provider: b }" },
-		{ "host: h, allowed_ips: [10.0.0.1, 10.0.0.2]", "host: h, allowed_ips: [10.0.0.2, 10.0.0.1]" },
+		{ "host: h, allowed_ips: [10.0.0.1, 10.0.0.2]",
+			"host: h, allowed_ips: [10.0.0.2, 10.0.0.1]" },
 	};
 
 	(void)state;
@@ -328,27 +362,36 @@ static void a_refused_policy_can_still_be_asked(void **state)
 
 static void what_means_nothing_cannot_be_asked(void **state)
 {
-	static const char *const texts[] = { "version: 2\n", "version: 1\nbogus: 1\n", "version: [\n" };
+	static const char *const texts[] = { "version: 2\n", "version: 1\nbogus: 1\n",
+		"version: [\n" };
 	struct policy *p = NULL;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++)
-		assert_int_equal(policy_load_refused(texts[i], strlen(texts[i]), &p, NULL), -EINVAL);
+		assert_int_equal(
+			policy_load_refused(texts[i], strlen(texts[i]), &p, NULL), -EINVAL);
 }
 
 static void middlewares_are_held_to_their_rules(void **state)
 {
-#define MIDDLEWARE(more) "version: 1\nnetwork_middlewares:\n  m: { middleware: openshell/regex" more " }\n"
+#define MIDDLEWARE(more)                                                                           \
+	"version: 1\nnetwork_middlewares:\n  m: { middleware: openshell/regex" more " }\n"
 	(void)state;
 	error_is("version: 1\nnetwork_middlewares:\n  m: { middleware: acme/dlp, "
-		 "endpoints: { include: [h] } }\n", "3:20", "middleware 'acme/dlp' is not available");
+		 "endpoints: { include: [h] } }\n",
+		"3:20", "middleware 'acme/dlp' is not available");
 	error_is(MIDDLEWARE(""), NULL, "at least one host pattern");
-	error_is(MIDDLEWARE(", endpoints: { include: ['{a,b}.test'] }"), NULL, "braces are not supported");
+	error_is(MIDDLEWARE(", endpoints: { include: ['{a,b}.test'] }"), NULL,
+		"braces are not supported");
 	error_is(MIDDLEWARE(", endpoints: { include: ['a..test'] }"), NULL, "empty label");
-	error_is(MIDDLEWARE(", on_error: open, endpoints: { include: [h] }"), NULL, "fail_closed, fail_open");
-	error_is(MIDDLEWARE(", config: { mode: block }, endpoints: { include: [h] }"), NULL, "redact");
-	error_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: a.test, port: 1, tls: skip }]\n"
-		 "network_middlewares:\n  m: { middleware: openshell/regex, endpoints: { include: ['*.test'] } }\n",
+	error_is(MIDDLEWARE(", on_error: open, endpoints: { include: [h] }"), NULL,
+		"fail_closed, fail_open");
+	error_is(MIDDLEWARE(", config: { mode: block }, endpoints: { include: [h] }"), NULL,
+		"redact");
+	error_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: a.test, port: 1, "
+		 "tls: skip }]\n"
+		 "network_middlewares:\n  m: { middleware: openshell/regex, endpoints: { include: "
+		 "['*.test'] } }\n",
 		NULL, "cannot be inspected");
 }
 
@@ -394,8 +437,10 @@ static void many_endpoints_of_one_host_load(void **state)
 	buf_init(&b, POLICY_TEXT_MAX);
 	(void)buf_puts(&b, "version: 1\nnetwork_policies:\n  p:\n    endpoints:\n");
 	for (int i = 0; i < 5000; i++)
-		(void)buf_printf(&b, "      - { host: h, port: 443, protocol: rest, access: full, "
-				     "path: /p%d }\n", i);
+		(void)buf_printf(&b,
+			"      - { host: h, port: 443, protocol: rest, access: full, "
+			"path: /p%d }\n",
+			i);
 	assert_int_equal(policy_load(buf_head(&b), b.len, &p, NULL), 0);
 	policy_unref(p);
 }

@@ -98,8 +98,8 @@ static void make_policy(struct slow_policy *p)
 	}
 }
 
-static size_t write_rules(char *out, const char *name, bool is_allow, const struct slow_rule *rules,
-	unsigned int n)
+static size_t write_rules(
+	char *out, const char *name, bool is_allow, const struct slow_rule *rules, unsigned int n)
 {
 	size_t at = 0;
 
@@ -160,8 +160,8 @@ static bool slow_binary(const struct slow_group *g, const struct intent *in)
 	return false;
 }
 
-static bool slow_connects(const struct slow_group *g, const struct slow_endpoint *e,
-	const struct intent *in)
+static bool slow_connects(
+	const struct slow_group *g, const struct slow_endpoint *e, const struct intent *in)
 {
 	return slow_host(e->host, in->host) && slow_binary(g, in) &&
 	       (e->ports[0] == in->port || e->ports[1] == in->port);
@@ -199,8 +199,8 @@ static bool slow_select(const char *path, const char *text)
 	return strcmp(path, text) == 0;
 }
 
-static struct slow_answer slow_decide(const struct slow_policy *p, const struct intent *in,
-	const struct request *r)
+static struct slow_answer slow_decide(
+	const struct slow_policy *p, const struct intent *in, const struct request *r)
 {
 	struct slow_answer a = { 0 };
 
@@ -229,7 +229,9 @@ static void compare(const struct slow_policy *slow, const struct policy *p, cons
 {
 	const char *ancestors[] = { PICK(binaries), NULL };
 	struct request r = { .method = PICK(methods), .path = PICK(paths) };
-	struct intent in = { .host = PICK(hosts), .port = PICK(ports), .binary = PICK(binaries),
+	struct intent in = { .host = PICK(hosts),
+		.port = PICK(ports),
+		.binary = PICK(binaries),
 		.ancestors = ancestors };
 	struct slow_answer a = slow_decide(slow, &in, &r);
 	bool allows = a.connects && a.is_selected && a.allows && !a.denies;
@@ -268,8 +270,7 @@ static void a_million_random_questions_are_answered_as_the_slow_decision_says(vo
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(
-			a_million_random_questions_are_answered_as_the_slow_decision_says),
+		cmocka_unit_test(a_million_random_questions_are_answered_as_the_slow_decision_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

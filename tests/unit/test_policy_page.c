@@ -33,7 +33,8 @@ static bool is_described(const char *page, const char *key)
 	for (const char *at = strstr(page, ".It Ic "); at; at = strstr(at + 1, ".It Ic ")) {
 		const char *end = at + strcspn(at, "\n");
 
-		for (const char *word = strstr(at, key); word && word < end; word = strstr(word + 1, key))
+		for (const char *word = strstr(at, key); word && word < end;
+			word = strstr(word + 1, key))
 			if (word[-1] == ' ' && (word[len] == ' ' || word[len] == '\n'))
 				return true;
 	}

@@ -88,9 +88,11 @@ static void an_allowed_query_matches_in_every_value_a_denied_one_in_any(void **s
 
 static void a_denial_names_the_nearest_rule(void **state)
 {
-	struct policy *p = enforcing("rest", "rules: [{ allow: { method: GET, path: '/repos/**' } }, "
-					     "{ allow: { method: POST, path: '/repos/*/issues' } }]");
-	struct request method = rest("DELETE", "/repos/a/issues"), path = rest("POST", "/repos/a/pulls");
+	struct policy *p =
+		enforcing("rest", "rules: [{ allow: { method: GET, path: '/repos/**' } }, "
+				  "{ allow: { method: POST, path: '/repos/*/issues' } }]");
+	struct request method = rest("DELETE", "/repos/a/issues"),
+		       path = rest("POST", "/repos/a/pulls");
 
 	(void)state;
 	assert_string_equal(ask(p, &method).nearest,
@@ -107,10 +109,12 @@ static void a_denial_names_the_nearest_rule(void **state)
 
 static void a_websocket_endpoint_takes_upgrades_and_judged_messages(void **state)
 {
-	struct policy *p = enforcing("websocket", "rules: [{ allow: { method: GET, path: /ws } }, "
-						  "{ allow: { method: WEBSOCKET_TEXT, path: /chat } }]");
+	struct policy *p =
+		enforcing("websocket", "rules: [{ allow: { method: GET, path: /ws } }, "
+				       "{ allow: { method: WEBSOCKET_TEXT, path: /chat } }]");
 	struct request plain = rest("GET", "/ws"), upgrade = plain;
-	struct request text = rest("WEBSOCKET_TEXT", "/chat"), other = rest("WEBSOCKET_TEXT", "/ws");
+	struct request text = rest("WEBSOCKET_TEXT", "/chat"),
+		       other = rest("WEBSOCKET_TEXT", "/ws");
 
 	(void)state;
 	upgrade.is_websocket_upgrade = true;
@@ -143,8 +147,8 @@ static const char *const viewer[] = { "viewer" };
 static const char *const two_fields[] = { "viewer", "admin" };
 static const char *const delete_repo[] = { "deleteRepo" };
 
-static struct graphql_op operation(enum graphql_type type, const char *name,
-	const char *const *fields, size_t n)
+static struct graphql_op operation(
+	enum graphql_type type, const char *name, const char *const *fields, size_t n)
 {
 	return (struct graphql_op){ .type = type, .name = name, .fields = fields, .n_fields = n };
 }
@@ -180,8 +184,8 @@ static void every_operation_and_every_field_must_be_allowed(void **state)
 	assert_int_equal(ask_graphql(p, &none, 1).verdict, VERDICT_DENY);
 	assert_int_equal(ask_graphql(p, batch, 2).verdict, VERDICT_DENY);
 	assert_int_equal(ask_graphql(p, &named, 1).verdict, VERDICT_ALLOW);
-	assert_string_equal(ask_graphql(p, &blocked, 1).reason,
-		"GraphQL operation blocked by endpoint policy");
+	assert_string_equal(
+		ask_graphql(p, &blocked, 1).reason, "GraphQL operation blocked by endpoint policy");
 	policy_unref(p);
 }
 
@@ -195,14 +199,15 @@ static void a_persisted_query_stands_for_what_was_registered(void **state)
 	(void)state;
 	assert_int_equal(ask_graphql(p, &known, 1).verdict, VERDICT_ALLOW);
 	assert_int_equal(ask_graphql(p, &by_id, 1).verdict, VERDICT_ALLOW);
-	assert_string_equal(ask_graphql(p, &unknown, 1).reason,
-		"GraphQL persisted query is not registered");
+	assert_string_equal(
+		ask_graphql(p, &unknown, 1).reason, "GraphQL persisted query is not registered");
 	policy_unref(p);
 }
 
 static void what_was_not_understood_is_denied_even_in_audit(void **state)
 {
-	struct policy *p = policy_of_endpoint("host: h.test, port: 443, protocol: graphql, access: full");
+	struct policy *p =
+		policy_of_endpoint("host: h.test, port: 443, protocol: graphql, access: full");
 	struct graphql_facts f = { .error = "no query" };
 	struct request r = { .method = "POST", .path = "/graphql", .graphql = &f };
 
@@ -216,7 +221,7 @@ static void what_was_not_understood_is_denied_even_in_audit(void **state)
 static void messages_of_a_graphql_websocket_are_operations(void **state)
 {
 	struct policy *p = enforcing("websocket", "rules: [{ allow: { method: GET, path: '**' } }, "
-		"{ allow: { operation_type: subscription } }]");
+						  "{ allow: { operation_type: subscription } }]");
 	struct graphql_op sub = operation(GRAPHQL_SUBSCRIPTION, NULL, viewer, 1);
 	struct graphql_facts f = { .ops = &sub, .n_ops = 1 };
 	struct request r = { .method = "WEBSOCKET_TEXT", .path = "/graphql", .graphql = &f };
@@ -232,12 +237,13 @@ static void messages_of_a_graphql_websocket_are_operations(void **state)
 
 static void a_rest_rule_does_not_rescue_an_operation(void **state)
 {
-	struct policy *p = policy_of(
-		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
-		"      - { host: h.test, port: 443, protocol: rest, access: full, enforcement: enforce }\n"
-		"      - { host: h.test, port: 443, protocol: graphql, access: read-only, path: /graphql,\n"
-		"          enforcement: enforce }\n"
-		"    binaries: [{ path: /usr/bin/curl }]\n");
+	struct policy *p = policy_of("version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
+				     "      - { host: h.test, port: 443, protocol: rest, access: "
+				     "full, enforcement: enforce }\n"
+				     "      - { host: h.test, port: 443, protocol: graphql, "
+				     "access: read-only, path: /graphql,\n"
+				     "          enforcement: enforce }\n"
+				     "    binaries: [{ path: /usr/bin/curl }]\n");
 	struct graphql_op mutation = operation(GRAPHQL_MUTATION, NULL, viewer, 1);
 
 	(void)state;
@@ -250,7 +256,9 @@ static void a_rest_rule_does_not_rescue_an_operation(void **state)
 static struct decision ask_rpc(const struct policy *p, const char *method, const char *tool)
 {
 	struct jsonrpc_call call = { method, tool };
-	struct jsonrpc_facts f = { .calls = &call, .n_calls = method ? 1 : 0, .has_response = !method };
+	struct jsonrpc_facts f = {
+		.calls = &call, .n_calls = method ? 1 : 0, .has_response = !method
+	};
 	struct request r = { .method = "POST", .path = "/rpc", .jsonrpc = &f };
 
 	return ask(p, &r);
@@ -291,10 +299,11 @@ static void one_denied_call_denies_the_batch(void **state)
 
 static void mcp_tools_are_named_one_by_one(void **state)
 {
-	struct policy *p = enforcing("mcp", "mcp: { allow_all_known_mcp_methods: true }, "
+	struct policy *p = enforcing("mcp",
+		"mcp: { allow_all_known_mcp_methods: true }, "
 		"rules: [{ allow: { tool: 'read_*' } }], deny_rules: [{ tool: read_secret }]");
-	struct request stream = { .method = "GET", .path = "/rpc" }, end = { .method = "DELETE",
-		.path = "/rpc" };
+	struct request stream = { .method = "GET", .path = "/rpc" },
+		       end = { .method = "DELETE", .path = "/rpc" };
 	struct jsonrpc_facts f = { .receive_stream = true };
 
 	(void)state;
@@ -348,7 +357,8 @@ static void a_middleware_asks_for_redaction_on_its_hosts(void **state)
 static void a_middleware_that_fails_closed_refuses_what_nobody_inspects(void **state)
 {
 	static const char text[] =
-		"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 }]\n"
+		"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 "
+		"}]\n"
 		"    binaries: [{ path: /usr/bin/curl }]\n"
 		"network_middlewares:\n  m: { middleware: openshell/regex, on_error: %s,\n"
 		"    endpoints: { include: ['*.test'] } }\n";

@@ -129,7 +129,9 @@ static void every_duplicate_is_told(void **state)
 
 static void utf16_is_not_guessed(void **state)
 {
-	static const char text[] = "\xff\xfe" "a\0:\0 \0" "1\0";
+	static const char text[] = "\xff\xfe"
+				   "a\0:\0 \0"
+				   "1\0";
 	const struct yaml_node *root;
 	struct arena a;
 
