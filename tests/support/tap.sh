@@ -195,7 +195,9 @@ wait_count() {
 
 	exec 8< <(exec tail -n +1 -F "$1" 2>/dev/null)
 	pid=$!
-	timeout "${4:-10}" grep -m "$3" -E -e "$2" <&8 >/dev/null || r=1
+	# Through a pipe: with its output on /dev/null grep -m would wait for the end of the file.
+	timeout "${4:-10}" grep -m "$3" -E -e "$2" <&8 | cat >/dev/null
+	[ "${PIPESTATUS[0]}" = 0 ] || r=1
 	exec 8<&-
 	kill "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
