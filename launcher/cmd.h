@@ -21,6 +21,7 @@ extern const struct cli_option cmd_format_options[];
 extern const struct cli_option cmd_logs_options[];
 extern const struct cli_option cmd_forward_start_options[];
 extern const struct cli_option cmd_upload_options[];
+extern const struct cli_option cmd_ssh_proxy_options[];
 
 int cmd_create(const struct cli_command *cmd, int argc, char **argv);
 int cmd_exec(const struct cli_command *cmd, int argc, char **argv);
@@ -33,6 +34,8 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_upload(const struct cli_command *cmd, int argc, char **argv);
 int cmd_download(const struct cli_command *cmd, int argc, char **argv);
+int cmd_ssh_config(const struct cli_command *cmd, int argc, char **argv);
+int cmd_ssh_proxy(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_update(const struct cli_command *cmd, int argc, char **argv);

@@ -99,6 +99,15 @@ static const struct cli_command sandbox_commands[] = {
 		.max_args = 3,
 		.names_first = true,
 		.run = cmd_download },
+	{ .name = "ssh-config",
+		.args = "[NAME]",
+		.summary = "Print a block for ssh_config(5) that reaches a sandbox",
+		.examples =
+			"  openshell sandbox ssh-config demo >cfg && ssh -F cfg openshell-demo\n"
+			"  openshell sandbox ssh-config demo >>~/.ssh/config\n",
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_ssh_config },
 	{ 0 },
 };
 
@@ -282,6 +291,16 @@ static const struct cli_command commands[] = {
 		.min_args = 1,
 		.max_args = 1,
 		.run = cmd_completions },
+	{ .name = "ssh-proxy",
+		.args = "[NAME]",
+		.summary = "Carry an SSH connection into a sandbox, for ProxyCommand",
+		.examples =
+			"  ssh -o ProxyCommand='openshell ssh-proxy --name demo' sandbox@demo\n",
+		.options = cmd_ssh_proxy_options,
+		.max_args = 1,
+		.names_first = true,
+		.is_hidden = true,
+		.run = cmd_ssh_proxy },
 	{ .name = "__complete", .summary = "", .is_hidden = true, .main = cmd_complete },
 	{ 0 },
 };

@@ -79,7 +79,7 @@ static int add_account(struct mounts *m, const struct account *who, struct err *
 		who->uid, who->gid, shell);
 	if (r < 0)
 		return r;
-	return add_file(m, "/etc/group", err, "root:x:0:\ntty:x:5:\nsandbox:x:%u:\nnogroup:x:65534:\n",
+	return add_file(m, "/etc/group", err, "root:x:0:\nsandbox:x:%u:\nnogroup:x:65534:\n",
 		who->gid);
 }
 
