@@ -12,9 +12,14 @@ name=${1:-quickstart-$$}
 here=$(cd "$(dirname "$0")" && pwd)
 url=https://api.github.com
 
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+	bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+fi
+
 # A command of the walkthrough is printed as one would type it, then run.
 step() {
-	printf '\n\033[1m%s\033[0m\n' "$*"
+	printf '\n%s\n' "$bold$*$plain"
 }
 
 try() {
@@ -45,7 +50,7 @@ step '1. Create a sandbox'
 try openshell sandbox create --name "$name" --keep --no-auto-providers -- true
 
 step '2. Try to reach the GitHub API: blocked'
-out=$(inside "curl -sS $url/zen" 2>&1) || true
+out=$(inside "curl -s $url/zen" 2>&1) || true
 echo "$out"
 want 403 "$out"
 
@@ -58,13 +63,13 @@ step '4. Apply the read-only GitHub API policy'
 try openshell policy set "$name" --policy "$here/policy.yaml" --wait
 
 step '5. GET works'
-inside "curl -sS $url/zen"
-out=$(inside "curl -sS $url/octocat")
+inside "curl -s $url/zen"
+out=$(inside "curl -s $url/octocat")
 echo "$out"
 want MMMM "$out"
 
 step '6. Try a write: blocked by L7'
-out=$(inside "curl -sS -X POST $url/repos/octocat/hello-world/issues -H 'Content-Type: application/json' -d '{\"title\":\"oops\"}'")
+out=$(inside "curl -s -X POST $url/repos/octocat/hello-world/issues -H 'Content-Type: application/json' -d '{\"title\":\"oops\"}'")
 echo "$out"
 want '"error":"policy_denied","policy":"github-api-readonly"' "$out"
 

@@ -482,6 +482,27 @@ static int own_filter(char **argv)
 	return 0;
 }
 
+/* COMMAND...: runs it where a listener exists already, as on WSL2 and in some containers. */
+static int under_listener(char **argv)
+{
+	struct sock_filter allow[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+	struct sock_fprog prog = { .len = 1, .filter = allow };
+	int status = 0;
+	pid_t child;
+
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog) < 0) {
+		perror("seccomp");
+		return 3;
+	}
+	child = fork(); /* the listener is CLOEXEC: somebody has to keep it */
+	if (child == 0) {
+		(void)execvp(argv[0], argv);
+		_exit(127);
+	}
+	return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
 /* ---- 18, 21: signals while connecting, and what connect() means ---- */
 
 static void on_alarm(int sig)
@@ -692,6 +713,7 @@ static const struct {
 	{ "borrow", 0, borrow },
 	{ "undumpable", 2, undumpable },
 	{ "own-filter", 2, own_filter },
+	{ "under-listener", 1, under_listener },
 	{ "storm", 3, storm },
 	{ "semantics", 2, semantics },
 	{ "pretend", 0, pretend },
