@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/sendfile.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
@@ -25,31 +26,51 @@ int cafiles_make(int runtime_dir, struct err *err)
 	return 0;
 }
 
-static int write_into(int dir, const char *name, const char *a, size_t a_len, const char *b)
+/* All of @from, without a detour through our memory. */
+static int copy_all(int to, int from)
 {
-	auto_close int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	int r;
+	size_t left = BUNDLE_MAX;
+	ssize_t n;
 
-	if (fd < 0)
-		return -errno;
-	r = fd_write_all(fd, a, a_len);
-	if (r == 0 && a_len && a[a_len - 1] != '\n')
+	do
+		n = sendfile(to, from, NULL, left);
+	while (n > 0 && (left -= (size_t)n) > 0);
+	return n < 0 ? -errno : left == 0 ? -EFBIG : 0;
+}
+
+static int open_to_fill(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int fill_ca(int dir, const char *pem)
+{
+	auto_close int fd = open_to_fill(dir, CAFILES_CA);
+
+	return fd < 0 ? fd : fd_write_all(fd, pem, strlen(pem));
+}
+
+static int fill_bundle(int dir, const char *pem)
+{
+	auto_close int fd = open_to_fill(dir, CAFILES_BUNDLE);
+	auto_close int host = etcfiles_open_trust();
+	int r = fd < 0 ? fd : 0;
+
+	if (r == 0 && host >= 0)
+		r = copy_all(fd, host);
+	/* The host's last line may lack its end. */
+	if (r == 0)
 		r = fd_write_all(fd, "\n", 1);
-	return r < 0 ? r : fd_write_all(fd, b, strlen(b));
+	return r < 0 ? r : fd_write_all(fd, pem, strlen(pem));
 }
 
 int cafiles_fill(int runtime_dir, const char *pem, struct err *err)
 {
-	auto_close int trust = etcfiles_open_trust();
-	auto_free char *host = NULL;
-	size_t len = 0;
-	int r = 0;
+	int r = fill_ca(runtime_dir, pem);
 
-	if (trust >= 0)
-		r = fd_slurp(trust, BUNDLE_MAX, &host, &len);
 	if (r == 0)
-		r = write_into(runtime_dir, CAFILES_CA, "", 0, pem);
-	if (r == 0)
-		r = write_into(runtime_dir, CAFILES_BUNDLE, host ? host : "", len, pem);
+		r = fill_bundle(runtime_dir, pem);
 	return r < 0 ? err_set(err, r, "writing the trust bundle: %s", err_name(r)) : 0;
 }
