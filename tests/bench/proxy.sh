@@ -1,0 +1,167 @@
+#!/bin/bash
+# The proxy against nginx with one worker doing the same: TLS on both sides, keep-alive on both
+# sides, the real server's certificate verified. Same files, same wrk, rounds taken in turns, medians.
+# nginx keeps no access log here; the proxy judges and logs every request.
+. "$(dirname "$0")/bench.sh"
+
+ROUNDS=${ROUNDS:-5} SECONDS_EACH=${SECONDS_EACH:-2} CONNECTIONS=${CONNECTIONS:-32}
+
+for tool in nginx wrk openssl "${CC:-cc}"; do
+	PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null && continue
+	bench_absent proxy_requests "no $tool here"
+	exit 0
+done
+nginx=$(PATH=$PATH:/usr/sbin command -v nginx)
+W=$T/work
+mkdir "$W/www" "$W/tmp"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/o.key" -out "$W/o.crt" -days 2 \
+	-subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
+head -c 1024 /dev/zero | tr '\0' x >"$W/www/1k"
+truncate -s 512M "$W/www/512m"
+"${CC:-cc}" -shared -fPIC -O2 -o "$W/tuple.so" "$T_TOP/tests/support/preload/tuple.c" -ldl
+
+free_port() {
+	/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+origin=$(free_port) front=$(free_port) ours=$(free_port) raw=$(free_port)
+
+common() {
+	echo "worker_processes 1; daemon off; error_log /dev/null; pid $W/tmp/$1.pid;"
+	echo 'events { worker_connections 8192; }'
+	echo "http { access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 600s;"
+	echo "client_body_temp_path $W/tmp; proxy_temp_path $W/tmp; fastcgi_temp_path $W/tmp; uwsgi_temp_path $W/tmp; scgi_temp_path $W/tmp;"
+}
+tls="ssl_certificate $W/o.crt; ssl_certificate_key $W/o.key;"
+{
+	common origin
+	echo "server { listen 127.0.0.1:$origin ssl backlog=4096; $tls root $W/www; } }"
+} >"$W/origin.conf"
+{
+	common front
+	echo "upstream o { server 127.0.0.1:$origin; keepalive 128; keepalive_requests 100000000; }"
+	echo "server { listen 127.0.0.1:$front ssl backlog=4096; $tls location / { proxy_pass https://o; proxy_http_version 1.1;"
+	echo "proxy_set_header Connection ''; proxy_set_header Host localhost; proxy_ssl_name localhost; proxy_ssl_server_name on;"
+	echo "proxy_ssl_verify on; proxy_ssl_trusted_certificate $W/o.crt; proxy_max_temp_file_size 0; } } }"
+} >"$W/front.conf"
+cat >"$W/policy.yaml" <<EOS
+version: 1
+network_policies:
+  bench:
+    endpoints:
+      - { host: localhost, port: $ours, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: localhost, port: $raw }
+    binaries: [ { path: /usr/bin/wrk } ]
+EOS
+
+cat >"$W/inner" <<'EOS'
+#!/bin/bash
+# Runs under the driver: takes rounds in turns and prints "name value" lines.
+cpu() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
+proxy_pid=
+for p in $(pgrep -P "$PPID"); do [ "$p" = $$ ] || proxy_pid=$p; done
+blast() { # NAME PID URL
+	local before after
+	before=$(cpu "$2")
+	wrk -t1 -c"$CONNECTIONS" -d"$SECONDS_EACH" --latency "$3" >"$W/wrk.$1"
+	after=$(cpu "$2")
+	awk -v name="$1" -v ticks=$((after - before)) 'function us(v) { return v ~ /ms$/ ? v * 1000 : v ~ /us$/ ? v + 0 : v * 1000000 }
+		/requests in/ { n = $1 } $1 == "50%" { print name "_p50", us($2) } $1 == "99%" { print name "_p99", us($2) }
+		/Non-2xx|Socket errors/ { print name "_errors", $0 }
+		/Requests.sec/ { print name "_rps", $2; if (n) print name "_cpu", ticks * 10000 / n }' "$W/wrk.$1"
+}
+fetch() { # NAME URL CA
+	echo "$1" "$(curl -s --http1.1 --noproxy '*' --cacert "$3" -o /dev/null -w '%{speed_download}' "$2")"
+}
+for _ in $(seq "$ROUNDS"); do
+	blast nginx "$NGINX_PID" "https://localhost:$FRONT/1k"
+	LD_PRELOAD=$W/tuple.so blast ours "$proxy_pid" "https://localhost:$TUPLE_DIAL/1k"
+done
+for _ in $(seq 3); do
+	fetch nginx_download "https://localhost:$FRONT/512m" "$W/o.crt"
+	LD_PRELOAD=$W/tuple.so fetch ours_download "https://localhost:$TUPLE_DIAL/512m" "$W/ca.pem"
+	fetch direct "https://localhost:$ORIGIN/512m" "$W/o.crt"
+	TUPLE_DIAL=$RAW TUPLE_PORT=$RAW LD_PRELOAD=$W/tuple.so fetch relay "https://localhost:$RAW/512m" "$W/o.crt"
+done
+[ "$(id -u)" != 0 ] || exit 0
+EOS
+# Idle connections: each did one request over TLS that is terminated here.
+cat >"$W/idle.py" <<'EOS'
+import os, socket, ssl, sys
+n, port = int(sys.argv[1]), int(sys.argv[2])
+ctx = ssl.create_default_context(cafile=sys.argv[3])
+held = []
+for i in range(n):
+    s = socket.create_connection(("127.0.0.1", int(os.environ["PROXY_PORT"])))
+    u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    u.sendto(b"%d localhost %d /usr/bin/wrk" % (s.getsockname()[1], port), os.environ["PROXY_TUPLES"])
+    t = ctx.wrap_socket(s, server_hostname="localhost")
+    t.sendall(b"GET /1k HTTP/1.1\r\nHost: localhost:%d\r\n\r\n" % port)
+    got = b""
+    while not got.endswith(b"x" * 1024):
+        got += t.recv(4096)
+    held.append(t)
+print("held", flush=True)
+sys.stdin.read()
+EOS
+chmod 0755 "$W/inner"
+chmod -R a+rX "$W"
+[ "$(id -u)" != 0 ] || chown -R "$T_UID" "$W"
+
+start_nginx() { # VARIABLE CONF
+	T_EXEC=exec t_env "${T_DROP[@]}" "$nginx" -p "$W" -e /dev/null -c "$2" &
+	t_cleanup_pid $!
+	printf -v "$1" %s $!
+}
+start_nginx origin_pid "$W/origin.conf"
+start_nginx front_pid "$W/front.conf"
+until curl -sk --noproxy '*' -o /dev/null "https://localhost:$origin/1k" && curl -sk --noproxy '*' -o /dev/null "https://localhost:$front/1k"; do
+	kill -0 "$origin_pid" && kill -0 "$front_pid" || exit 1
+done
+
+driver() { # COMMAND...
+	t_env W="$W" ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" CONNECTIONS="$CONNECTIONS" FRONT="$front" ORIGIN="$origin" RAW="$raw" \
+		NGINX_PID="$(pgrep -P "$front_pid")" TUPLE_DIAL="$ours" TUPLE_HOST=localhost TUPLE_PORT="$ours" TUPLE_BINARY=/usr/bin/wrk \
+		"${T_DROP[@]}" "$T_SUPPORT/proxy_driver" --proxy "$T_BIN/openshell-proxy" --policy "$W/policy.yaml" --extra-ca "$W/o.crt" \
+		--log "$W/events" --ca-out "$W/ca.pem" --binary /usr/bin/wrk \
+		--connect-to "localhost:$ours:127.0.0.1:$origin" --connect-to "localhost:$raw:127.0.0.1:$origin" -- "$@"
+}
+
+driver "$W/inner" >"$T/tmp/numbers"
+value() {
+	awk -v name="$1" '$1 == name { print $2 }' "$T/tmp/numbers" | median
+}
+mib() {
+	awk -v v="$(value "$1")" 'BEGIN { printf "%.0f", v / 1048576 }'
+}
+grep -q ours_errors "$T/tmp/numbers" && bench_absent proxy_requests "$(grep ours_errors "$T/tmp/numbers" | head -1)"
+bench proxy_requests "$(value ours_rps)" req/s "$(value nginx_rps)" '>=1.0x' "inspected keep-alive GETs, $CONNECTIONS connections, medians of $ROUNDS"
+bench proxy_p99 "$(value ours_p99)" us "$(value nginx_p99)" '<=1.0x' 'the same'
+bench proxy_p50 "$(value ours_p50)" us "$(value nginx_p50)" - 'the same'
+bench proxy_cpu "$(value ours_cpu)" us/req "$(value nginx_cpu)" - 'user and system time of the process, a request'
+bench proxy_download "$(mib ours_download)" MiB/s "$(mib nginx_download)" '>=1.0x' '512 MiB, inspected, one connection'
+bench proxy_relay "$(mib relay)" MiB/s "$(mib direct)" '>=0.8x' '512 MiB uninspected, against a direct connection'
+
+# Start: from fork to the CA and to accepting.
+start_ms=$(for _ in $(seq 21); do
+	t_env "${T_DROP[@]}" "$T_SUPPORT/proxy_driver" --time --proxy "$T_BIN/openshell-proxy" --policy "$W/policy.yaml"
+done | awk '{ print $2 }' | median)
+bench proxy_start "$start_ms" ms - '<=2.5ms' 'from fork to PROXY_READY'
+
+pss() {
+	sed -n 's/^Pss: *\([0-9]*\) kB/\1/p' "/proc/$1/smaps_rollup" 2>/dev/null
+}
+mkfifo "$T/tmp/hold"
+exec 6<>"$T/tmp/hold"
+count=1000
+exec 5< <(driver /bin/sh -c "echo \$PPID; read -r go; exec /usr/bin/python3 '$W/idle.py' $count $ours '$W/ca.pem'" <&6)
+read -r driver_pid <&5
+proxy_pid=$(pgrep -P "$driver_pid" | while read -r p; do case $(readlink "/proc/$p/exe") in */openshell-proxy) echo "$p" ;; esac done)
+empty=$(pss "$proxy_pid")
+echo go >&6
+if read -r -t 120 said <&5 && [ "$said" = held ] && loaded=$(pss "$proxy_pid") && [ -n "$loaded" ]; then
+	bench proxy_idle_tls "$(awk -v a="$empty" -v b="$loaded" -v n=$count 'BEGIN { printf "%.1f", (b - a) / n }')" KiB - '<=48KiB' "PSS of $count idle connections with TLS terminated"
+	bench proxy_idle "$empty" KiB - - 'PSS of the proxy without connections'
+else
+	bench_absent proxy_idle_tls 'only root may read the memory of processes that are not dumpable'
+fi
+exec 6>&- 5<&-
