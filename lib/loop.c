@@ -6,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOP_BATCH = 64 };
+enum { LOOP_BATCH = 16 };
 
 struct loop {
 	int epfd;
