@@ -451,9 +451,7 @@ bool conn_rejudge(struct conn *c, const struct generation *g)
 	}
 	t = target_get(c->px, &key);
 	if (t) {
-		if (!t->n_addrs)
-			target_set_addrs(t, c->target->addrs, c->target->n_addrs,
-				c->target->dial_port, false);
+		target_inherit(t, c->target);
 		target_unref(c->target);
 		c->target = t;
 	}

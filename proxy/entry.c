@@ -9,6 +9,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/str.h"
+#include "proxy/chain.h"
 #include "proxy/deny.h"
 #include "proxy/exchange.h"
 #include "proxy/judge.h"
@@ -147,6 +148,28 @@ static void on_answer(struct resolve_query *q, const struct resolve_answer *a)
 	check_addresses(c, false);
 }
 
+/* The corporate proxy's addresses: the operator named it, so they are not checked. */
+static void use_chain(struct conn *c, const struct netaddr *addrs, size_t n)
+{
+	target_set_addrs(c->target, addrs, n, chain_port(c->px->chain), false);
+	c->target->is_chained = true;
+	check_addresses(c, true);
+}
+
+static void on_chain_answer(struct resolve_query *q, const struct resolve_answer *a)
+{
+	struct conn *c = container_of(q, struct conn, query);
+	struct refusal r;
+
+	if (a->n) {
+		use_chain(c, a->addrs, a->n);
+		return;
+	}
+	fault(&r, 502, "upstream_unreachable", "the upstream proxy %s cannot be resolved: %s",
+		chain_host(c->px->chain), a->error);
+	refuse_fault(c, &r);
+}
+
 static const struct pin *pin_for(const struct proxy *px, const char *host, uint16_t port)
 {
 	for (size_t i = 0; i < px->n_pins; i++)
@@ -155,22 +178,48 @@ static const struct pin *pin_for(const struct proxy *px, const char *host, uint1
 	return NULL;
 }
 
-static void ask_resolver(struct conn *c)
+static void ask_resolver(struct conn *c, const char *name, resolve_fn *fn)
 {
 	struct resolve_answer a;
 	struct refusal f;
 	int r;
 
 	conn_set_state(c, CONN_RESOLVE);
-	r = resolver_ask(c->px->resolver, &c->query, c->host, on_answer, &a);
+	r = resolver_ask(c->px->resolver, &c->query, name, fn, &a);
 	if (r == 1) {
-		on_answer(&c->query, &a);
+		fn(&c->query, &a);
 	} else if (r < 0) {
 		fault(&f, r == -EBUSY ? 503 : 502, "upstream_unreachable",
 			"DNS resolution failed for %s:%u: %s", c->host, c->port,
 			r == -EBUSY ? "too many questions in flight" : err_name(r));
 		refuse_fault(c, &f);
 	}
+}
+
+/* A literal address is checked before the corporate proxy may hear of it. */
+static bool literal_is_refused(struct conn *c)
+{
+	struct netaddr literal;
+	struct decision d;
+
+	if (netaddr_parse(c->host, &literal) < 0)
+		return false;
+	judge_connection(c, &literal, 1, &d);
+	if (d.verdict == VERDICT_DENY)
+		refuse_decided(c, &d);
+	return d.verdict == VERDICT_DENY;
+}
+
+static void find_chain(struct conn *c)
+{
+	struct netaddr addr;
+
+	if (literal_is_refused(c))
+		return;
+	if (netaddr_parse(chain_host(c->px->chain), &addr) == 0)
+		use_chain(c, &addr, 1);
+	else
+		ask_resolver(c, chain_host(c->px->chain), on_chain_answer);
 }
 
 /* Layer 4 said yes to the name. Only now may anybody be asked about it (invariant 3). */
@@ -194,13 +243,15 @@ static void find_addresses(struct conn *c)
 	} else if (c->px->host_gateway.family && strcmp(c->host, "host.openshell.internal") == 0) {
 		target_set_addrs(c->target, &c->px->host_gateway, 1, c->port, true);
 		check_addresses(c, true);
+	} else if (chain_applies(c->px->chain, c->host, c->port)) {
+		find_chain(c);
 	} else if (netaddr_parse(c->host, &literal) == 0) {
 		target_set_addrs(c->target, &literal, 1, c->port, false);
 		check_addresses(c, false);
 	} else if (target_is_ready(c->target)) {
 		check_addresses(c, false);
 	} else {
-		ask_resolver(c);
+		ask_resolver(c, c->host, on_answer);
 	}
 }
 

@@ -19,6 +19,7 @@
 #include "lib/str.h"
 #include "lib/url.h"
 #include "proxy/ca.h"
+#include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/isolate.h"
 #include "proxy/listener.h"
@@ -134,6 +135,7 @@ static int on_setup(struct proxy *px, struct msg_in *m)
 	const char *gateway;
 	const void *own;
 	size_t own_len;
+	struct err err = { .text = "" };
 	bool has_extra;
 	int r;
 
@@ -145,8 +147,8 @@ static int on_setup(struct proxy *px, struct msg_in *m)
 		return -EPROTO;
 	if (gateway && netaddr_parse(gateway, &px->host_gateway) < 0)
 		return -EPROTO;
-	if (chain || no_proxy)
-		leave("--upstream-proxy is not supported by this build");
+	if (chain && chain_parse(chain, no_proxy, &px->chain, &err) < 0)
+		leave("%s", err.text);
 	r = take_pins(px, pins);
 	if (r == 0)
 		r = take_own_addrs(px, own, own_len);

@@ -16,6 +16,7 @@
 #include "proxy/limits.h"
 
 struct ca;
+struct chain;
 struct conn;
 struct leg;
 struct listener;
@@ -58,7 +59,7 @@ struct proxy {
 	struct netaddr *own_addrs;
 	size_t n_own_addrs;
 	struct netaddr host_gateway; /* what host.openshell.internal is; family 0: nothing */
-	struct upstream_proxy *chain; /* --upstream-proxy; NULL: dial directly */
+	struct chain *chain;	     /* --upstream-proxy; NULL: dial directly */
 
 	LIST_HEAD(, target) targets[TARGET_BUCKETS];
 	unsigned int n_targets;

@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/dial.h"
 #include "proxy/tls.h"
@@ -108,6 +110,15 @@ void target_set_addrs(struct target *t, const struct netaddr *addrs, size_t n, u
 	t->fresh_until_ms = is_pinned ? UINT64_MAX : loop_now_ms(t->px->loop) + RESOLVE_FRESH_MS;
 }
 
+void target_inherit(struct target *t, const struct target *from)
+{
+	if (t->n_addrs)
+		return;
+	target_set_addrs(t, from->addrs, from->n_addrs, from->dial_port, false);
+	t->fresh_until_ms = from->fresh_until_ms;
+	t->is_chained = from->is_chained;
+}
+
 bool target_is_ready(const struct target *t)
 {
 	return t->n_addrs && (t->n_idle || t->fresh_until_ms > loop_now_ms(t->px->loop));
@@ -191,23 +202,6 @@ static void on_idle_event(struct leg *leg)
 		leg_close(leg);
 }
 
-static void on_event(struct loop *loop, struct watch *w, uint32_t events)
-{
-	struct leg *leg = container_of(w, struct leg, side.w);
-
-	if (leg->state == LEG_HANDSHAKE) {
-		shake(leg);
-		return;
-	}
-	if (leg->state == LEG_IDLE) {
-		on_idle_event(leg);
-		return;
-	}
-	(void)loop;
-	if (leg->state == LEG_BUSY)
-		conn_on_leg_event(leg->conn, events);
-}
-
 static void on_timeout(struct loop *loop, struct timer *t)
 {
 	struct leg *leg = container_of(t, struct leg, timer);
@@ -216,7 +210,8 @@ static void on_timeout(struct loop *loop, struct timer *t)
 	if (leg->state == LEG_IDLE)
 		leg_close(leg);
 	else
-		fail(leg, LEG_FAILED, "the server did not finish the TLS handshake in time");
+		fail(leg, LEG_FAILED, leg->state == LEG_CHAINING ? "the upstream proxy did not answer in time" :
+						    "the server did not finish the TLS handshake in time");
 }
 
 static int start_tls(struct leg *leg)
@@ -250,6 +245,83 @@ static void on_connected(struct leg *leg)
 		fail(leg, LEG_FAILED, "out of memory");
 }
 
+/* Reads exactly the answer's head and nothing behind it: 1 when it is whole, 0 not yet, -errno. */
+static int read_chain_answer(struct leg *leg)
+{
+	struct buf *in = &leg->side.in;
+	ssize_t n;
+	char *p;
+
+	for (;;) {
+		size_t scan = 0, before = in->len;
+		const char *why;
+		int r;
+
+		p = buf_reserve(in, CHAIN_ANSWER_MAX);
+		n = p ? recv(leg->side.w.fd, p, CHAIN_ANSWER_MAX, MSG_PEEK) : 0;
+		if (n <= 0)
+			return n == 0 ? -ECONNRESET : errno == EAGAIN ? 0 : -errno;
+		buf_commit(in, (size_t)n);
+		r = http1_head_find(buf_head(in), in->len, CHAIN_ANSWER_MAX, &scan, &why);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			buf_truncate(in, (size_t)r);
+		n = recv(leg->side.w.fd, p, in->len - before, 0);
+		if (n != (ssize_t)(in->len - before))
+			return -EIO;
+		if (r > 0)
+			return 1;
+	}
+}
+
+static void on_chain_answer(struct leg *leg)
+{
+	static struct http1_response answer;
+	const char *why = "its answer is malformed";
+	char text[128];
+	int r = read_chain_answer(leg);
+
+	if (r == 0)
+		return;
+	if (r > 0)
+		r = http1_response_parse(&answer, buf_head(&leg->side.in), leg->side.in.len, "CONNECT",
+			&why);
+	if (r >= 0 && answer.status / 100 == 2) {
+		buf_done(&leg->side.in);
+		timer_clear(leg->target->px->loop, &leg->timer);
+		stream_free(take_ptr(leg->side.stream));
+		on_connected(leg);
+		return;
+	}
+	if (r >= 0)
+		(void)snprintf(text, sizeof(text), "the upstream proxy answered %u", answer.status);
+	else
+		(void)snprintf(text, sizeof(text), "the upstream proxy: %s",
+			r == -EBADMSG ? why : err_name(r));
+	fail(leg, LEG_FAILED, text);
+}
+
+static void ask_chain(struct leg *leg)
+{
+	struct target *t = leg->target;
+	struct buf *out = &t->px->writing;
+	int r;
+
+	leg->state = LEG_CHAINING;
+	leg->side.stream = stream_tcp_new(leg->side.w.fd);
+	r = leg->side.stream ? chain_request(out, t->px->chain, t->host, t->port) : -ENOMEM;
+	if (r == 0)
+		r = side_send(&leg->side, buf_head(out), out->len);
+	buf_reset(out);
+	if (r == 0)
+		r = timer_set(t->px->loop, &leg->timer, PROXY_HANDSHAKE_MS);
+	if (r == 0)
+		r = side_want(t->px->loop, &leg->side, true);
+	if (r < 0)
+		fail(leg, LEG_FAILED, err_name(r));
+}
+
 static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 {
 	struct leg *leg = arg;
@@ -261,7 +333,31 @@ static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 		return;
 	}
 	leg->side.w.fd = fd;
-	on_connected(leg);
+	if (leg->target->is_chained)
+		ask_chain(leg);
+	else
+		on_connected(leg);
+}
+
+static void on_event(struct loop *loop, struct watch *w, uint32_t events)
+{
+	struct leg *leg = container_of(w, struct leg, side.w);
+
+	if (leg->state == LEG_HANDSHAKE) {
+		shake(leg);
+		return;
+	}
+	if (leg->state == LEG_CHAINING) {
+		on_chain_answer(leg);
+		return;
+	}
+	if (leg->state == LEG_IDLE) {
+		on_idle_event(leg);
+		return;
+	}
+	(void)loop;
+	if (leg->state == LEG_BUSY)
+		conn_on_leg_event(leg->conn, events);
 }
 
 static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **ret)

@@ -30,6 +30,7 @@ struct target {
 	uint32_t generation;
 	struct netaddr addrs[RESOLVED_ADDRS_MAX]; /* checked; exactly these are dialled */
 	size_t n_addrs;
+	bool is_chained; /* they are those of the corporate proxy, which is asked for a tunnel */
 	uint64_t fresh_until_ms; /* then the addresses are asked for and checked again */
 	TAILQ_HEAD(leg_list, leg) idle[2]; /* plain, TLS; the most recently used first */
 	unsigned int n_idle;
@@ -48,13 +49,15 @@ void target_unref(struct target *t);
 /* Addresses were checked: they hold for RESOLVE_FRESH_MS, or for good when @is_pinned. */
 void target_set_addrs(struct target *t, const struct netaddr *addrs, size_t n, uint16_t port,
 	bool is_pinned);
+/* The same destination in another generation: what was checked for it stays checked. */
+void target_inherit(struct target *t, const struct target *from);
 /* The addresses are good, or a warm connection makes them unnecessary. */
 bool target_is_ready(const struct target *t);
 
 enum leg_state {
 	LEG_CLOSED = 0, /* zeroed memory, or buried */
 	LEG_DIALLING,
-	LEG_CHAINING,	/* asking the corporate proxy for a tunnel */
+	LEG_CHAINING,	/* connected to and asking the corporate proxy for a tunnel */
 	LEG_HANDSHAKE,	/* TLS with the server */
 	LEG_BUSY,	/* belongs to a connection */
 	LEG_IDLE,	/* warm, in its target's list */

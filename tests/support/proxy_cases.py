@@ -25,6 +25,9 @@ network_policies:
       - { host: plain.test, port: 80, protocol: rest, enforcement: enforce, access: full }
       - { host: badname.test, port: 443, protocol: rest, enforcement: enforce, access: full }
       - { host: raw.test, port: 7 }
+      - { host: far.test, port: 443, protocol: rest, enforcement: enforce, access: full }
+      - { host: far.test, port: 7 }
+      - { host: 127.0.0.1, port: 443 }
       - { host: skip.test, port: 443, protocol: rest, tls: skip, enforcement: enforce, access: read-only }
       - { host: localhost, port: 443, protocol: rest, enforcement: enforce, access: read-only }
       - { host: nowhere.invalid, port: 443, protocol: rest, enforcement: enforce, access: read-only }
@@ -1059,6 +1062,114 @@ def a_refused_connection_asks_anew_after_a_change():
         with_policy(lambda p: p)
 
 
+# ---- a corporate proxy ----
+
+def corporate_proxy(status=b"200 OK"):
+    sock = socket.create_server(("127.0.0.1", 0))
+    seen = []
+
+    def pipe(a, b):
+        try:
+            while True:
+                data = a.recv(65536)
+                if not data:
+                    break
+                b.sendall(data)
+            b.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def serve(c):
+        head = read_until(c, b"\r\n\r\n")
+        seen.append(head)
+        host, port = head.split(b" ")[1].rsplit(b":", 1)
+        if not status.startswith(b"200"):
+            c.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+            c.close()
+            return
+        up = socket.create_connection(("127.0.0.1", origin.port if port == b"443" else raw_port))
+        c.sendall(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 corp\r\n\r\n")
+        threading.Thread(target=pipe, args=(c, up), daemon=True).start()
+        pipe(up, c)
+
+    def accept():
+        while True:
+            threading.Thread(target=serve, args=(sock.accept()[0],), daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    return sock.getsockname()[1], seen
+
+
+def with_driver(*args):
+    global D
+    old, D = D, Driver(*args)
+    return old
+
+
+@case
+def a_corporate_proxy_is_asked_by_name_and_with_its_password():
+    global D
+    port, seen = corporate_proxy()
+    old = with_driver("--upstream-proxy", "http://us%%65r:p%%40ss@127.0.0.1:%d" % port)
+    try:
+        eq(get("far.test", "/corp")[0], 200)
+        has(seen[0], b"CONNECT far.test:443 HTTP/1.1\r\n")
+        has(seen[0], b"Proxy-Authorization: Basic " + base64.b64encode(b"user:p@ss") + b"\r\n")
+        s, head = tunnel("far.test", 7)
+        has(head, b"200")
+        eq(read_until(s, b"\n"), b"220 hello\n")
+        s, head = tunnel("unknown.test")
+        has(head, b"403")
+        eq(len(seen), 2)
+        with open(D.log_path) as f:
+            if "p@ss" in f.read():
+                raise AssertionError("the password is in the log")
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def a_corporate_proxy_does_not_hear_of_addresses_that_are_refused():
+    global D
+    port, seen = corporate_proxy()
+    old = with_driver("--upstream-proxy", "http://127.0.0.1:%d" % port)
+    try:
+        s, head = tunnel("127.0.0.1")
+        has(head, b"403")
+        eq(seen, [])
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def a_corporate_proxy_that_refuses_is_named_in_the_502():
+    global D
+    port, seen = corporate_proxy(b"407 Proxy Authentication Required")
+    old = with_driver("--upstream-proxy", "http://127.0.0.1:%d" % port)
+    try:
+        status, _, body = get("far.test", "/corp")
+        eq(status, 502)
+        has(json.loads(body)["detail"], "407")
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def no_proxy_keeps_hosts_away_from_the_corporate_proxy():
+    global D
+    port, seen = corporate_proxy()
+    old = with_driver("--upstream-proxy", "http://127.0.0.1:%d" % port, "--no-proxy", "nowhere.invalid, .other.test:80 10.0.0.0/8")
+    try:
+        s, head = tunnel("nowhere.invalid")
+        has(head, b"502")
+        eq(seen, [])
+    finally:
+        D.close()
+        D = old
+
+
 # ---- running them ----
 
 def raw_server():
@@ -1089,14 +1200,15 @@ def free_port():
     return port
 
 
-names = ["api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "skip.test"]
+raw_port = raw_server()
+names = ["far.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "skip.test"]
 certificate("origin", names)
 with open(TMP + "/policy.yaml", "w") as f:
     f.write(POLICY)
 origin, plain = Server(True), Server(False)
 origin.messages = []
-pins = ["%s:443:127.0.0.1:%d" % (n, origin.port) for n in names + ["badname.test"]]
-pins += ["plain.test:80:127.0.0.1:%d" % plain.port, "raw.test:7:127.0.0.1:%d" % raw_server(), "refused.test:443:127.0.0.1:%d" % free_port()]
+pins = ["%s:443:127.0.0.1:%d" % (n, origin.port) for n in names[1:] + ["badname.test"]]
+pins += ["plain.test:80:127.0.0.1:%d" % plain.port, "raw.test:7:127.0.0.1:%d" % raw_port, "refused.test:443:127.0.0.1:%d" % free_port()]
 D = Driver(*[a for p in pins for a in ("--connect-to", p)])
 
 failed = 0
