@@ -16,6 +16,7 @@ extern const struct cli_option cmd_policy_set_options[];
 extern const struct cli_option cmd_policy_get_options[];
 extern const struct cli_option cmd_policy_update_options[];
 extern const struct cli_option cmd_policy_diff_options[];
+extern const struct cli_option cmd_policy_learn_options[];
 extern const struct cli_option cmd_policy_list_options[];
 extern const struct cli_option cmd_format_options[];
 extern const struct cli_option cmd_logs_options[];
@@ -40,6 +41,7 @@ int cmd_ssh_proxy(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_update(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_diff(const struct cli_command *cmd, int argc, char **argv);
+int cmd_policy_learn(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv);
 

@@ -160,6 +160,15 @@ static const struct cli_command policy_commands[] = {
 		.max_args = 2,
 		.names_first = true,
 		.run = cmd_policy_diff },
+	{ .name = "learn",
+		.args = "--from NAME | -- CMD...",
+		.summary = "Write the smallest policy that allows what was seen",
+		.examples = "  openshell policy learn -o policy.yaml -- npm ci\n"
+			    "  openshell policy learn --from demo\n"
+			    "  openshell policy learn --from demo --merge policy.yaml -o policy.yaml\n",
+		.options = cmd_policy_learn_options,
+		.trailing = CLI_COMMAND,
+		.run = cmd_policy_learn },
 	{ .name = "check",
 		.args = "FILE...",
 		.summary = "Validate policy files: every error and every surprise",

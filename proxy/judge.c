@@ -15,6 +15,13 @@ struct intent judge_intent(const struct conn *c)
 		.identity_error = c->denied };
 }
 
+/* Where HTTP is to be expected, audit looks into what no policy names: requests are evidence too.
+ */
+static bool is_web_port(uint16_t port)
+{
+	return port == 80 || port == 443 || port == 8080 || port == 8443;
+}
+
 void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret)
 {
 	struct intent in = judge_intent(c);
@@ -25,8 +32,11 @@ void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, str
 	in.n_own_addrs = c->px->n_own_addrs;
 	policy_decide(c->policy, &in, ret);
 	/* --audit records what a policy would have to allow; who asks must still be known. */
-	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 && !c->denied)
+	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 &&
+		!c->denied) {
 		ret->verdict = VERDICT_AUDIT;
+		ret->carriage.is_inspected = is_web_port(c->port);
+	}
 }
 
 static enum event_action action_of(const struct decision *d)
@@ -74,8 +84,8 @@ static void event_set_rule(struct event *e, const struct decision *d, struct nam
 		e->rule = names->rule;
 }
 
-static struct event decision_event(const struct conn *c, const struct decision *d,
-	struct names *names)
+static struct event decision_event(
+	const struct conn *c, const struct decision *d, struct names *names)
 {
 	struct event e = conn_event(c);
 
@@ -101,8 +111,8 @@ void judge_log_connection(struct conn *c, const struct decision *d)
 	log_event(c->px->log, &e);
 }
 
-void judge_request(struct conn *c, const struct request *rq, const char *operation,
-	struct decision *ret)
+void judge_request(
+	struct conn *c, const struct request *rq, const char *operation, struct decision *ret)
 {
 	struct intent in = judge_intent(c);
 	struct names names;
@@ -145,19 +155,18 @@ static const char *error_of(const struct decision *d)
 void judge_refusal(const struct conn *c, const struct decision *d, const char *method,
 	const char *path, struct refusal *ret)
 {
-	*ret = (struct refusal){ .status = 403,
-		.error = error_of(d),
-		.layer = d->layer,
-		.is_denial = true };
+	*ret = (struct refusal){
+		.status = 403, .error = error_of(d), .layer = d->layer, .is_denial = true
+	};
 	(void)str_copy(ret->policy, sizeof(ret->policy), d->policy ? d->policy : "");
 	(void)str_copy(ret->reason, sizeof(ret->reason), d->reason);
 	(void)str_copy(ret->nearest, sizeof(ret->nearest), d->nearest);
 	if (method)
-		(void)snprintf(ret->detail, sizeof(ret->detail), "%s %s not permitted by policy", method,
-			path);
+		(void)snprintf(ret->detail, sizeof(ret->detail), "%s %s not permitted by policy",
+			method, path);
 	else if (d->layer == LAYER_SSRF)
 		(void)snprintf(ret->detail, sizeof(ret->detail), "%s", d->reason);
 	else
-		(void)snprintf(ret->detail, sizeof(ret->detail), "CONNECT %s:%u not permitted by policy",
-			c->host, c->port);
+		(void)snprintf(ret->detail, sizeof(ret->detail),
+			"CONNECT %s:%u not permitted by policy", c->host, c->port);
 }

@@ -1,0 +1,275 @@
+/*
+ * openshell policy learn: runs a command in audit mode, or reads the log of a sandbox, and writes
+ * the smallest policy that allows what was seen.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "launcher/cmd.h"
+#include "launcher/out.h"
+#include "launcher/policyfile.h"
+#include "launcher/sandbox.h"
+#include "lib/cleanup.h"
+#include "lib/event_render.h"
+#include "lib/fd.h"
+#include "lib/learn.h"
+#include "lib/logstore.h"
+#include "lib/policy_diff.h"
+#include "lib/policy_merge.h"
+#include "lib/policy_print.h"
+#include "lib/state.h"
+#include "lib/str.h"
+#include "lib/strv.h"
+
+struct learn_options {
+	const char *from, *output, *merge;
+	bool include_denied;
+};
+
+const struct cli_option cmd_policy_learn_options[] = {
+	{ CLI_STR, "from", 0, offsetof(struct learn_options, from), 0, "NAME",
+		"Read this sandbox's log instead of running a command" },
+	{ CLI_STR, "output", 'o', offsetof(struct learn_options, output), 0, "FILE",
+		"Where to write the policy (default: standard output)" },
+	{ CLI_STR, "merge", 0, offsetof(struct learn_options, merge), 0, "FILE",
+		"Extend this policy, and say on standard error what that allows" },
+	{ CLI_FLAG, "include-denied", 0, offsetof(struct learn_options, include_denied), 0, NULL,
+		"Allow what was refused, too" },
+	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
+};
+
+static int fail(int r)
+{
+	return out_error(-1, "%s",
+		r == -E2BIG ? "the log shows more different things than a policy can hold"
+			    : err_name(r));
+}
+
+/* --- the evidence --- */
+
+static int take_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
+{
+	auto_event_record struct event_record record = { 0 };
+	int r = event_parse(line, len, &record);
+
+	(void)peek;
+	if (r == -EINVAL)
+		return 0;
+	return r < 0 ? r : learn_event(arg, &record.event);
+}
+
+static int read_log(const char *name, struct learn *l)
+{
+	const struct logstore_query everything = { 0 };
+	struct logstore_view *v = NULL;
+	auto_close int dir = -1;
+	struct err err = { 0 };
+	int r;
+
+	dir = state_log_open(name, &err);
+	if (dir < 0)
+		return out_fail(-1, &err);
+	r = logstore_view_open(&v, dir);
+	if (r == 0)
+		r = logstore_read(v, &everything, take_line, l);
+	logstore_view_free(v);
+	return r < 0 ? fail(r) : 0;
+}
+
+static void run_child(const char *name, char **command)
+{
+	auto_strv char **argv = NULL;
+	const char *const words[] = { "openshell", "sandbox", "create", "--name", name, "--no-keep",
+		"--audit", "--", NULL };
+
+	for (size_t i = 0; words[i]; i++)
+		if (strv_push(&argv, words[i]) < 0)
+			_exit(CLI_NO_START);
+	if (strv_push_n(&argv, command, strv_len(command)) == 0)
+		(void)execv("/proc/self/exe", argv);
+	_exit(CLI_NO_START);
+}
+
+/* Runs the command in a sandbox of its own that lets everything through. */
+static int run(const char *name, char **command)
+{
+	pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0)
+		run_child(name, command);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return fail(-errno);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CLI_NO_START)
+		return out_error(-1, "the command was not started; there is nothing to learn from");
+	if (status)
+		out_note("the command failed; the policy allows what it did until then");
+	return 0;
+}
+
+/* --- the policy --- */
+
+/* The document and, where the sandbox still exists, its static sections. */
+static int statics_of(const char *name, struct policy_doc **ret)
+{
+	auto_state struct state *s = NULL;
+	auto_free char *text = NULL;
+	struct state_revision rev;
+
+	if (state_open(&s, name, NULL) == 0)
+		(void)sandbox_policy(s, 0, &rev, &text, NULL);
+	if (policy_doc_parse(text ? text : policy_default_yaml,
+		    strlen(text ? text : policy_default_yaml), ret, NULL) < 0)
+		return out_error(-1, "the policy of sandbox '%s' cannot be read", name);
+	return 0;
+}
+
+static void show_lines(const char *head, char *const *lines)
+{
+	if (lines)
+		out_note("%s", head);
+	for (; lines && *lines; lines++)
+		(void)fprintf(stderr, "  %s\n", *lines);
+}
+
+static int show_diff(const struct policy_doc *before, const struct policy_doc *after)
+{
+	auto_policy_diff struct policy_diff d = { 0 };
+	int r = policy_diff(before, after, &d);
+
+	if (r < 0)
+		return fail(r);
+	show_lines("the policy now allows:", d.gained);
+	show_lines("and does no longer:", d.lost);
+	if (!d.gained && !d.lost)
+		out_note("the policy allows all of it already");
+	return 0;
+}
+
+/* Adds the rules of @learned to @d, one by one. */
+static int merge_rules(struct policy_doc *d, const struct policy_doc *learned)
+{
+	for (size_t i = 0; i < learned->network_policies.n; i++) {
+		const struct doc_network_policy *p = &learned->network_policies.list[i];
+		struct merge_op op = {
+			.type = MERGE_ADD_RULE, .rule_name = p->head.key.text, .rule = p
+		};
+		struct merge_report report;
+		struct err err = { 0 };
+
+		if (policy_merge(d, &op, 1, &report, &err) < 0)
+			return out_fail(-1, &err);
+		for (size_t k = 0; k < report.n_warnings; k++)
+			out_note("warning: %s", report.warnings[k].text);
+	}
+	return 0;
+}
+
+static int print_merged(const char *path, const struct policy_doc *learned, struct buf *out)
+{
+	auto_policy_doc struct policy_doc *before = NULL, *after = NULL;
+	auto_free char *text = NULL;
+	int r;
+
+	if (policyfile_load(path, POLICYFILE_TO_CHANGE, &text) < 0)
+		return -1;
+	if (policy_doc_parse(text, strlen(text), &before, NULL) < 0 ||
+		policy_doc_parse(text, strlen(text), &after, NULL) < 0)
+		return out_error(-1, "policy '%s' cannot be read", path);
+	if (merge_rules(after, learned) < 0 || show_diff(before, after) < 0)
+		return -1;
+	r = policy_print(out, after);
+	return r < 0 ? fail(r) : 0;
+}
+
+/* What we write must load: a policy that does not is our mistake, and is not written. */
+static int check(struct buf *out)
+{
+	struct policy_findings findings = { 0 };
+	struct policy *policy = NULL;
+	struct err err = { 0 };
+	int r = buf_cstr(out) ? policy_load(buf_cstr(out), out->len, &policy, &findings) : -ENOMEM;
+
+	if (r < 0)
+		policy_findings_to_err(&findings, "the learned policy", &err);
+	policy_findings_done(&findings);
+	policy_unref(policy);
+	return r < 0 ? out_fail(-1, &err) : 0;
+}
+
+static int write_out(const char *path, const struct buf *out)
+{
+	auto_close int fd = -1;
+	int r;
+
+	if (!path || str_eq(path, "-"))
+		return fd_write_all(STDOUT_FILENO, buf_head(out), out->len) < 0 ? fail(-EIO) : 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	r = fd < 0 ? -errno : fd_write_all(fd, buf_head(out), out->len);
+	return r < 0 ? out_error(-1, "'%s': %s", path, err_name(r)) : 0;
+}
+
+static int print_learned(
+	struct learn *l, const char *name, const struct learn_options *o, struct buf *out)
+{
+	auto_policy_doc struct policy_doc *statics = NULL, *learned = NULL;
+	int r;
+
+	if (statics_of(name, &statics) < 0)
+		return -1;
+	r = learn_policy(l, statics, &learned);
+	if (r == 0 && o->merge)
+		return print_merged(o->merge, learned, out);
+	if (r == 0)
+		r = policy_print_commented(out, learned, learn_comment, l);
+	return r < 0 ? fail(r) : 0;
+}
+
+static int learn_from(const char *name, const struct learn_options *o)
+{
+	struct learn *l = learn_new(o->include_denied);
+	auto_buf struct buf out = { 0 };
+	int r = l ? read_log(name, l) : fail(-ENOMEM);
+
+	buf_init(&out, POLICY_TEXT_MAX);
+	if (r == 0)
+		r = print_learned(l, name, o, &out);
+	if (r == 0)
+		r = check(&out);
+	if (r == 0)
+		r = write_out(o->output, &out);
+	if (r == 0 && learn_left_out(l))
+		out_note("%zu refusals are not allowed by this policy; --include-denied adds them",
+			learn_left_out(l));
+	if (r == 0 && !learn_uses(l))
+		out_note("no connections were seen: the policy allows none");
+	learn_free(l);
+	return r < 0 ? CLI_FAILED : CLI_OK;
+}
+
+int cmd_policy_learn(const struct cli_command *cmd, int argc, char **argv)
+{
+	struct learn_options o = { 0 };
+	char name[STATE_NAME_MAX + 1];
+	struct cli_args a;
+	int r = cli_parse(cmd, argc, argv, &o, &a);
+
+	if (r < 0 && !o.from == !a.command)
+		r = cli_usage_error("learn needs either --from NAME or -- CMD");
+	if (r < 0 && o.from)
+		r = sandbox_name(o.from, name);
+	if (r >= 0)
+		return r;
+	if (!o.from) {
+		state_name_generate(name);
+		if (run(name, a.command) < 0)
+			return CLI_FAILED;
+	}
+	return learn_from(name, &o);
+}
