@@ -86,7 +86,10 @@ static int remove_dead(const char *name, struct err *err)
 	r = state_open(&s, name, err);
 	if (r == 0)
 		r = state_lock(s, err);
-	return r < 0 ? r : state_remove(s, err);
+	if (r == 0)
+		r = state_remove(s, err);
+	state_archive_prune();
+	return r;
 }
 
 static int delete_one(const char *name, struct err *err)

@@ -97,6 +97,10 @@ int state_load_spec(const struct state *s, struct sandbox_spec *ret, struct err 
  */
 int state_remove(struct state *s, struct err *err);
 
+/* Removes archived logs beyond STATE_ARCHIVE_MAX or older than STATE_ARCHIVE_DAYS. Unlinking can
+ * wait for the disk: to be called when nobody waits any more. */
+void state_archive_prune(void);
+
 /* The names, sorted; the caller frees with strv_free(). */
 int state_list(char ***ret, struct err *err);
 

@@ -202,10 +202,11 @@ static char **archive_list(int archive, const char *name)
 	return list;
 }
 
-static void archive_prune(int archive, uint64_t now)
+void state_archive_prune(void)
 {
-	uint64_t age_max = STATE_ARCHIVE_DAYS * 86400ULL * 1000;
-	auto_strv char **list = archive_list(archive, NULL);
+	uint64_t now = now_ms(), age_max = STATE_ARCHIVE_DAYS * 86400ULL * 1000;
+	auto_close int archive = state_archive_open(NULL);
+	auto_strv char **list = archive < 0 ? NULL : archive_list(archive, NULL);
 
 	for (size_t i = 0; list && list[i]; i++) {
 		uint64_t ms = archived_ms(list[i]);
@@ -227,10 +228,8 @@ static int archive_log(int dir, const char *name)
 		return archive;
 	for (unsigned int i = 0; i < 1000; i++) {
 		(void)str_format(entry, sizeof(entry), "%s.%llu", name, (unsigned long long)ms + i);
-		if (renameat(dir, "log", archive, entry) == 0) {
-			archive_prune(archive, ms);
+		if (renameat(dir, "log", archive, entry) == 0)
 			return 0;
-		}
 		if (errno != ENOTEMPTY && errno != EEXIST)
 			return errno == ENOENT ? 0 : -errno;
 	}

@@ -393,6 +393,8 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	change_end_all(s);
 	session_end_all(s);
 	control_end_all(s);
+	if (s->is_removed_at_end)
+		state_archive_prune();
 	loop_stop(s->loop);
 }
 
