@@ -38,7 +38,7 @@ static int set_up(void **state)
 	(void)setenv("XDG_CONFIG_HOME", base, 1);
 	(void)setenv("XDG_RUNTIME_DIR", base, 1);
 	assert_int_equal(state_create(&demo, &spec, NULL), 0);
-	dir = openat(demo->dir, "log", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = state_subdir(demo, "log");
 	return logstore_open(&store, dir, event_now_ms(), NULL);
 }
 
