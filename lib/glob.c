@@ -30,14 +30,16 @@ struct class
 	uint64_t bits[4];
 };
 
-/* One allocation: the structure, the classes, the program, the prefix, the text. */
+/* One allocation: the structure, the classes, the program, prefix and tail, the text. */
 struct glob {
 	const char *text;
 	const char *prefix;
+	const char *tail;
 	const struct op *ops;
 	uint16_t n_ops;
 	uint16_t n_classes;
 	uint16_t prefix_len; /* ops[0 .. prefix_len) are BYTE */
+	uint16_t tail_len;   /* and so are those before MATCH, from the last jump's target on */
 	char sep;	     /* what `*` does not cross; 0: it crosses everything */
 	bool is_literal, is_any;
 	bool is_prefix; /* after the prefix: ALL and the end */
@@ -388,26 +390,52 @@ static size_t literal_prefix(const struct op *ops, char *prefix)
 	return n;
 }
 
+/* Where jumps lead, bytes before are not in every text. */
+static size_t last_target(const struct op *ops, size_t n_ops)
+{
+	size_t last = 0;
+
+	for (size_t i = 0; i < n_ops; i++)
+		if (ops[i].target > last)
+			last = ops[i].target;
+	return last;
+}
+
+static size_t literal_tail(const struct op *ops, size_t n_ops, char *tail)
+{
+	size_t first = n_ops - 1, floor = last_target(ops, n_ops);
+
+	while (first > floor && ops[first - 1].code == OP_BYTE)
+		first--;
+	for (size_t i = first; i < n_ops - 1; i++)
+		tail[i - first] = (char)ops[i].arg;
+	return n_ops - 1 - first;
+}
+
 static struct glob *assemble(const struct compiler *c, const char *pattern)
 {
 	size_t classes = c->n_classes * sizeof(*c->classes), ops = c->n_ops * sizeof(*c->ops);
 	size_t text = strlen(pattern) + 1, n;
-	struct glob *g = malloc(sizeof(*g) + classes + ops + c->n_ops + text);
+	struct glob *g = malloc(sizeof(*g) + classes + ops + 2 * c->n_ops + text);
 	char *at;
 
 	if (!g)
 		return NULL;
-	at = (char *)g->classes;
 	*g = (struct glob){
 		.n_ops = (uint16_t)c->n_ops, .n_classes = (uint16_t)c->n_classes, .sep = c->sep
 	};
-	g->ops = memcpy(at + classes, c->ops, ops);
-	g->text = memcpy(at + classes + ops + c->n_ops, pattern, text);
-	g->prefix = at + classes + ops;
-	n = literal_prefix(g->ops, at + classes + ops);
 	if (classes)
 		memcpy(g->classes, c->classes, classes);
+	at = (char *)g->classes + classes;
+	g->ops = memcpy(at, c->ops, ops);
+	at += ops;
+	n = literal_prefix(g->ops, at);
+	g->prefix = at;
 	g->prefix_len = (uint16_t)n;
+	at += c->n_ops;
+	g->tail_len = (uint16_t)literal_tail(g->ops, g->n_ops, at);
+	g->tail = at;
+	g->text = memcpy(at + c->n_ops, pattern, text);
 	g->is_literal = g->ops[n].code == OP_MATCH;
 	g->is_prefix = g->ops[n].code == OP_ALL && g->ops[n + 1].code == OP_MATCH;
 	g->is_any = g->is_prefix && n == 0;
@@ -447,6 +475,18 @@ void glob_free(struct glob *g)
 const char *glob_text(const struct glob *g)
 {
 	return g->text;
+}
+
+const char *glob_prefix(const struct glob *g, size_t *ret_len)
+{
+	*ret_len = g->prefix_len;
+	return g->prefix;
+}
+
+const char *glob_tail(const struct glob *g, size_t *ret_len)
+{
+	*ret_len = g->tail_len;
+	return g->tail;
 }
 
 bool glob_is_literal(const struct glob *g)
@@ -579,6 +619,8 @@ bool glob_match(const struct glob *g, const char *text, size_t len)
 		return len == g->prefix_len;
 	if (g->is_prefix)
 		return true;
+	if (len < g->tail_len || memcmp(text + len - g->tail_len, g->tail, g->tail_len) != 0)
+		return false;
 	return run(g, text + g->prefix_len, len - g->prefix_len);
 }
 

@@ -57,6 +57,9 @@ bool glob_match(const struct glob *g, const char *text, size_t len);
 const char *glob_text(const struct glob *g);
 /* No wildcard in it: matches one text only. */
 bool glob_is_literal(const struct glob *g);
+/* The bytes that every text it matches begins with, and those it ends with (not NUL-terminated). */
+const char *glob_prefix(const struct glob *g, size_t *ret_len);
+const char *glob_tail(const struct glob *g, size_t *ret_len);
 /* Matches every text. */
 bool glob_is_any(const struct glob *g);
 

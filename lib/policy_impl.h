@@ -95,6 +95,17 @@ struct middleware {
 	bool fail_open;
 };
 
+/*
+ * Many wildcards under one suffix, to be found by what their names begin or end with: sorted by
+ * that text. A host is looked up once for each length that occurs.
+ */
+struct wild_list {
+	const struct endpoint **list;
+	size_t n;
+	uint16_t *lengths;
+	size_t n_lengths;
+};
+
 /* Endpoints of one host suffix on one port; port 0: on any. */
 struct bucket {
 	uint32_t hash;
@@ -106,6 +117,7 @@ struct bucket {
 	const struct endpoint **wild;  /* host_glob decides; also those without a host */
 	uint32_t n_exact, n_wild;
 	uint32_t alloc_exact, alloc_wild; /* while building */
+	struct wild_list *by_text;	  /* [0] by prefix, [1] by tail; NULL: few, look at all */
 	const struct endpoint *sample;	  /* port 0: some endpoint below this suffix */
 };
 
@@ -156,7 +168,10 @@ struct endpoint_walk {
 	bool ignore_binary;
 	size_t host_len, at; /* the suffix being looked at begins here */
 	const struct bucket *bucket;
-	size_t next;		   /* within exact, then wild */
+	const struct endpoint *const *list; /* being stepped over, from next to end */
+	size_t next, end;
+	unsigned int stage;	   /* which list of the bucket: see next_list() */
+	size_t length;		   /* and which length of its wild_list */
 	const struct group *group; /* the last one asked about, and the answer */
 	bool group_matches;
 	uint32_t hashes[HOST_MAX + 2];

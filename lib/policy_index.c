@@ -177,17 +177,108 @@ static int index_endpoint(struct policy *p, const struct endpoint *e)
 	return r ? r : sample_add(p, e);
 }
 
-int policy_index_build(struct policy *p)
-{
-	for (size_t g = 0; g < p->n_groups; g++) {
-		for (size_t i = 0; i < p->groups[g].n_endpoints; i++) {
-			int r = index_endpoint(p, &p->groups[g].endpoints[i]);
+/* --- many wildcards under one suffix --- */
 
-			if (r < 0)
-				return r;
-		}
+enum { FEW_WILDCARDS = 8, BY_PREFIX = 0, BY_TAIL = 1 };
+
+struct text {
+	const char *at;
+	size_t len;
+};
+
+static struct text text_of(const struct endpoint *e, int by)
+{
+	struct text t = { "", 0 };
+
+	if (e->host_glob)
+		t.at = by == BY_PREFIX ? glob_prefix(e->host_glob, &t.len)
+				       : glob_tail(e->host_glob, &t.len);
+	return t;
+}
+
+/* Shorter first, so that texts of one length are together. */
+static int text_compare(struct text a, struct text b)
+{
+	if (a.len != b.len)
+		return a.len < b.len ? -1 : 1;
+	return memcmp(a.at, b.at, a.len);
+}
+
+static int prefix_compare(const void *a, const void *b)
+{
+	return text_compare(text_of(*(const struct endpoint *const *)a, BY_PREFIX),
+		text_of(*(const struct endpoint *const *)b, BY_PREFIX));
+}
+
+static int tail_compare(const void *a, const void *b)
+{
+	return text_compare(text_of(*(const struct endpoint *const *)a, BY_TAIL),
+		text_of(*(const struct endpoint *const *)b, BY_TAIL));
+}
+
+static int wild_list_build(struct policy *p, struct wild_list *w, int by)
+{
+	qsort(w->list, w->n, sizeof(*w->list), by == BY_PREFIX ? prefix_compare : tail_compare);
+	w->lengths = arena_array(&p->arena, HOST_MAX + 1, sizeof(*w->lengths));
+	if (!w->lengths)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n; i++) {
+		size_t len = text_of(w->list[i], by).len;
+
+		if (len <= HOST_MAX && (!w->n_lengths || w->lengths[w->n_lengths - 1] != len))
+			w->lengths[w->n_lengths++] = (uint16_t)len;
 	}
 	return 0;
+}
+
+/* What begins with a letter goes by its beginning, "*-17.example.com" by its end. */
+static int split_wildcards(struct policy *p, struct bucket *b)
+{
+	struct wild_list *w = arena_array(&p->arena, 2, sizeof(*w));
+
+	if (!w)
+		return -ENOMEM;
+	w[0].list = arena_array(&p->arena, b->n_wild, sizeof(*w->list));
+	w[1].list = arena_array(&p->arena, b->n_wild, sizeof(*w->list));
+	if (!w[0].list || !w[1].list)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->n_wild; i++) {
+		struct wild_list *to = &w[text_of(b->wild[i], BY_PREFIX).len ? BY_PREFIX : BY_TAIL];
+
+		to->list[to->n++] = b->wild[i];
+	}
+	b->by_text = w;
+	return wild_list_build(p, &w[0], BY_PREFIX) < 0 ? -ENOMEM
+							: wild_list_build(p, &w[1], BY_TAIL);
+}
+
+/* The first entry that is not below @t. */
+static size_t lower_bound(const struct wild_list *w, int by, struct text t)
+{
+	size_t low = 0, high = w->n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (text_compare(text_of(w->list[mid], by), t) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+int policy_index_build(struct policy *p)
+{
+	int r = 0;
+
+	for (size_t g = 0; !r && g < p->n_groups; g++)
+		for (size_t i = 0; !r && i < p->groups[g].n_endpoints; i++)
+			r = index_endpoint(p, &p->groups[g].endpoints[i]);
+	for (size_t i = 0; !r && i < p->n_buckets; i++)
+		if (p->buckets[i].n_wild > FEW_WILDCARDS)
+			r = split_wildcards(p, &p->buckets[i]);
+	return r;
 }
 
 /* --- asking --- */
@@ -243,6 +334,7 @@ void endpoint_walk_init(struct endpoint_walk *w, const struct policy *p, const s
 	w->ignore_binary = false;
 	w->bucket = NULL;
 	w->next = 0;
+	w->end = 0;
 	w->group = NULL;
 	w->host_len = len;
 	w->at = 0;
@@ -257,6 +349,9 @@ void endpoint_walk_init(struct endpoint_walk *w, const struct policy *p, const s
 		w->hashes[len] = h;
 	}
 }
+
+/* The lists of a bucket, in the order in which they are looked at. */
+enum { STAGE_EXACT = 0, STAGE_WILD, STAGE_PREFIX, STAGE_TAIL, STAGE_END };
 
 /* Moves on to the next shorter suffix that has endpoints. */
 static bool next_bucket(struct endpoint_walk *w)
@@ -275,7 +370,7 @@ static bool next_bucket(struct endpoint_walk *w)
 		if (!b || !b->is_used)
 			continue;
 		w->bucket = b;
-		w->next = at == 0 ? 0 : b->n_exact; /* exact means the whole host */
+		w->stage = at == 0 ? STAGE_EXACT : STAGE_WILD; /* exact means the whole host */
 		return true;
 	}
 	w->bucket = NULL;
@@ -298,20 +393,74 @@ static bool binary_matches(struct endpoint_walk *w, const struct group *g)
 	return w->group_matches;
 }
 
+static void step_over(
+	struct endpoint_walk *w, const struct endpoint **list, size_t from, size_t end)
+{
+	w->list = list;
+	w->next = from;
+	w->end = end;
+}
+
+/* The wildcards that begin (or end) as the host does, one length after the other. */
+static bool next_length(struct endpoint_walk *w, int by)
+{
+	const struct wild_list *l = &w->bucket->by_text[by];
+
+	while (w->length < l->n_lengths && l->lengths[w->length] <= w->host_len) {
+		size_t len = l->lengths[w->length++], first, end;
+		const char *host = w->in->host;
+		struct text t = { by == BY_PREFIX ? host : host + w->host_len - len, len };
+
+		first = end = lower_bound(l, by, t);
+		while (end < l->n && text_compare(text_of(l->list[end], by), t) == 0)
+			end++;
+		if (first == end)
+			continue;
+		step_over(w, l->list, first, end);
+		return true;
+	}
+	return false;
+}
+
+static bool next_list(struct endpoint_walk *w)
+{
+	const struct bucket *b = w->bucket;
+
+	switch (w->stage) {
+	case STAGE_EXACT:
+		w->stage = STAGE_WILD;
+		step_over(w, b->exact, 0, b->n_exact);
+		return true;
+	case STAGE_WILD:
+		w->stage = b->by_text ? STAGE_PREFIX : STAGE_END;
+		w->length = 0;
+		step_over(w, b->wild, 0, b->by_text ? 0 : b->n_wild);
+		return true;
+	case STAGE_PREFIX:
+		if (next_length(w, BY_PREFIX))
+			return true;
+		w->stage = STAGE_TAIL;
+		w->length = 0;
+		return true;
+	case STAGE_TAIL:
+		return next_length(w, BY_TAIL);
+	default:
+		return false;
+	}
+}
+
 const struct endpoint *endpoint_walk_next(struct endpoint_walk *w)
 {
 	for (;;) {
-		const struct bucket *b = w->bucket;
 		const struct endpoint *e;
 
-		if (!b || w->next == b->n_exact + (size_t)b->n_wild) {
-			if (!next_bucket(w))
+		if (w->next == w->end) {
+			if ((!w->bucket || !next_list(w)) && !next_bucket(w))
 				return NULL;
 			continue;
 		}
-		e = w->next < b->n_exact ? b->exact[w->next] : b->wild[w->next - b->n_exact];
-		w->next++;
-		if (binary_matches(w, e->group) && host_matches(w, e))
+		e = w->list[w->next++];
+		if (host_matches(w, e) && binary_matches(w, e->group))
 			return e;
 	}
 }
