@@ -49,7 +49,7 @@ void check_pattern(struct policy_findings *f, const struct doc_str *s, enum glob
 	const char *why;
 	int r;
 
-	if (!doc_has(s))
+	if (!doc_has(s) || !strpbrk(s->text, "*?[]{}\\"))
 		return;
 	r = glob_compile(s->text, flavour, &g, &why);
 	if (r < 0 && r != -ENOMEM)

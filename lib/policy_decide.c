@@ -97,18 +97,14 @@ static const struct endpoint *connect_endpoint(
 	return first;
 }
 
-/* Somebody may connect there: the policy of the smallest key, for the reason. */
+/* Somebody else may connect there. */
 static const struct endpoint *anybodys_endpoint(const struct policy *p, const struct intent *in)
 {
-	const struct endpoint *e, *first = NULL;
 	struct endpoint_walk w;
 
 	endpoint_walk_init(&w, p, in);
 	w.ignore_binary = true;
-	while ((e = endpoint_walk_next(&w)))
-		if (!first || e->group < first->group)
-			first = e;
-	return first;
+	return endpoint_walk_next(&w);
 }
 
 static void refuse_connection(const struct policy *p, const struct intent *in, struct decision *d)

@@ -106,6 +106,20 @@ struct wild_list {
 	size_t n_lengths;
 };
 
+/*
+ * Many policies for one host: their endpoints by literal binary, sorted, and those of policies
+ * that have patterns for binaries.
+ */
+struct caller_list {
+	struct caller_entry {
+		const char *binary;
+		const struct endpoint *endpoint;
+	} * list;
+	size_t n;
+	const struct endpoint **patterns;
+	size_t n_patterns;
+};
+
 /* Endpoints of one host suffix on one port; port 0: on any. */
 struct bucket {
 	uint32_t hash;
@@ -117,6 +131,7 @@ struct bucket {
 	const struct endpoint **wild;  /* host_glob decides; also those without a host */
 	uint32_t n_exact, n_wild;
 	uint32_t alloc_exact, alloc_wild; /* while building */
+	struct caller_list *by_caller;	  /* of exact; NULL: few, look at all */
 	struct wild_list *by_text;	  /* [0] by prefix, [1] by tail; NULL: few, look at all */
 	const struct endpoint *sample;	  /* port 0: some endpoint below this suffix */
 };
@@ -169,6 +184,7 @@ struct endpoint_walk {
 	size_t host_len, at; /* the suffix being looked at begins here */
 	const struct bucket *bucket;
 	const struct endpoint *const *list; /* being stepped over, from next to end */
+	const struct caller_entry *entries; /* or this */
 	size_t next, end;
 	unsigned int stage;	   /* which list of the bucket: see next_list() */
 	size_t length;		   /* and which length of its wild_list */

@@ -4,7 +4,8 @@
  * A hash table of (host suffix, port). An exact host stands under itself, a wildcard under the
  * literal labels at its end ("*.s3.*.amazonaws.com" under "amazonaws.com"), an endpoint without
  * host under the empty suffix. A host of n labels costs n + 1 look-ups, however many endpoints
- * there are; only those that share a wildcard's suffix and the port are then compared.
+ * there are. Where many share a suffix and a port, wildcards are found by what they begin or end
+ * with, and the policies of one host by the binaries they name.
  *
  * The same table with port 0 serves the explanations: what else is allowed on this host, what is
  * allowed near it.
@@ -268,6 +269,87 @@ static size_t lower_bound(const struct wild_list *w, int by, struct text t)
 	return low;
 }
 
+/* --- many policies for one host --- */
+
+enum { FEW_POLICIES = 8, CALLERS_PER_ENDPOINT_MAX = 8 };
+
+/* The number of entries by_caller would have; 0 where it is of no use, or too large to be worth it.
+ */
+static size_t count_callers(const struct bucket *b)
+{
+	size_t n = 0, groups = 0;
+
+	for (size_t i = 0; i < b->n_exact; i++) {
+		n += b->exact[i]->group->n_binaries;
+		groups += i == 0 || b->exact[i]->group != b->exact[i - 1]->group;
+	}
+	return groups > FEW_POLICIES && n <= b->n_exact * (size_t)CALLERS_PER_ENDPOINT_MAX ? n + 1
+											   : 0;
+}
+
+static int caller_compare(const void *a, const void *b)
+{
+	const struct caller_entry *x = a, *y = b;
+	int order = strcmp(x->binary, y->binary);
+
+	if (order)
+		return order;
+	return x->endpoint < y->endpoint ? -1 : x->endpoint > y->endpoint;
+}
+
+static void add_callers(struct caller_list *c, const struct endpoint *e)
+{
+	const struct group *g = e->group;
+
+	for (size_t i = 0; i < g->n_binaries; i++)
+		c->list[c->n++] = (struct caller_entry){ g->binaries[i], e };
+	if (g->n_binary_globs)
+		c->patterns[c->n_patterns++] = e;
+}
+
+static int split_callers(struct policy *p, struct bucket *b)
+{
+	size_t n = count_callers(b);
+	struct caller_list *c;
+
+	if (!n)
+		return 0;
+	c = arena_alloc(&p->arena, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->list = arena_array(&p->arena, n, sizeof(*c->list));
+	c->patterns = arena_array(&p->arena, b->n_exact, sizeof(*c->patterns));
+	if (!c->list || !c->patterns)
+		return -ENOMEM;
+	for (size_t i = 0; i < b->n_exact; i++)
+		add_callers(c, b->exact[i]);
+	qsort(c->list, c->n, sizeof(*c->list), caller_compare);
+	b->by_caller = c;
+	return 0;
+}
+
+static size_t caller_bound(const struct caller_list *c, const char *binary)
+{
+	size_t low = 0, high = c->n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+
+		if (strcmp(c->list[mid].binary, binary) < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static int split_large(struct policy *p, struct bucket *b)
+{
+	int r = b->n_exact > FEW_POLICIES ? split_callers(p, b) : 0;
+
+	return !r && b->n_wild > FEW_WILDCARDS ? split_wildcards(p, b) : r;
+}
+
 int policy_index_build(struct policy *p)
 {
 	int r = 0;
@@ -276,8 +358,7 @@ int policy_index_build(struct policy *p)
 		for (size_t i = 0; !r && i < p->groups[g].n_endpoints; i++)
 			r = index_endpoint(p, &p->groups[g].endpoints[i]);
 	for (size_t i = 0; !r && i < p->n_buckets; i++)
-		if (p->buckets[i].n_wild > FEW_WILDCARDS)
-			r = split_wildcards(p, &p->buckets[i]);
+		r = split_large(p, &p->buckets[i]);
 	return r;
 }
 
@@ -335,6 +416,7 @@ void endpoint_walk_init(struct endpoint_walk *w, const struct policy *p, const s
 	w->bucket = NULL;
 	w->next = 0;
 	w->end = 0;
+	w->entries = NULL;
 	w->group = NULL;
 	w->host_len = len;
 	w->at = 0;
@@ -351,7 +433,7 @@ void endpoint_walk_init(struct endpoint_walk *w, const struct policy *p, const s
 }
 
 /* The lists of a bucket, in the order in which they are looked at. */
-enum { STAGE_EXACT = 0, STAGE_WILD, STAGE_PREFIX, STAGE_TAIL, STAGE_END };
+enum { STAGE_EXACT = 0, STAGE_CALLERS, STAGE_WILD, STAGE_PREFIX, STAGE_TAIL, STAGE_END };
 
 /* Moves on to the next shorter suffix that has endpoints. */
 static bool next_bucket(struct endpoint_walk *w)
@@ -397,8 +479,35 @@ static void step_over(
 	struct endpoint_walk *w, const struct endpoint **list, size_t from, size_t end)
 {
 	w->list = list;
+	w->entries = NULL;
 	w->next = from;
 	w->end = end;
+}
+
+/* The binary, then its ancestors; NULL after the last. */
+static const char *caller_at(const struct intent *in, size_t i)
+{
+	if (i == 0)
+		return in->binary;
+	return in->ancestors ? in->ancestors[i - 1] : NULL;
+}
+
+/* The endpoints of policies that name the next caller. */
+static bool next_caller(struct endpoint_walk *w)
+{
+	const struct caller_list *c = w->bucket->by_caller;
+	const char *binary = caller_at(w->in, w->length);
+	size_t end;
+
+	if (!binary)
+		return false;
+	w->length++;
+	step_over(w, NULL, caller_bound(c, binary), 0);
+	w->entries = c->list;
+	for (end = w->next; end < c->n && strcmp(c->list[end].binary, binary) == 0; end++)
+		;
+	w->end = end;
+	return true;
 }
 
 /* The wildcards that begin (or end) as the host does, one length after the other. */
@@ -428,8 +537,18 @@ static bool next_list(struct endpoint_walk *w)
 
 	switch (w->stage) {
 	case STAGE_EXACT:
-		w->stage = STAGE_WILD;
-		step_over(w, b->exact, 0, b->n_exact);
+		if (b->by_caller && !w->ignore_binary) {
+			w->stage = STAGE_CALLERS;
+			w->length = 0;
+			step_over(w, b->by_caller->patterns, 0, b->by_caller->n_patterns);
+		} else {
+			w->stage = STAGE_WILD;
+			step_over(w, b->exact, 0, b->n_exact);
+		}
+		return true;
+	case STAGE_CALLERS:
+		if (!next_caller(w))
+			w->stage = STAGE_WILD;
 		return true;
 	case STAGE_WILD:
 		w->stage = b->by_text ? STAGE_PREFIX : STAGE_END;
@@ -459,7 +578,8 @@ const struct endpoint *endpoint_walk_next(struct endpoint_walk *w)
 				return NULL;
 			continue;
 		}
-		e = w->list[w->next++];
+		e = w->entries ? w->entries[w->next].endpoint : w->list[w->next];
+		w->next++;
 		if (host_matches(w, e) && binary_matches(w, e->group))
 			return e;
 	}

@@ -161,10 +161,11 @@ static int on_alias(struct reader *r, const yaml_event_t *e)
 	return error ? error : attach(r, a->node);
 }
 
-static int node_new(
-	struct reader *r, const yaml_event_t *e, enum yaml_type type, struct yaml_node **ret)
+/* With room for @extra bytes behind it. */
+static int node_new(struct reader *r, const yaml_event_t *e, enum yaml_type type, size_t extra,
+	struct yaml_node **ret)
 {
-	struct yaml_node *n = arena_alloc(r->arena, sizeof(*n));
+	struct yaml_node *n = arena_alloc(r->arena, sizeof(*n) + extra);
 	int error;
 
 	if (!n)
@@ -184,7 +185,7 @@ static int on_scalar(struct reader *r, const yaml_event_t *e)
 	const char *value = (const char *)e->data.scalar.value;
 	size_t len = e->data.scalar.length;
 	struct yaml_node *n;
-	int error = node_new(r, e, YAML_SCALAR, &n);
+	int error = node_new(r, e, YAML_SCALAR, len + 1, &n);
 
 	if (error)
 		return error;
@@ -193,9 +194,7 @@ static int on_scalar(struct reader *r, const yaml_event_t *e)
 	n->is_plain = e->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 	n->is_finished = true;
 	n->n = (uint32_t)len;
-	n->text = arena_strndup(r->arena, value, len);
-	if (!n->text)
-		return -ENOMEM;
+	n->text = memcpy(n + 1, value, len);
 	error = refuse_tag(r, e->data.scalar.tag, n->pos);
 	if (!error)
 		error = anchor_add(r, (const char *)e->data.scalar.anchor, n);
@@ -206,7 +205,7 @@ static int on_open(struct reader *r, const yaml_event_t *e, enum yaml_type type,
 	const yaml_char_t *tag, const yaml_char_t *anchor)
 {
 	struct yaml_node *n;
-	int error = node_new(r, e, type, &n);
+	int error = node_new(r, e, type, 0, &n);
 
 	if (!error)
 		error = refuse_tag(r, tag, n->pos);

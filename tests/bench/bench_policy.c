@@ -22,6 +22,29 @@ static double now_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
+/* Ways in which ten thousand endpoints can be alike. */
+enum layout {
+	HOSTS = 0, /* each its own host, every third with a wildcard */
+	WILDCARDS, /* all below one domain */
+	BINARIES,  /* all the same host, each for another program */
+};
+
+static void write_layout(struct buf *b, int n, enum layout layout)
+{
+	static const char *const formats[] = { NULL, "service-%d-*.example.com",
+		"service.example.com" };
+
+	assert(buf_puts(b, "version: 1\nnetwork_policies:\n") == 0);
+	for (int i = 0; i < n; i++) {
+		assert(buf_printf(b, "  policy_%d: { endpoints: [{ port: 443, host: \"", i) == 0);
+		assert(buf_printf(b, formats[layout], i) == 0);
+		assert(buf_printf(b, "\" }], binaries: [{ path: /usr/bin/curl%s", "") == 0);
+		if (layout == BINARIES && i)
+			assert(buf_printf(b, "-%d", i) == 0);
+		assert(buf_puts(b, " }] }\n") == 0);
+	}
+}
+
 /* Every third endpoint is a wildcard, every one is inspected and has a few rules. */
 static void write_policy(struct buf *b, int n)
 {
@@ -108,6 +131,25 @@ static void report(const char *name, double value, const char *unit, double yard
 
 enum { LOAD_MS_MAX = 100, DECIDE_NS_MAX = 2000 };
 
+static void measure_layout(enum layout layout, const char *name, const char *host)
+{
+	struct intent in = { .host = host, .port = 443, .binary = "/usr/bin/curl" };
+	auto_buf struct buf many, one;
+	struct policy *all, *single;
+
+	buf_init(&many, TEXT_MAX);
+	buf_init(&one, TEXT_MAX);
+	write_layout(&many, MANY, layout);
+	write_layout(&one, 1, layout);
+	all = load(&many);
+	single = load(&one);
+	report(name, decide_ns(all, &in, VERDICT_ALLOW), "ns",
+		decide_ns(single, &in, VERDICT_ALLOW), DECIDE_NS_MAX,
+		"10000 endpoints against one");
+	policy_unref(all);
+	policy_unref(single);
+}
+
 int main(void)
 {
 	auto_buf struct buf many, one;
@@ -133,5 +175,7 @@ int main(void)
 	}
 	policy_unref(all);
 	policy_unref(single);
+	measure_layout(WILDCARDS, "policy_connect_wildcards", "service-0-x.example.com");
+	measure_layout(BINARIES, "policy_connect_binaries", "service.example.com");
 	return 0;
 }

@@ -7,7 +7,7 @@
 #include "lib/cleanup.h"
 #include "unit/slow_glob.h"
 
-enum { POLICIES = 10000, QUESTIONS = 100, GROUPS_MAX = 4, ENDPOINTS_MAX = 3, RULES_MAX = 3 };
+enum { POLICIES = 5000, QUESTIONS = 200, GROUPS_MAX = 24, ENDPOINTS_MAX = 3, RULES_MAX = 3 };
 
 static uint64_t seed = 0x2545f4914f6cdd1du;
 
@@ -22,9 +22,10 @@ static unsigned int draw(unsigned int n)
 #define PICK(list) (list)[draw(ARRAY_SIZE(list))]
 
 static const char *const host_patterns[] = { "a.test.com", "b.test.com", "x.a.test.com",
-	"*.test.com", "**.test.com", "*.a.test.com", "a*.test.com", "*.*.test.com", "other.org" };
+	"*.test.com", "**.test.com", "*.a.test.com", "a*.test.com", "*.*.test.com", "*-x.test.com",
+	"a-*.test.com", "a.test.com", "a.test.com", "a.test.com", "other.org" };
 static const char *const hosts[] = { "a.test.com", "b.test.com", "x.a.test.com", "y.a.test.com",
-	"test.com", "a.b.c.test.com", "ab.test.com", "other.org", "nowhere.net" };
+	"test.com", "a.b.c.test.com", "ab.test.com", "a-x.test.com", "other.org", "nowhere.net" };
 static const char *const binary_patterns[] = { "/usr/bin/curl", "/usr/bin/git", "/usr/bin/*",
 	"/opt/**", "/opt/x" };
 static const char *const binaries[] = { "/usr/bin/curl", "/usr/bin/git", "/opt/x", "/opt/y/z",
@@ -251,7 +252,7 @@ static void compare(const struct slow_policy *slow, const struct policy *p, cons
 
 static void a_million_random_questions_are_answered_as_the_slow_decision_says(void **state)
 {
-	static char text[16384];
+	static char text[65536];
 
 	(void)state;
 	for (int i = 0; i < POLICIES; i++) {
