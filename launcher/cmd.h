@@ -32,6 +32,7 @@ int cmd_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_delete(const struct cli_command *cmd, int argc, char **argv);
 int cmd_stop(const struct cli_command *cmd, int argc, char **argv);
 int cmd_start(const struct cli_command *cmd, int argc, char **argv);
+int cmd_trust(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_upload(const struct cli_command *cmd, int argc, char **argv);
 int cmd_download(const struct cli_command *cmd, int argc, char **argv);

@@ -104,6 +104,19 @@ static void offer_values(const char *prefix, const struct cli_option *o)
 		offer(prefix, backends[i], NULL);
 }
 
+/* "bash|zsh|fish" */
+static void offer_words(const char *prefix, const char *words)
+{
+	while (*words) {
+		auto_free char *word = strndup(words, strcspn(words, "|"));
+
+		if (word)
+			offer(prefix, word, NULL);
+		words += strcspn(words, "|");
+		words += *words == '|';
+	}
+}
+
 /* The option of @cmd that @word is and whose value the next word would be, or NULL. */
 static const struct cli_option *awaits_value(const struct cli_command *cmd, const char *word)
 {
@@ -142,6 +155,8 @@ int cmd_complete(int argc, char **argv)
 		offer_options(typed, cmd);
 	else if (cmd->names_first)
 		offer_sandboxes(typed);
+	else if (cmd->args && strchr(cmd->args, '|'))
+		offer_words(typed, cmd->args);
 	else
 		(void)puts(":files");
 	return CLI_OK;

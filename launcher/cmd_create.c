@@ -17,6 +17,7 @@
 #include "launcher/policyfile.h"
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
+#include "launcher/transfer.h"
 #include "lib/cleanup.h"
 #include "lib/proto.h"
 #include "lib/spec.h"
@@ -26,9 +27,9 @@
 
 struct options {
 	const char *name, *policy, *workdir, *approval_mode, *intercept;
-	char **env, **labels, **ro, **rw, **forward;
+	char **env, **labels, **ro, **rw, **forward, **upload;
 	struct config config;
-	bool keep, no_keep, detach, audit, stacks, no_credential_warnings;
+	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
 	enum out_format format;
 	bool has_format;
@@ -66,6 +67,10 @@ const struct cli_option cmd_create_options[] = {
 		"auto, seccomp, ptrace or preload" },
 	{ CLI_LIST, "forward", 0, AT(forward), 0, "[BIND:]PORT",
 		"Forward a port of the host to it; repeatable, implies --keep" },
+	{ CLI_LIST, "upload", 0, AT(upload), 0, "LOCAL[:DEST]",
+		"Copy a file or directory in before the shell starts; repeatable" },
+	{ CLI_FLAG, "no-git-ignore", 0, AT(no_git_ignore), 0, NULL,
+		"With --upload: also what git ignores" },
 	{ CLI_CHOICE, "tty", 't', AT(tty), 1, NULL, "Give the command a terminal" },
 	{ CLI_CHOICE, "no-tty", 'T', AT(tty), -1, NULL, "Give it none" },
 	{ CLI_STR, "approval-mode", 0, AT(approval_mode), 0, "MODE",
@@ -90,10 +95,6 @@ const struct cli_option cmd_create_options[] = {
 		"-p MemoryMax=…'" },
 	{ CLI_REFUSED, "editor", 0, 0, 0, NULL, "this version starts no editors" },
 	{ CLI_REFUSED, "forward", 0, 0, 0, NULL, "this version forwards no ports at creation" },
-	{ CLI_REFUSED, "upload", 0, 0, 0, NULL,
-		"this version uploads nothing at creation; --workdir and --ro show files in "
-		"place" },
-	{ CLI_REFUSED, "no-git-ignore", 0, 0, 0, NULL, "it belongs to --upload" },
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
@@ -104,6 +105,7 @@ static void options_done(struct options *o)
 	strv_free(o->ro);
 	strv_free(o->rw);
 	strv_free(o->forward);
+	strv_free(o->upload);
 	strv_free(o->config.connect_to);
 }
 
@@ -306,8 +308,35 @@ static int send_exec(int sock, const struct sandbox_spec *s, struct err *err)
 
 struct ready {
 	const struct sandbox_spec *spec;
-	char *const *forward;
+	const struct options *options;
 };
+
+static void forward_all(const char *name, char *const *ports)
+{
+	for (size_t i = 0; ports && ports[i]; i++) {
+		struct forward_spec f;
+		struct err err = { 0 };
+
+		if (forward_parse(ports[i], &f, &err) < 0 ||
+			forward_start(name, &f, NULL, &err) < 0)
+			(void)out_error(CLI_FAILED, "--forward: %s", err.text);
+		else
+			out_done("Forwarding %s port %u to sandbox %s", f.bind, f.port, name);
+	}
+}
+
+/* LOCAL[:DEST]; the last colon splits. */
+static void upload_all(const char *name, char *const *specs, bool is_whole)
+{
+	for (size_t i = 0; specs && specs[i]; i++) {
+		const char *colon = strrchr(specs[i], ':');
+		auto_free char *local =
+			colon ? strndup(specs[i], (size_t)(colon - specs[i])) : strdup(specs[i]);
+
+		if (local && transfer_upload(name, local, colon ? colon + 1 : NULL, is_whole) == 0)
+			out_done("Uploaded %s", local);
+	}
+}
 
 /* The sandbox is up, and its command about to start: time for what need not come first. */
 static void on_ready(void *arg)
@@ -318,16 +347,8 @@ static void on_ready(void *arg)
 	if (ready->spec->keep)
 		state_last_used_set(name);
 	sandbox_sweep();
-	for (size_t i = 0; ready->forward && ready->forward[i]; i++) {
-		struct forward_spec f;
-		struct err err = { 0 };
-
-		if (forward_parse(ready->forward[i], &f, &err) < 0 ||
-			forward_start(name, &f, NULL, &err) < 0)
-			(void)out_error(CLI_FAILED, "--forward: %s", err.text);
-		else
-			out_done("Forwarding %s port %u to sandbox %s", f.bind, f.port, name);
-	}
+	upload_all(name, ready->options->upload, ready->options->no_git_ignore);
+	forward_all(name, ready->options->forward);
 }
 
 /* Waits until the main process runs, and leaves it to itself. */
@@ -335,7 +356,7 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 {
 	auto_msg_in struct msg_in m = { 0 };
 	auto_info struct sandbox_info info = { 0 };
-	struct ready ready = { s, o->forward };
+	struct ready ready = { s, o };
 	struct err err = { 0 };
 	int status = CLI_NO_START, r;
 
@@ -359,7 +380,7 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 static int launch(
 	int sock, const struct sandbox_spec *s, const struct options *o, const char *policy)
 {
-	struct ready ready = { s, o->forward };
+	struct ready ready = { s, o };
 	struct session session = {
 		.sock = sock, .is_tty = s->tty, .name = s->name, .on_ready = on_ready, .arg = &ready
 	};
@@ -383,6 +404,10 @@ static int check_conflicts(const struct options *o, const struct cli_args *a)
 										    : "forward");
 	if (a->command && a->n_command == 0)
 		return cli_usage_error("there is no command after '--'");
+	if (o->upload && a->command)
+		return cli_usage_error("--upload goes with a shell, not with a command");
+	if (o->no_git_ignore && !o->upload)
+		return cli_usage_error("--no-git-ignore goes with --upload");
 	if (o->approval_mode && !str_eq(o->approval_mode, "manual"))
 		return cli_usage_error(
 			"--approval-mode '%s': this version knows manual", o->approval_mode);

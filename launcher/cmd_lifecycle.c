@@ -34,6 +34,7 @@ const struct cli_option cmd_delete_options[] = {
 
 /* --- ending a supervisor --- */
 
+/* One request without fields, and CTL_DONE; a supervisor that ends over it has done as asked. */
 static int ask(const char *name, uint16_t type, struct err *err)
 {
 	auto_close int sock = state_control_connect(name, err);
@@ -247,4 +248,38 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv)
 		return CLI_OK;
 	}
 	return restart(&spec);
+}
+
+/* --- trust --- */
+
+static int send_trust(int sock, const char *path, struct err *err)
+{
+	auto_msg_in struct msg_in answer = { 0 };
+	auto_msg_out struct msg_out m;
+	int r;
+
+	msg_out_init(&m, CTL_TRUST, 0);
+	msg_put_str(&m, path);
+	r = msg_send(sock, &m);
+	if (r < 0)
+		return err_set(err, r, "cannot talk to the supervisor: %s", err_name(r));
+	return ctl_wait(sock, CTL_DONE, END_TIMEOUT_MS, &answer, NULL, err);
+}
+
+int cmd_trust(const struct cli_command *cmd, int argc, char **argv)
+{
+	char name[STATE_NAME_MAX + 1];
+	auto_close int sock = -1;
+	struct err err = { 0 };
+	struct cli_args a;
+	int r = cli_parse(cmd, argc, argv, NULL, &a);
+
+	if (r < 0)
+		r = sandbox_reach(a.pos[0], name, &sock);
+	if (r >= 0)
+		return r;
+	if (send_trust(sock, a.pos[1], &err) < 0)
+		return out_fail(CLI_FAILED, &err);
+	out_done("Sandbox %s trusts %s as it is now", name, a.pos[1]);
+	return CLI_OK;
 }

@@ -80,6 +80,14 @@ static const struct cli_command sandbox_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_start },
+	{ .name = "trust",
+		.args = "NAME PATH",
+		.summary = "Accept that a program has changed since the sandbox first saw it",
+		.examples = "  openshell sandbox trust demo /home/me/.local/bin/claude\n",
+		.min_args = 2,
+		.max_args = 2,
+		.names_first = true,
+		.run = cmd_trust },
 	{ .name = "upload",
 		.args = "NAME LOCAL [DEST]",
 		.summary = "Copy a file or directory into a running sandbox",
@@ -163,9 +171,10 @@ static const struct cli_command policy_commands[] = {
 	{ .name = "learn",
 		.args = "--from NAME | -- CMD...",
 		.summary = "Write the smallest policy that allows what was seen",
-		.examples = "  openshell policy learn -o policy.yaml -- npm ci\n"
-			    "  openshell policy learn --from demo\n"
-			    "  openshell policy learn --from demo --merge policy.yaml -o policy.yaml\n",
+		.examples =
+			"  openshell policy learn -o policy.yaml -- npm ci\n"
+			"  openshell policy learn --from demo\n"
+			"  openshell policy learn --from demo --merge policy.yaml -o policy.yaml\n",
 		.options = cmd_policy_learn_options,
 		.trailing = CLI_COMMAND,
 		.run = cmd_policy_learn },
