@@ -45,6 +45,7 @@ struct msg_in {
 	bool is_bad;   /* a get went past the end or found nonsense */
 };
 
+/* A local starts as { 0 } where anything may return before msg_out_init(). */
 #define auto_msg_out __attribute__((cleanup(msg_out_done)))
 #define auto_msg_in  __attribute__((cleanup(msg_in_done_)))
 

@@ -114,7 +114,7 @@ static int take_files(struct proxy *px, struct msg_in *m, bool has_extra)
 
 static int send_ca(struct proxy *px, uint32_t id)
 {
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 	auto_buf struct buf pem;
 	int r;
 
@@ -186,7 +186,7 @@ static int on_policy(struct proxy *px, struct msg_in *m)
 	uint32_t number = msg_get_u32(m);
 	const char *yaml = msg_get_str(m);
 	struct policy *policy = NULL, *old = px->now.policy;
-	auto_msg_out struct msg_out done;
+	auto_msg_out struct msg_out done = { 0 };
 	unsigned int closed;
 	int r;
 

@@ -122,7 +122,7 @@ static void on_trust(struct control *c, struct msg_in *m)
 {
 	struct sandbox *s = c->sandbox;
 	const char *path = msg_get_str(m);
-	auto_msg_out struct msg_out out;
+	auto_msg_out struct msg_out out = { 0 };
 
 	if (!msg_in_done(m) || !path) {
 		control_failed(c, m->id, -EPROTO, 1, NULL, "malformed request");

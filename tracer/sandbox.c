@@ -86,7 +86,7 @@ static int log_open(struct sandbox *s, struct err *err)
 static void send_log_fd(struct sandbox *s)
 {
 	auto_close int fd = logstore_open_writer(s->store);
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 
 	if (fd < 0 || !s->proxy.pid)
 		return;
@@ -177,7 +177,7 @@ static void on_init_message(struct loop *loop, struct watch *w, uint32_t events)
 static void start_resolver(struct sandbox *s)
 {
 	auto_close int sock = -1, pidfd = -1;
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 	pid_t pid = resolver_start(&sock, &pidfd);
 
 	if (pid < 0) {
@@ -330,7 +330,7 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 
 int sandbox_send_tuple(struct sandbox *s, const struct tuple *t)
 {
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 
 	if (!s->proxy.pid)
 		return -EPIPE;

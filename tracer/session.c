@@ -140,7 +140,7 @@ static int send_spawn(struct sandbox *s, const struct session *ss, const struct 
 {
 	bool is_tty = q->flags & CTL_EXEC_TTY;
 	auto_strv char **env = env_build(&s->spec, q->env, is_tty);
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 	char *login[3] = { NULL, (char *)"-l", NULL };
 
 	if (!env)

@@ -132,7 +132,7 @@ static int proxy_setup(struct sandbox *s, struct err *err)
 	auto_close int trust = etcfiles_open_trust();
 	auto_close int extra = -1;
 	struct netaddr own[OWN_ADDRS_MAX];
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 	int r = open_extra_ca(s, err);
 
 	if (r < 0 && r != -ENOENT)
