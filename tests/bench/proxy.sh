@@ -108,7 +108,7 @@ chmod -R a+rX "$W"
 [ "$(id -u)" != 0 ] || chown -R "$T_UID" "$W"
 
 start_nginx() { # VARIABLE CONF
-	T_EXEC=exec t_env "${T_DROP[@]}" "$nginx" -p "$W" -e /dev/null -c "$2" &
+	T_EXEC="exec" t_env "${T_DROP[@]}" "$nginx" -p "$W" -e /dev/null -c "$2" &
 	t_cleanup_pid $!
 	printf -v "$1" %s $!
 }
