@@ -215,6 +215,13 @@ int http1_response_write(
 	struct buf *out, const struct http1_answer *a, const struct http1_header *list, size_t n);
 
 /*
+ * The fields of trailers (chunked.trailers, with the blank line), without those that frame, route or
+ * authenticate (RFC 9110 section 6.5.1). Slices point into @block. 0, -EBADMSG, -EMSGSIZE.
+ */
+int http1_trailers_parse(struct http1_fields *f, const char *block, size_t len,
+	const char **ret_why);
+
+/*
  * Appends trailers (chunked.trailers, with the blank line) as they may be forwarded: each line
  * checked like a header field; names that frame, route or authenticate are left out (RFC 9110
  * section 6.5.1). Ends with the blank line. 0, -EBADMSG, -EMSGSIZE, -ENOBUFS, -ENOMEM.

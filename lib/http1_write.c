@@ -170,23 +170,37 @@ static bool is_trailer(const struct http1_header *h)
 	return true;
 }
 
-int http1_trailers_write(struct buf *out, const char *block, size_t len, const char **ret_why)
+int http1_trailers_parse(
+	struct http1_fields *f, const char *block, size_t len, const char **ret_why)
 {
 	struct http1_scan scan = { .is_request = true };
-	struct http1_fields f = { .n = 0 };
-	int r = 0;
+	size_t kept = 0;
+	int r;
 
+	http1_fields_init(f);
 	if (len < 2 || memcmp(block + len - 2, "\r\n", 2) != 0) {
 		*ret_why = "trailers do not end in an empty line";
 		return -EBADMSG;
 	}
-	r = http1_fields_parse(&f, &scan, block, len - 2, ret_why);
+	r = http1_fields_parse(f, &scan, block, len - 2, ret_why);
+	for (size_t i = 0; i < f->n && r == 0; i++) {
+		if (is_trailer(&f->list[i]))
+			f->list[kept++] = f->list[i];
+	}
+	f->n = kept;
+	return r;
+}
+
+int http1_trailers_write(struct buf *out, const char *block, size_t len, const char **ret_why)
+{
+	struct http1_fields f;
+	int r = http1_trailers_parse(&f, block, len, ret_why);
+
 	for (size_t i = 0; i < f.n && r == 0; i++) {
 		const struct http1_header *h = &f.list[i];
 
-		if (is_trailer(h))
-			r = buf_printf(out, "%.*s: %.*s\r\n", (int)h->name_len, h->name,
-				(int)h->value_len, h->value);
+		r = buf_printf(out, "%.*s: %.*s\r\n", (int)h->name_len, h->name, (int)h->value_len,
+			h->value);
 	}
 	return r < 0 ? r : buf_puts(out, "\r\n");
 }

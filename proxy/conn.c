@@ -12,13 +12,14 @@
 #include "lib/str.h"
 #include "proxy/entry.h"
 #include "proxy/exchange.h"
+#include "proxy/front.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
 #include "proxy/tunnel.h"
 
 static const char *const state_names[CONN_STATES] = {
 	"closed", "tuple", "proxy-head", "resolve", "sniff", "handshake", "request", "body",
-	"decided", "connect", "exchange", "tunnel", "relay", "drain",
+	"decided", "connect", "exchange", "tunnel", "h2", "relay", "drain",
 };
 
 static const unsigned int state_ms[CONN_STATES] = {
@@ -32,6 +33,7 @@ static const unsigned int state_ms[CONN_STATES] = {
 	[CONN_CONNECT] = DIAL_MS + PROXY_HANDSHAKE_MS + UPSTREAM_HANDSHAKE_MS,
 	[CONN_EXCHANGE] = RESPONSE_MS,
 	[CONN_TUNNEL] = RELAY_IDLE_MS,
+	[CONN_H2] = KEEPALIVE_MS,
 	[CONN_RELAY] = RELAY_IDLE_MS,
 	[CONN_DRAIN] = DRAIN_MS,
 };
@@ -44,8 +46,8 @@ static const uint16_t may_follow[CONN_STATES] = {
 	[CONN_TUPLE] = S(PROXY_HEAD) | S(RESOLVE) | S(DECIDED),
 	[CONN_PROXY_HEAD] = S(RESOLVE) | S(DECIDED) | S(REQUEST),
 	[CONN_RESOLVE] = S(DECIDED),
-	[CONN_SNIFF] = S(HANDSHAKE) | S(REQUEST) | S(DECIDED),
-	[CONN_HANDSHAKE] = S(REQUEST),
+	[CONN_SNIFF] = S(HANDSHAKE) | S(REQUEST) | S(DECIDED) | S(H2),
+	[CONN_HANDSHAKE] = S(REQUEST) | S(H2),
 	[CONN_REQUEST] = S(BODY) | S(DECIDED) | S(PROXY_HEAD),
 	[CONN_BODY] = S(DECIDED),
 	[CONN_DECIDED] = S(SNIFF) | S(CONNECT) | S(EXCHANGE) | S(REQUEST) | S(PROXY_HEAD) | S(RELAY) |
@@ -53,6 +55,7 @@ static const uint16_t may_follow[CONN_STATES] = {
 	[CONN_CONNECT] = S(EXCHANGE) | S(RELAY) | S(REQUEST) | S(PROXY_HEAD) | S(DECIDED),
 	[CONN_EXCHANGE] = S(REQUEST) | S(PROXY_HEAD) | S(TUNNEL) | S(CONNECT) | S(DECIDED),
 	[CONN_TUNNEL] = S(DECIDED),
+	[CONN_H2] = 0,
 	[CONN_RELAY] = 0,
 	[CONN_DRAIN] = 0,
 };
@@ -72,18 +75,42 @@ void conn_set_state(struct conn *c, enum conn_state state)
 		conn_close(c);
 }
 
+/*
+ * What is pending has as long as an exchange; only when it is out does the short wait begin. A
+ * client that has ended its own direction still reads.
+ */
+static int discard_flush(struct conn *c)
+{
+	bool was_full = side_is_full(&c->client);
+	int r = side_flush(&c->client);
+
+	if (r == -EAGAIN && side_is_full(&c->client))
+		return timer_set(c->px->loop, &c->deadline, RESPONSE_MS);
+	if (r < 0 && r != -EAGAIN)
+		return r;
+	if (was_full && timer_set(c->px->loop, &c->deadline, DRAIN_MS) < 0)
+		return -ENOMEM;
+	if (r == 0)
+		(void)stream_shutdown(c->client.stream);
+	return 0;
+}
+
 static void discard(struct conn *c, uint32_t events)
 {
 	struct side *s = &c->client;
 	ssize_t n;
 
 	(void)events;
-	if (side_flush(s) == 0)
-		(void)stream_shutdown(s->stream);
+	if (discard_flush(c) < 0) {
+		conn_close(c);
+		return;
+	}
 	do
 		n = stream_recv(s->stream, c->px->scratch, sizeof(c->px->scratch));
 	while (n == (ssize_t)sizeof(c->px->scratch));
-	if (n != -EAGAIN && n <= 0)
+	if (n == 0 && side_is_full(s))
+		(void)side_want(c->px->loop, s, false);
+	else if (n != -EAGAIN && n <= 0)
 		conn_close(c);
 	else
 		(void)side_want(c->px->loop, s, true);
@@ -99,6 +126,7 @@ static client_fn *const on_client[CONN_STATES] = {
 	[CONN_BODY] = exchange_on_request,
 	[CONN_EXCHANGE] = exchange_on_client,
 	[CONN_TUNNEL] = tunnel_on_client,
+	[CONN_H2] = front_on_client,
 	[CONN_RELAY] = relay_on_event,
 	[CONN_DRAIN] = discard,
 };
@@ -152,6 +180,9 @@ static void on_deadline(struct loop *loop, struct timer *t)
 	case CONN_TUNNEL:
 		tunnel_on_deadline(c);
 		break;
+	case CONN_H2:
+		front_on_deadline(c);
+		break;
 	default:
 		conn_close(c);
 	}
@@ -165,6 +196,7 @@ static void conn_destroy(struct watch *w)
 	exchange_done(&c->ex);
 	relay_free(c->relay);
 	tunnel_free(c->tunnel);
+	front_free(c->front);
 	free(c->refusal);
 	free(c->binary);
 	free(c->denied);
@@ -242,6 +274,60 @@ void conn_start(struct conn *c, const struct tuple *t)
 	entry_begin(c);
 }
 
+/* Who asks, and where to: as @outer was told and decided. */
+static int copy_way(struct conn *c, const struct conn *outer)
+{
+	const struct tuple t = { .mode = outer->mode,
+		.pid = outer->pid,
+		.cookie = outer->cookie,
+		.binary = outer->binary,
+		.denied = outer->denied,
+		.ancestors = outer->ancestors,
+		.host = outer->host,
+		.port = outer->port };
+
+	memcpy(c->host, outer->host, sizeof(c->host));
+	c->port = outer->port;
+	c->adapter = outer->adapter;
+	c->carriage = outer->carriage;
+	c->is_inspected = outer->is_inspected;
+	c->is_tls = outer->is_tls;
+	c->policy = policy_ref(outer->policy);
+	c->generation = outer->generation;
+	c->target = outer->target;
+	if (c->target)
+		c->target->refs++;
+	if (outer->refusal && conn_refuse(c, outer->refusal) < 0)
+		return -ENOMEM;
+	return copy_tuple(c, &t);
+}
+
+int conn_new_inner(struct conn *outer, struct stream *stream, struct conn **ret)
+{
+	struct conn *c;
+	int r = conn_new(outer->px, -1, outer->family, outer->source_port, &c);
+
+	if (r < 0)
+		return r;
+	r = copy_way(c, outer);
+	if (r < 0) {
+		conn_close(c);
+		return r;
+	}
+	c->client.stream = stream;
+	c->client.wants_recv = true;
+	c->state = CONN_SNIFF; /* the way in is known: a request may follow */
+	conn_set_state(c, CONN_REQUEST);
+	*ret = c;
+	return 0;
+}
+
+void conn_poke(struct conn *c, uint32_t events)
+{
+	if (on_client[c->state])
+		on_client[c->state](c, events);
+}
+
 void conn_close(struct conn *c)
 {
 	if (c->client.w.is_dead)
@@ -252,6 +338,7 @@ void conn_close(struct conn *c)
 	resolver_cancel(&c->query);
 	timer_clear(c->px->loop, &c->deadline);
 	timer_clear(c->px->loop, &c->again);
+	front_close(c);
 	leg_close(take_ptr(c->leg));
 	target_unref(take_ptr(c->target));
 	TAILQ_REMOVE(&c->px->conns, c, link);

@@ -36,6 +36,7 @@ enum conn_state {
 	CONN_CONNECT,	 /* a leg is being opened; client paused */
 	CONN_EXCHANGE,	 /* request goes up, response comes down, each while the other has room */
 	CONN_TUNNEL,	 /* after 101: frames both ways through the streams */
+	CONN_H2,	 /* HTTP/2: each request is an inner connection of its own (front.h) */
 	CONN_RELAY,	 /* uninspected bytes both ways, from socket to socket */
 	CONN_DRAIN,	 /* the last answer is out; what the client still sends is thrown away */
 	CONN_STATES,
@@ -71,6 +72,7 @@ struct exchange {
 	size_t scan_up, scan_down;
 };
 
+struct front;
 struct relay_way;
 struct tunnel;
 
@@ -109,6 +111,7 @@ struct conn {
 	void (*on_resolved)(struct conn *c);
 	struct tls_hello hello;
 
+	struct front *front; /* CONN_H2; owned */
 	struct exchange ex;
 	struct relay_way *relay; /* CONN_RELAY: two of them; owned */
 	struct tunnel *tunnel;	 /* an upgrade was asked for; owned */
@@ -126,6 +129,14 @@ void conn_close(struct conn *c);
 void conn_reset(struct conn *c);
 /* Ends it after what is pending has been sent, and waits a moment for the client to have read it. */
 void conn_finish(struct conn *c);
+
+/*
+ * A connection within @outer's, for one request of it: the same identity, destination and policy,
+ * and @stream (owned on success) instead of a socket. Ready for its request. 0 or -ENOMEM.
+ */
+int conn_new_inner(struct conn *outer, struct stream *stream, struct conn **ret);
+/* What a socket's events are to others. */
+void conn_poke(struct conn *c, uint32_t events);
 
 /* The only way to change the state: checks the transition, sets the deadline. */
 void conn_set_state(struct conn *c, enum conn_state state);

@@ -12,6 +12,7 @@
 #include "proxy/chain.h"
 #include "proxy/deny.h"
 #include "proxy/exchange.h"
+#include "proxy/front.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
 
@@ -391,6 +392,7 @@ static void start_tls(struct conn *c)
 	SSL *ssl;
 
 	c->hello.host = c->host;
+	c->hello.allow_h2 = true;
 	ssl = tls_accept_new(c->px->tls, &c->hello);
 	if (ssl)
 		c->client.stream = stream_tls_new(c->client.w.fd, ssl, buf_head(in), in->len);
@@ -404,13 +406,30 @@ static void start_tls(struct conn *c)
 	entry_on_handshake(c, EPOLLIN);
 }
 
+enum preface { PREFACE_NO = 0, PREFACE_MAYBE, PREFACE_YES };
+
+/* HTTP/2 with prior knowledge begins with what is no HTTP/1 method (RFC 9113 section 3.4). */
+static enum preface preface_of(const struct buf *in)
+{
+	static const char start[] = "PRI * HTTP/2.0\r\n";
+	size_t n = in->len < sizeof(start) - 1 ? in->len : sizeof(start) - 1;
+
+	if (!n || memcmp(buf_head(in), start, n) != 0)
+		return PREFACE_NO;
+	return n == sizeof(start) - 1 ? PREFACE_YES : PREFACE_MAYBE;
+}
+
 static void start_plain(struct conn *c)
 {
+	bool is_h2 = preface_of(&c->client.in) == PREFACE_YES;
+
 	c->client.stream = stream_tcp_new(c->client.w.fd);
-	if (c->client.stream)
-		exchange_begin(c);
-	else
+	if (!c->client.stream)
 		conn_reset(c);
+	else if (is_h2)
+		front_begin(c);
+	else
+		exchange_begin(c);
 }
 
 /* On an inspected endpoint only what can be inspected passes; a refusal needs a client to tell. */
@@ -431,14 +450,14 @@ void entry_on_sniff(struct conn *c, uint32_t events)
 	struct buf *in = &c->client.in;
 	ssize_t n = 0;
 
-	if (!in->len && (events & EPOLLIN)) {
+	if ((!in->len || preface_of(in) == PREFACE_MAYBE) && (events & EPOLLIN)) {
 		n = buf_read(in, c->client.w.fd, SNIFF_READ);
 		if (n == 0 || (n < 0 && n != -EAGAIN)) {
 			conn_close(c);
 			return;
 		}
 	}
-	if (!in->len)
+	if (!in->len || preface_of(in) == PREFACE_MAYBE)
 		(void)side_want(c->px->loop, &c->client, true);
 	else if ((uint8_t)*buf_head(in) == TLS_HANDSHAKE_RECORD)
 		start_tls(c);
@@ -487,7 +506,9 @@ void entry_on_handshake(struct conn *c, uint32_t events)
 		conn_close(c);
 	} else {
 		check_sni(c);
-		if (c->state != CONN_CLOSED)
+		if (c->state != CONN_CLOSED && c->hello.h2)
+			front_begin(c);
+		else if (c->state != CONN_CLOSED)
 			exchange_begin(c);
 	}
 }

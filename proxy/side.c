@@ -68,6 +68,8 @@ int side_want(struct loop *loop, struct side *s, bool recv)
 	uint32_t want = events_for(s, recv);
 
 	s->wants_recv = recv;
+	if (s->w.fd < 0) /* memory: whoever fills it has been told by stream_events() */
+		return 0;
 	return watch_set(loop, &s->w, want | (s->w.want & EPOLLIN));
 }
 

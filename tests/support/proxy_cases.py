@@ -1169,6 +1169,11 @@ def no_proxy_keeps_hosts_away_from_the_corporate_proxy():
         D.close()
         D = old
 
+# ---- HTTP/2 ----
+
+with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy_h2_cases.py")) as f:
+    exec(compile(f.read(), f.name, "exec"))
+
 
 # ---- running them ----
 

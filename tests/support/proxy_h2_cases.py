@@ -1,0 +1,334 @@
+"""Cases of proxy_cases.py for clients that speak HTTP/2 (python3-h2); run in its namespace."""
+import h2.config, h2.connection, h2.errors, h2.events, h2.exceptions
+
+
+class H2:
+    """A client with one connection; wait() collects what comes for a stream until it ends."""
+
+    def __init__(self, host, sock=None, **kw):
+        if sock is None:
+            context = client_context()
+            context.set_alpn_protocols(["h2", "http/1.1"])
+            sock = tls(host, context=context)
+            eq(sock.selected_alpn_protocol(), "h2")
+        self.sock, self.host = sock, host
+        self.scheme = kw.get("scheme", "https")
+        self.c = h2.connection.H2Connection(h2.config.H2Configuration(
+            header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False))
+        self.c.initiate_connection()
+        self.streams = {}
+        self.goaway = None
+        self.flush()
+
+    def flush(self):
+        self.sock.sendall(self.c.data_to_send())
+
+    def start(self, method, path, headers=(), end=True, authority=None):
+        stream = self.c.get_next_available_stream_id()
+        self.streams[stream] = dict(status=None, headers={}, body=b"", trailers=None, done=False, reset=None, interim=[])
+        self.c.send_headers(stream, [(":method", method), (":scheme", self.scheme), (":authority", authority or self.host),
+                                     (":path", path)] + list(headers), end_stream=end)
+        self.flush()
+        return stream
+
+    def send(self, stream, data, end=False):
+        while data:
+            room = min(self.c.local_flow_control_window(stream), self.c.max_outbound_frame_size, len(data))
+            if room == 0:
+                self.step()
+                continue
+            self.c.send_data(stream, data[:room])
+            data = data[room:]
+            self.flush()
+        if end:
+            self.c.end_stream(stream)
+            self.flush()
+
+    def step(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise AssertionError("the proxy closed the connection")
+        for e in self.c.receive_data(data):
+            s = self.streams.get(getattr(e, "stream_id", None))
+            if isinstance(e, h2.events.ResponseReceived):
+                s["headers"] = dict(e.headers)
+                s["status"] = int(s["headers"][":status"])
+            elif isinstance(e, h2.events.InformationalResponseReceived):
+                s["interim"].append(int(dict(e.headers)[":status"]))
+            elif isinstance(e, h2.events.DataReceived):
+                s["body"] += e.data
+                self.c.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
+            elif isinstance(e, h2.events.TrailersReceived):
+                s["trailers"] = dict(e.headers)
+            elif isinstance(e, h2.events.StreamEnded):
+                s["done"] = True
+            elif isinstance(e, h2.events.StreamReset) and s and not s["done"]:
+                s["reset"], s["done"] = int(e.error_code), True
+            elif isinstance(e, h2.events.ConnectionTerminated):
+                self.goaway = int(e.error_code)
+        self.flush()
+
+    def wait(self, stream):
+        while not self.streams[stream]["done"]:
+            self.step()
+        return self.streams[stream]
+
+    def ask(self, method, path, headers=(), body=None, **kw):
+        stream = self.start(method, path, headers, end=body is None, **kw)
+        if body is not None:
+            self.send(stream, body, end=True)
+        return self.wait(stream)
+
+
+@case
+def h2_request_is_judged_logged_and_forwarded_as_http1():
+    a = H2("api.test").ask("GET", "/a/../two?x=1", [("x-up", "1")])
+    eq(a["status"], 200)
+    got = json.loads(a["body"])
+    eq(got["line"], "GET /two?x=1 HTTP/1.1")
+    has(got["head"], "Host: api.test\r\n")
+    has(got["head"], "x-up: 1\r\n")
+    e = D.request_event()
+    eq((e["d"], e["v"], e["x"]), ("allow", "GET", "/two"))
+
+
+@case
+def h2_denial_is_403_and_the_connection_goes_on():
+    c = H2("api.test")
+    before = len(origin.log)
+    a = c.ask("POST", "/denied-over-h2", body=b"secret")
+    eq(a["status"], 403)
+    eq(json.loads(a["body"])["error"], "policy_denied")
+    if b"denied-over-h2" in origin.log[before:] or b"secret" in origin.log[before:]:
+        raise AssertionError("bytes of a denied request reached the server")
+    eq(c.ask("GET", "/after")["status"], 200)
+
+
+@case
+def h2_host_that_no_policy_names_is_refused_in_http2():
+    context = client_context(verify=False)
+    context.set_alpn_protocols(["h2"])
+    s = D.connect("unknown.test 443")
+    s = context.wrap_socket(s, server_hostname="unknown.test")
+    a = H2("unknown.test", s).ask("GET", "/")
+    eq(a["status"], 403)
+    has(a["body"].decode(), "no matching network policy")
+
+
+@case
+def h2_requests_do_not_wait_for_each_other():
+    gate = threading.Event()
+
+    def slow(server, c, head):
+        gate.wait(TIMEOUT)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+    origin.scripts["/slow"] = slow
+    c = H2("api.test")
+    first = c.start("GET", "/slow")
+    eq(c.ask("GET", "/fast")["status"], 200)
+    eq(c.streams[first]["done"], False)
+    gate.set()
+    eq(c.wait(first)["body"], b"slow")
+
+
+@case
+def h2_bodies_go_up_with_and_without_a_length():
+    c = H2("full.test")
+    body = b"x" * 700001
+    eq(json.loads(c.ask("POST", "/up", body=body)["body"])["body"], 700001)
+    eq(json.loads(c.ask("PUT", "/up", [("content-length", "700001")], body)["body"])["body"], 700001)
+
+
+@case
+def h2_trailers_reach_the_client():
+    def script(server, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Grpc-Status\r\n\r\n"
+                  b"5\r\nhello\r\n0\r\nGrpc-Status: 0\r\nHost: evil\r\n\r\n")
+    origin.scripts["/trailers"] = script
+    a = H2("api.test").ask("GET", "/trailers")
+    eq((a["body"], a["trailers"]), (b"hello", {"grpc-status": "0"}))
+
+
+@case
+def h2_large_answer_comes_whole_through_small_windows():
+    blob = os.urandom(6 << 20)
+
+    def script(server, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(blob))
+        c.sendall(blob)
+    origin.scripts["/blob"] = script
+    c = H2("api.test")
+    one, two = c.start("GET", "/blob"), c.start("GET", "/blob")
+    for stream in (one, two):
+        a = c.wait(stream)
+        eq((len(a["body"]), a["reset"], a["body"] == blob), (len(blob), None, True))
+
+
+@case
+def h2_stream_both_ways_at_once():
+    def script(server, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while True:
+            n = int(server.read_line(c), 16)
+            if n == 0:
+                server.read_line(c)
+                break
+            data = server.read_exact(c, n)
+            server.read_exact(c, 2)
+            c.sendall(b"%x\r\n" % n + data.upper() + b"\r\n")
+        c.sendall(b"0\r\n\r\n")
+    origin.scripts["/echo"] = script
+    c = H2("full.test")
+    stream = c.start("POST", "/echo", end=False)
+    for word in (b"one", b"two"):
+        c.send(stream, word)
+        want = len(c.streams[stream]["body"]) + 3
+        while len(c.streams[stream]["body"]) < want:
+            c.step()
+    c.c.end_stream(stream)
+    c.flush()
+    eq(c.wait(stream)["body"], b"ONETWO")
+
+
+@case
+def h2_authority_that_differs_is_421():
+    eq(H2("api.test").ask("GET", "/", authority="full.test")["status"], 421)
+    eq(H2("api.test").ask("GET", "/", authority="api.test:444")["status"], 421)
+
+
+@case
+def h2_malformed_requests_are_400_or_reset():
+    c = H2("api.test")
+    a = c.ask("GET", "/", [("x-http-method", "PUT"), ("x-method-override", "PUT")])
+    eq(a["status"], 400)
+    has(a["body"].decode(), "more than one method override")
+    eq(c.ask("GET", "/", [("host", "other.test")])["status"], 400)
+    eq(c.ask("GET", "/", [("connection", "close")])["reset"], 1)
+    eq(c.ask("GET", "/", [("x", "a\r\nb: c")])["reset"], 1)
+    eq(c.ask("GET", "/")["status"], 200)
+
+
+@case
+def h2_method_override_is_judged_as_what_it_asks_for():
+    eq(H2("api.test").ask("GET", "/", [("x-http-method-override", "DELETE")])["status"], 403)
+
+
+@case
+def h2_graphql_bodies_are_judged():
+    c, json_type = H2("gql.test"), [("content-type", "application/json")]
+    eq(c.ask("POST", "/graphql", json_type, b'{"query":"{ viewer }"}')["status"], 200)
+    eq(c.ask("POST", "/graphql", json_type, b'{"query":"mutation { drop }"}')["status"], 403)
+
+
+@case
+def h2_head_keeps_the_announced_length():
+    a = H2("api.test").ask("HEAD", "/")
+    eq((a["status"], a["headers"].get("content-length"), a["body"]), (200, "5", b""))
+
+
+@case
+def h2_stream_that_the_client_resets_ends_upstream_too():
+    gone = threading.Event()
+
+    def script(server, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        try:
+            if c.recv(1) == b"":
+                gone.set()
+        except OSError:
+            gone.set()
+        return False
+    origin.scripts["/half"] = script
+    c = H2("api.test")
+    stream = c.start("GET", "/half")
+    while c.streams[stream]["status"] is None:
+        c.step()
+    c.c.reset_stream(stream, 8)
+    c.flush()
+    if not gone.wait(TIMEOUT):
+        raise AssertionError("the server was not told")
+    eq(c.ask("GET", "/")["status"], 200)
+
+
+@case
+def h2_answer_that_is_cut_resets_the_stream():
+    def script(server, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        return False
+    origin.scripts["/cut"] = script
+    c = H2("api.test")
+    a = c.ask("GET", "/cut")
+    if a["reset"] is None:
+        raise AssertionError("taken for a whole answer")
+    eq(c.ask("GET", "/")["status"], 200)
+
+
+@case
+def h2_server_that_cannot_be_reached_is_502():
+    context = client_context()
+    context.set_alpn_protocols(["h2"])
+    eq(H2("refused.test", tls("refused.test", context=context)).ask("GET", "/")["status"], 502)
+
+
+@case
+def h2_prior_knowledge_works_on_a_plain_port():
+    s, head = tunnel("plain.test", 80)
+    has(head, b"200")
+    a = H2("plain.test", s, scheme="http").ask("GET", "/plain")
+    eq(a["status"], 200)
+    s, head = tunnel("plain.test", 80)
+    for b in b"PRI * HT":
+        s.sendall(bytes([b]))
+    s.sendall(b"TP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+    eq(s.recv(9)[3], 4)
+
+
+@case
+def h2_post_in_pieces_is_not_taken_for_a_preface():
+    s, head = tunnel("plain.test", 80)
+    for b in b"PRI":
+        s.sendall(bytes([b]))
+        time.sleep(0.01)
+    s.sendall(b"NT / HTTP/1.1\r\nHost: plain.test\r\n\r\n")
+    eq(response(s)[0], 200)
+
+
+@case
+def h2_interim_answers_are_passed_on():
+    def script(server, c, head):
+        c.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    origin.scripts["/hints"] = script
+    a = H2("api.test").ask("GET", "/hints")
+    eq((a["interim"], a["status"]), ([103], 200))
+
+
+@case
+def h2_flood_of_resets_ends_the_connection():
+    c = H2("api.test")
+    try:
+        for _ in range(2000):
+            stream = c.start("GET", "/")
+            c.c.reset_stream(stream, 8)
+            c.flush()
+        while True:
+            c.step()
+    except (AssertionError, OSError, h2.exceptions.ProtocolError):
+        pass
+    eq(H2("api.test").ask("GET", "/")["status"], 200)
+
+
+@case
+def h2_connection_ends_when_the_policy_no_longer_allows_it():
+    c = H2("audit.test")
+    eq(c.ask("GET", "/")["status"], 200)
+    try:
+        with_policy(lambda p: p.replace("host: audit.test", "host: other.test"))
+        try:
+            a = c.ask("GET", "/")
+            raise AssertionError("answered %r" % a["status"])
+        except (OSError, ssl.SSLError, h2.exceptions.ProtocolError):
+            pass
+        except AssertionError as e:
+            has(str(e), "closed the connection")
+    finally:
+        with_policy(lambda p: p)
