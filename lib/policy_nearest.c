@@ -116,19 +116,172 @@ static void consider(struct nearest *best, const struct endpoint *e, const struc
 	*best = (struct nearest){ c, e, rule, common };
 }
 
+static void place(const struct rule *rule, char *out, size_t size)
+{
+	if (rule->number < 0)
+		(void)str_copy(out, size, "by its access preset");
+	else
+		(void)str_format(out, size, "in rules[%d]", rule->number);
+}
+
 static void describe(const struct nearest *n, const struct request *r, char *out, size_t size)
 {
 	static const char *const what[] = { "", "path", "method", "query" };
 	const char *path = n->rule->path ? glob_text(n->rule->path) : "**";
 	char which[32];
 
-	if (n->rule->number < 0)
-		(void)str_copy(which, sizeof(which), "by its access preset");
-	else
-		(void)str_format(which, sizeof(which), "in rules[%d]", n->rule->number);
+	place(n->rule, which, sizeof(which));
 	(void)snprintf(out, size, "policy '%s' allows %s %s %s; the %s differs%s%s",
 		n->endpoint->group->name, n->rule->method, path, which, what[n->closeness],
 		n->closeness == BY_METHOD ? ": " : "", n->closeness == BY_METHOD ? r->method : "");
+}
+
+/* --- operations and calls --- */
+
+static const char *matcher_text(const struct matcher *m)
+{
+	return m->n && m->globs[0] ? glob_text(m->globs[0]) : "";
+}
+
+/* The first call that the endpoint does not allow on its own, or NULL. */
+static const struct jsonrpc_call *offending_call(const struct endpoint *e, const struct request *r)
+{
+	for (size_t i = 0; r->jsonrpc && i < r->jsonrpc->n_calls; i++) {
+		struct jsonrpc_facts one = { .calls = &r->jsonrpc->calls[i], .n_calls = 1 };
+		struct request alone = *r;
+
+		alone.jsonrpc = &one;
+		if (endpoint_judge(e, &alone).ruling != RULING_ALLOW)
+			return one.calls;
+	}
+	return NULL;
+}
+
+/* A rule about tools when a tool was called, else the one whose method begins most alike. */
+static const struct rule *nearest_call_rule(
+	const struct endpoint *e, const struct jsonrpc_call *call)
+{
+	const struct rule *best = NULL;
+	size_t most = 0;
+
+	for (size_t i = 0; i < e->n_rules; i++) {
+		const struct rule *rule = &e->rules[i];
+		size_t common;
+
+		if (!rule->method)
+			continue;
+		common = common_length(rule->method, call->method);
+		if (call->tool && rule->tool.n)
+			common += 1 + common_length(matcher_text(&rule->tool), call->tool);
+		if (!best || common > most) {
+			best = rule;
+			most = common;
+		}
+	}
+	return best;
+}
+
+static void describe_call(const struct endpoint *e, const struct request *r, char *out, size_t size)
+{
+	const struct jsonrpc_call *call = offending_call(e, r);
+	const struct rule *rule = call ? nearest_call_rule(e, call) : NULL;
+	char where[32];
+
+	if (!rule)
+		return;
+	place(rule, where, sizeof(where));
+	if (rule->tool.n && call->tool)
+		(void)snprintf(out, size,
+			"policy '%s' allows %s of tool '%s' %s; the tool differs: %s",
+			e->group->name, rule->method, matcher_text(&rule->tool), where, call->tool);
+	else
+		(void)snprintf(out, size,
+			"policy '%s' allows method '%s' %s; the method differs: %s", e->group->name,
+			rule->method, where, call->method);
+}
+
+static const struct graphql_op *offending_operation(
+	const struct endpoint *e, const struct request *r)
+{
+	for (size_t i = 0; r->graphql && i < r->graphql->n_ops; i++) {
+		struct graphql_facts one = { .ops = &r->graphql->ops[i], .n_ops = 1 };
+		struct request alone = *r;
+
+		alone.graphql = &one;
+		if (endpoint_judge(e, &alone).ruling != RULING_ALLOW)
+			return one.ops;
+	}
+	return NULL;
+}
+
+static const char *const operation_types[] = { [RULE_TYPE_NONE] = "none",
+	[RULE_TYPE_ANY] = "operation",
+	[RULE_TYPE_QUERY] = "query",
+	[RULE_TYPE_MUTATION] = "mutation",
+	[RULE_TYPE_SUBSCRIPTION] = "subscription" };
+
+static enum rule_type type_of(const struct graphql_op *op)
+{
+	switch (op->type) {
+	case GRAPHQL_QUERY:
+		return RULE_TYPE_QUERY;
+	case GRAPHQL_MUTATION:
+		return RULE_TYPE_MUTATION;
+	case GRAPHQL_SUBSCRIPTION:
+		return RULE_TYPE_SUBSCRIPTION;
+	case GRAPHQL_NONE:
+		break;
+	}
+	return RULE_TYPE_NONE;
+}
+
+/* The first field that no pattern of the rule covers. */
+static const char *uncovered_field(const struct rule *rule, const struct graphql_op *op)
+{
+	for (size_t i = 0; rule->fields.n && i < op->n_fields; i++) {
+		bool is_covered = false;
+
+		for (size_t k = 0; k < rule->fields.n; k++)
+			is_covered |= glob_match(
+				rule->fields.globs[k], op->fields[i], strlen(op->fields[i]));
+		if (!is_covered)
+			return op->fields[i];
+	}
+	return NULL;
+}
+
+static void describe_operation(
+	const struct endpoint *e, const struct request *r, char *out, size_t size)
+{
+	const struct graphql_op *op = offending_operation(e, r);
+	const struct rule *best = NULL;
+	const char *field;
+	char where[32];
+
+	for (size_t i = 0; op && i < e->n_rules; i++)
+		if (e->rules[i].type != RULE_TYPE_NONE &&
+			(!best || e->rules[i].type == type_of(op)))
+			best = &e->rules[i];
+	if (!best || type_of(op) == RULE_TYPE_NONE)
+		return;
+	place(best, where, sizeof(where));
+	field = uncovered_field(best, op);
+	if (best->type != type_of(op) && best->type != RULE_TYPE_ANY)
+		(void)snprintf(out, size,
+			"policy '%s' allows a %s %s; the operation type differs: %s",
+			e->group->name, operation_types[best->type], where,
+			operation_types[type_of(op)]);
+	else if (field)
+		(void)snprintf(out, size,
+			"policy '%s' allows a %s of field '%s' %s; the field differs: %s",
+			e->group->name, operation_types[best->type], matcher_text(&best->fields),
+			where, field);
+	else
+		(void)snprintf(out, size,
+			"policy '%s' allows a %s named '%s' %s; the name differs: %s",
+			e->group->name, operation_types[best->type],
+			best->operation ? glob_text(best->operation) : "", where,
+			op->name ? op->name : "(none)");
 }
 
 void policy_nearest_request(const struct policy *p, const struct intent *in, char *out, size_t size)
@@ -140,11 +293,16 @@ void policy_nearest_request(const struct policy *p, const struct intent *in, cha
 
 	out[0] = '\0';
 	endpoint_walk_init(&w, p, in);
-	while ((e = endpoint_walk_next(&w)))
-		for (size_t i = 0; i < e->n_rules; i++)
-			if (e->rules[i].method && e->protocol != PROTOCOL_JSON_RPC &&
-				e->protocol != PROTOCOL_MCP)
-				consider(&best, e, &e->rules[i], r);
-	if (best.rule)
+	while ((e = endpoint_walk_next(&w))) {
+		if (e->protocol == PROTOCOL_JSON_RPC || e->protocol == PROTOCOL_MCP)
+			describe_call(e, r, out, size);
+		else if (r->graphql)
+			describe_operation(e, r, out, size);
+		else
+			for (size_t i = 0; i < e->n_rules; i++)
+				if (e->rules[i].method)
+					consider(&best, e, &e->rules[i], r);
+	}
+	if (best.rule && !out[0])
 		describe(&best, r, out, size);
 }

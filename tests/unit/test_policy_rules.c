@@ -335,6 +335,36 @@ static void the_profile_without_tool_rules_opens_all_tools(void **state)
 	policy_unref(q);
 }
 
+static void a_denied_call_or_operation_names_the_nearest_rule(void **state)
+{
+	struct policy *rpc = enforcing("json-rpc", "rules: [{ allow: { method: reports.list } }]");
+	struct policy *mcp = enforcing("mcp",
+		"rules: [{ allow: { method: initialize } }, { allow: { method: tools/call, "
+		"tool: 'read_*' } }]");
+	struct policy *graphql = enforcing("graphql", GRAPHQL_RULES);
+	struct graphql_op wide = operation(GRAPHQL_QUERY, NULL, two_fields, 2);
+	struct graphql_op sub = operation(GRAPHQL_SUBSCRIPTION, NULL, viewer, 1);
+	struct graphql_op named = operation(GRAPHQL_MUTATION, "Other", viewer, 1);
+
+	(void)state;
+	assert_string_equal(ask_rpc(rpc, "reports.get", NULL).nearest,
+		"policy 'p' allows method 'reports.list' in rules[0]; the method differs: "
+		"reports.get");
+	assert_string_equal(ask_rpc(mcp, "tools/call", "write_x").nearest,
+		"policy 'p' allows tools/call of tool 'read_*' in rules[1]; the tool differs: "
+		"write_x");
+	assert_string_equal(ask_graphql(graphql, &wide, 1).nearest,
+		"policy 'p' allows a query of field 'viewer' in rules[0]; the field differs: "
+		"admin");
+	assert_string_equal(ask_graphql(graphql, &sub, 1).nearest,
+		"policy 'p' allows a query in rules[0]; the operation type differs: subscription");
+	assert_string_equal(ask_graphql(graphql, &named, 1).nearest,
+		"policy 'p' allows a mutation named 'Issue*' in rules[1]; the name differs: Other");
+	policy_unref(rpc);
+	policy_unref(mcp);
+	policy_unref(graphql);
+}
+
 static void a_middleware_asks_for_redaction_on_its_hosts(void **state)
 {
 	struct policy *p = policy_of(
@@ -398,6 +428,7 @@ int main(void)
 		cmocka_unit_test(one_denied_call_denies_the_batch),
 		cmocka_unit_test(mcp_tools_are_named_one_by_one),
 		cmocka_unit_test(the_profile_without_tool_rules_opens_all_tools),
+		cmocka_unit_test(a_denied_call_or_operation_names_the_nearest_rule),
 		cmocka_unit_test(a_middleware_that_fails_closed_refuses_what_nobody_inspects),
 		cmocka_unit_test(a_middleware_asks_for_redaction_on_its_hosts),
 	};
