@@ -20,6 +20,7 @@
 #include "proxy/entry.h"
 #include "proxy/inspect.h"
 #include "proxy/judge.h"
+#include "proxy/request.h"
 #include "proxy/tunnel.h"
 
 enum { HEAD_KEEP = 4096 }; /* a larger buffer is not kept for the next request */
@@ -90,10 +91,22 @@ static void refuse(struct conn *c, const struct refusal *r, bool keep)
 		conn_commit(c, send_refusal);
 }
 
+/* One request at a time: see request.h. */
+static struct judged now;
+
+/* After a refusal only a request without a body leaves the connection in step. */
+static bool may_keep(void)
+{
+	const struct http1_fields *f = &now.rq.fields;
+
+	return now.rq.keep_alive && (f->framing == HTTP1_NO_BODY ||
+					    (f->framing == HTTP1_LENGTH && f->content_length == 0));
+}
+
 static void fault(struct conn *c, unsigned int status, const char *error, const char *engine,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* A failure before, beside or after the decision: logged, answered, connection closed. */
+/* A failure after the decision: logged, answered, connection closed. */
 static void fault(struct conn *c, unsigned int status, const char *error, const char *engine,
 	const char *fmt, ...)
 {
@@ -109,170 +122,24 @@ static void fault(struct conn *c, unsigned int status, const char *error, const 
 
 static void bad_request(struct conn *c, int r, const char *why)
 {
-	if (r == -EMSGSIZE)
-		fault(c, 431, "invalid_request", "http-parser", "the request head is too large");
-	else
-		fault(c, 400, "invalid_request", "http-parser", "%s", why ? why : "malformed request");
+	now.rq.effective_method[0] = '\0';
+	now.target.path[0] = '\0';
+	request_unreadable(c, &now, r, why);
+	refuse(c, &now.refusal, false);
 }
 
 /* ---- collecting and judging ---- */
 
-/* One request as it was parsed; there is one at a time, and it does not outlive the handler. */
-static struct {
-	struct http1_request rq;
-	struct url_target target;
-	struct url_query query;
-	struct request facts;
-	struct inspection inspection;
-	struct inspected body;
-	struct decision decision;
-} now;
-
-static bool host_agrees(const struct conn *c)
-{
-	const struct url_authority *a = &now.rq.authority;
-	uint16_t port = a->port ? a->port : c->is_tls ? 443 : 80;
-
-	if (!a->host[0]) /* HTTP/1.0 without Host: there is no other name to disagree */
-		return true;
-	return strcmp(a->host, c->host) == 0 && (port == c->port || (!a->port && !c->is_forward));
-}
-
-static int canonical_target(struct conn *c, const char **ret_why)
-{
-	int r;
-
-	if (now.rq.form == HTTP1_ASTERISK) {
-		now.target = (struct url_target){ .path = "*", .path_len = 1 };
-		return 0;
-	}
-	r = url_canonicalize(now.rq.target, now.rq.target_len, URL_ENCODED_SLASH, &now.target, ret_why);
-	if (r < 0)
-		return r;
-	r = buf_append(&c->ex.path, now.target.path, now.target.path_len);
-	return r < 0 ? -EMSGSIZE : 0;
-}
-
-static int parse_query(const char **ret_why)
-{
-	now.query.n = 0;
-	if (!now.target.query_len)
-		return 0;
-	return url_query_parse(&now.query, now.target.query, now.target.query_len, ret_why);
-}
-
-static void select_inspection(struct conn *c)
-{
-	struct intent in = judge_intent(c);
-
-	now.inspection = (struct inspection){ 0 };
-	if (c->is_inspected && !c->refusal)
-		(void)policy_select(c->policy, &in, now.target.path, &now.inspection);
-}
-
-/* Everything about the target that is judged before policy is. False: it was answered. */
-static bool target_is_good(struct conn *c)
-{
-	const char *why = "malformed target";
-	int r = canonical_target(c, &why);
-
-	if (r == 0)
-		r = parse_query(&why);
-	if (r < 0) {
-		bad_request(c, r, why);
-		return false;
-	}
-	if (now.rq.form == HTTP1_ABSOLUTE && now.rq.is_https != c->is_tls) {
-		bad_request(c, -EBADMSG, "the scheme of the target is not that of the connection");
-		return false;
-	}
-	select_inspection(c);
-	if (now.rq.form != HTTP1_ASTERISK && !now.inspection.allow_encoded_slash)
-		r = url_canonicalize(now.rq.target, now.rq.target_len, 0, &now.target, &why);
-	if (r < 0)
-		bad_request(c, r, why);
-	return r == 0;
-}
-
-static bool method_is_good(struct conn *c)
-{
-	if (now.rq.is_trace) {
-		fault(c, 405, "method_not_allowed", "http-parser", "%s is never forwarded",
-			now.rq.method);
-		return false;
-	}
-	if (now.rq.form == HTTP1_AUTHORITY) {
-		bad_request(c, -EBADMSG, "CONNECT within a connection");
-		return false;
-	}
-	if (now.rq.upgrade == HTTP1_UPGRADE_INVALID) {
-		bad_request(c, -EBADMSG, now.rq.upgrade_why);
-		return false;
-	}
-	return true;
-}
-
-/* After a refusal only a request without a body leaves the connection in step. */
-static bool may_keep(void)
-{
-	const struct http1_fields *f = &now.rq.fields;
-
-	return now.rq.keep_alive && (f->framing == HTTP1_NO_BODY ||
-					    (f->framing == HTTP1_LENGTH && f->content_length == 0));
-}
-
-/* What was decided for the whole connection is told to each request on it. */
-static bool connection_is_good(struct conn *c)
-{
-	if (c->refusal) {
-		refuse(c, c->refusal, may_keep());
-		return false;
-	}
-	if (!host_agrees(c)) {
-		fault(c, 421, "misdirected_request", "request-authority",
-			"Host %s does not agree with %s:%u", now.rq.authority.host, c->host, c->port);
-		return false;
-	}
-	return true;
-}
-
-static uint16_t default_port(const struct conn *c)
-{
-	return c->is_tls ? 443 : 80;
-}
-
 static int write_request(struct conn *c)
 {
 	struct exchange *ex = &c->ex;
-	const struct url_authority *a = &now.rq.authority;
 	struct url_authority own;
-	int r;
-	struct http1_send s = { .method = now.rq.effective_method,
-		.path = now.target.path,
-		.query = now.target.query,
-		.query_len = now.target.query_len,
-		.authority = a,
-		.default_port = default_port(c),
-		.framing = now.rq.fields.framing,
-		.content_length = now.rq.fields.content_length,
-		.via = c->is_forward,
-		.expect = now.rq.expect_continue && now.rq.fields.framing != HTTP1_NO_BODY };
+	struct http1_send s;
+	int r = request_to_send(c, &now, &s, &own);
 
-	if (!a->host[0]) {
-		const char *why;
-
-		if (url_host_parse(c->host, strlen(c->host), &own, &why) < 0)
-			return -EBADMSG;
-		own.port = c->port;
-		s.authority = &own;
-	}
-	if (now.body.data) {
-		s.framing = HTTP1_LENGTH;
-		s.content_length = now.body.len;
-		s.expect = false;
-	}
 	ex->is_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET;
-	r = ex->is_upgrade ? tunnel_prepare(c, &now.rq, &now.inspection, &s) : 0;
+	if (r == 0 && ex->is_upgrade)
+		r = tunnel_prepare(c, &now.rq, &now.inspection, &s);
 	if (r < 0)
 		return r;
 	buf_reset(&ex->head);
@@ -318,33 +185,6 @@ static int accept_request(struct conn *c, const char **rest, size_t *len)
 	return r < 0 ? r : take_small_body(c, rest, len);
 }
 
-static void set_facts(struct conn *c)
-{
-	struct exchange *ex = &c->ex;
-
-	memcpy(ex->method, now.rq.effective_method, sizeof(ex->method));
-	now.facts = (struct request){ .method = ex->method,
-		.path = now.target.path,
-		.query = now.query.params,
-		.n_query = now.query.n,
-		.is_websocket_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET };
-}
-
-/* Asks policy, or (forward mode on an endpoint without protocol) knows that it was asked. */
-static bool is_allowed(struct conn *c)
-{
-	struct refusal r;
-
-	if (!c->is_inspected)
-		return true;
-	judge_request(c, &now.facts, now.body.operation, &now.decision);
-	if (now.decision.verdict != VERDICT_DENY)
-		return true;
-	judge_refusal(c, &now.decision, c->ex.method, now.target.path, &r);
-	refuse(c, &r, may_keep());
-	return false;
-}
-
 /* The rules look into the body and some of it is missing: nothing is decided before it is here. */
 static void collect_body(struct conn *c)
 {
@@ -359,44 +199,43 @@ static void collect_body(struct conn *c)
 		conn_close(c);
 }
 
+/* What is known of the request for the log, and for the next generation. */
+static void note_request(struct conn *c)
+{
+	memcpy(c->ex.method, request_method(&now), strlen(request_method(&now)) + 1);
+	(void)buf_puts(&c->ex.path, request_path(&now));
+}
+
 /*
  * A whole head: @rest (@len bytes) follows it. @rest moves past a body that was taken along. All
  * of the parsed form points into the bytes of the caller and is used up when this returns.
  */
-static void request_judge(struct conn *c, const char *head, size_t head_len, const char **rest,
+static void request_taken(struct conn *c, const char *head, size_t head_len, const char **rest,
 	size_t *len)
 {
 	const char *why = NULL;
+	enum request_outcome outcome;
 	int r;
 
-	now.body = (struct inspected){ 0 };
 	r = http1_request_parse(&now.rq, head, head_len, &why);
 	if (r < 0) {
 		bad_request(c, r, why);
 		return;
 	}
-	memcpy(c->ex.method, now.rq.effective_method, sizeof(c->ex.method));
-	if (!method_is_good(c) || !target_is_good(c) || !connection_is_good(c))
-		return;
-	set_facts(c);
-	r = inspect_is_wanted(&now.inspection, &now.rq) ?
-		inspect_request(&now.inspection, &now.rq, rest, len, &now.facts, &now.body, &why) :
-		1;
-	if (r == 0) {
+	outcome = request_judge(c, &now, rest, len);
+	note_request(c);
+	if (outcome == REQUEST_REFUSED) {
+		/* Malformed requests leave nothing in step; decided ones do. */
+		refuse(c, &now.refusal, may_keep() && now.refusal.status == 403);
+	} else if (outcome == REQUEST_INCOMPLETE) {
 		collect_body(c);
-		return;
+	} else {
+		r = accept_request(c, rest, len);
+		if (r < 0)
+			fault(c, 503, "overloaded", "http-parser", "no memory for the request");
+		else
+			conn_commit(c, send_request);
 	}
-	if (r < 0) {
-		fault(c, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser", "%s", why);
-		return;
-	}
-	if (!is_allowed(c))
-		return;
-	r = accept_request(c, rest, len);
-	if (r < 0)
-		fault(c, 503, "overloaded", "http-parser", "no memory for the request");
-	else
-		conn_commit(c, send_request);
 }
 
 /* The bytes from @rest on stay in the client's buffer, wherever they came from. */
@@ -430,7 +269,7 @@ static void request_found(struct conn *c, const char *data, size_t len, size_t h
 	size_t left = len - head_len;
 
 	reset(&c->ex);
-	request_judge(c, data, head_len, &rest, &left);
+	request_taken(c, data, head_len, &rest, &left);
 	if (c->state == CONN_BODY) {
 		rest = data;
 		left = len;
@@ -564,7 +403,7 @@ static bool may_repeat(const struct conn *c)
 
 static void open_leg(struct conn *c, uint64_t idle_max_ms)
 {
-	int r = leg_open(c->target, c, c->is_tls, idle_max_ms, &c->leg);
+	int r = leg_open(c->target, &c->leg_user, c->is_tls ? LEG_TLS : LEG_PLAIN, idle_max_ms, &c->leg);
 
 	if (r == 1) {
 		exchange_on_leg_ready(c);
