@@ -143,18 +143,27 @@ static void retry_parked(void *arg)
 		notifier_retry(s->notifier);
 }
 
+/* What needs no process: made while bubblewrap still mounts. */
 static int start_services(struct sandbox *s, struct err *err)
 {
 	s->hashes = filehash_new(s->loop);
-	s->owners = s->hashes ? owners_new(s->hashes, s->init.pid, retry_parked, s) : NULL;
 	s->names = names_new();
 	s->peers = peers_new();
 	s->once = once_new();
-	if (!s->owners || !s->names || !s->peers)
-		return err_set(err, -ENOMEM, "the sandbox's root directory cannot be looked at");
+	if (!s->hashes || !s->names || !s->peers)
+		return err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	s->dns = dnsserver_new(s->loop, s->names, s->spec.name, &s->sockets);
 	if (!s->dns)
 		return err_set(err, -ENOMEM, "the sandbox's resolver cannot be started");
+	return control_listen(s);
+}
+
+static int start_interception(struct sandbox *s, struct err *err)
+{
+	s->owners = owners_new(s->hashes, s->init.pid, retry_parked, s);
+	if (!s->owners)
+		return err_set(err, -errno, "the sandbox's root directory cannot be looked at: %s",
+			err_name(errno));
 	s->notifier = notifier_new(s, take_fd(s->listener), err);
 	return s->notifier ? 0 : -EIO;
 }
@@ -311,13 +320,15 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 	if (r == 0)
 		r = start_proxy(s, err);
 	if (r == 0)
-		r = start_finish(s, err);
+		r = start_network(s, err);
 	if (r == 0)
 		r = start_services(s, err);
 	if (r == 0)
-		r = watch_everything(s);
+		r = start_finish(s, err);
 	if (r == 0)
-		r = control_listen(s);
+		r = start_interception(s, err);
+	if (r == 0)
+		r = watch_everything(s);
 	if (r == 0) {
 		s->phase = PHASE_READY;
 		say_started(s);

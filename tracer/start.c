@@ -506,7 +506,7 @@ static int take_proxy_ready(struct sandbox *s, struct err *err)
 	}
 }
 
-int start_finish(struct sandbox *s, struct err *err)
+int start_network(struct sandbox *s, struct err *err)
 {
 	int r = change_send_current(s, err);
 
@@ -516,21 +516,23 @@ int start_finish(struct sandbox *s, struct err *err)
 		r = change_record_first(s, err);
 	if (r == 0 && s->spec.keep)
 		r = home_furnish(s->state->dir, err);
+	/* init finds its orders waiting when it comes up. */
+	if (r == 0)
+		r = send_init_setup(s, err);
 	if (r == 0)
 		r = take_netns(s, err);
 	if (r == 0)
 		r = netns_setup(s->netns, &s->sockets, err);
 	if (r == 0)
 		r = send_listeners(s, err);
-	if (r == 0)
-		r = take_ca(s, err);
-	if (r == 0)
-		r = take_init(s, err);
-	if (r == 0)
-		r = send_init_setup(s, err);
+	return r == 0 ? take_ca(s, err) : r;
+}
+
+int start_finish(struct sandbox *s, struct err *err)
+{
+	int r = take_init(s, err);
+
 	if (r == 0)
 		r = take_ready(s, err);
-	if (r == 0)
-		r = take_proxy_ready(s, err);
-	return r;
+	return r == 0 ? take_proxy_ready(s, err) : r;
 }
