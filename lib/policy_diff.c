@@ -25,12 +25,20 @@ enum grant_kind {
 	GRANT_DENY,	   /* requests that are refused whatever allows them: the less the more */
 };
 
+/* Bytes are not looked at only where no inspected endpoint stands in the same place. */
+enum grant_shade {
+	SHADE_NONE = 0,
+	SHADE_PARTLY, /* some of what the patterns match is inspected: covers nothing surely */
+	SHADE_WHOLLY, /* the same place is inspected: grants nothing */
+};
+
 struct grant {
 	enum grant_kind kind;
 	const char *policy, *binary, *host, *selector;
 	uint16_t port;
 	const struct doc_rule *rule; /* REQUEST, DENY */
 	const char *ip;		     /* REACH */
+	enum grant_shade shade;	     /* CONNECT */
 	size_t next;		     /* in its bucket; index + 1, 0 ends */
 };
 
@@ -93,6 +101,9 @@ static bool is_audit(const struct doc_endpoint *e)
 	return !str_eq(e->enforcement.text, "enforce") || str_case_eq(e->protocol.text, "sql");
 }
 
+/* The profile of MCP, which needs no rules. */
+static const struct doc_rule any_mcp = { .head.is_set = true, .method.text = "*" };
+
 static void take_rules(struct grants *g, const struct doc_endpoint *e, struct grant *one)
 {
 	const struct doc_rule *rules = NULL;
@@ -104,6 +115,10 @@ static void take_rules(struct grants *g, const struct doc_endpoint *e, struct gr
 	}
 	for (size_t i = 0; i < e->rules.n; i++) {
 		one->rule = &e->rules.list[i].allow;
+		grants_add(g, one);
+	}
+	if (e->mcp.allow_all_known_mcp_methods.value) {
+		one->rule = &any_mcp;
 		grants_add(g, one);
 	}
 	one->kind = GRANT_DENY;
@@ -146,12 +161,6 @@ static void take_policy(struct grants *g, const struct doc_network_policy *p)
 			}
 		}
 	}
-}
-
-static void grants_take(struct grants *g, const struct policy_doc *d)
-{
-	for (size_t i = 0; i < d->network_policies.n; i++)
-		take_policy(g, &d->network_policies.list[i]);
 }
 
 /* --- covering --- */
@@ -235,7 +244,7 @@ static bool place_covers(const struct grant *wide, const struct grant *narrow)
 
 static bool grant_covers(const struct grant *wide, const struct grant *narrow)
 {
-	return place_covers(wide, narrow) && kind_covers(wide, narrow);
+	return wide->shade == SHADE_NONE && place_covers(wide, narrow) && kind_covers(wide, narrow);
 }
 
 /* @wide allows requests where @narrow denies some. */
@@ -262,9 +271,55 @@ static bool grants_have(const struct grants *g, const struct grant *one, grant_r
 		       chain_has(g, g->buckets[bucket_of(one->host)], one, holds));
 }
 
+static bool may_overlap(const char *a, const char *b, enum glob_flavour flavour)
+{
+	return pattern_covers(a, b, flavour) || pattern_covers(b, a, flavour) ||
+	       (is_pattern(a) && is_pattern(b));
+}
+
+static enum grant_shade shade_by(const struct grant *c, const struct grant *inspected)
+{
+	if (inspected->kind > GRANT_AUDIT || inspected->port != c->port ||
+		!may_overlap(inspected->host, c->host, GLOB_HOST) ||
+		!may_overlap(inspected->binary, c->binary, GLOB_PATH))
+		return SHADE_NONE;
+	return str_case_eq(inspected->host, c->host) && str_eq(inspected->binary, c->binary) &&
+			       !inspected->selector[0]
+		       ? SHADE_WHOLLY
+		       : SHADE_PARTLY;
+}
+
+static void shade_by_chain(const struct grants *g, size_t at, struct grant *c)
+{
+	for (; at; at = g->list[at - 1].next) {
+		enum grant_shade shade = shade_by(c, &g->list[at - 1]);
+
+		c->shade = shade > c->shade ? shade : c->shade;
+	}
+}
+
+static void shade(struct grants *g, struct grant *c)
+{
+	if (c->kind != GRANT_CONNECT)
+		return;
+	shade_by_chain(g, g->wild, c);
+	if (!is_pattern(c->host))
+		shade_by_chain(g, g->buckets[bucket_of(c->host)], c);
+	for (size_t i = 0; i < BUCKETS && is_pattern(c->host); i++)
+		shade_by_chain(g, g->buckets[i], c);
+}
+
+static void grants_take(struct grants *g, const struct policy_doc *d)
+{
+	for (size_t i = 0; i < d->network_policies.n; i++)
+		take_policy(g, &d->network_policies.list[i]);
+	for (size_t i = 0; i < g->n; i++)
+		shade(g, &g->list[i]);
+}
+
 static bool is_missing(const struct grants *in, const struct grant *one)
 {
-	return !grants_have(in, one, grant_covers) &&
+	return one->shade != SHADE_WHOLLY && !grants_have(in, one, grant_covers) &&
 	       (one->kind != GRANT_DENY || grants_have(in, one, allows_there));
 }
 

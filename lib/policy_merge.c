@@ -8,6 +8,7 @@
 #include "lib/cleanup.h"
 #include "lib/glob.h"
 #include "lib/policy_merge_endpoint.h"
+#include "lib/policy_shape.h"
 #include "lib/str.h"
 
 static const char *const error_names[] = {
@@ -217,17 +218,22 @@ static int check_contracts(struct merge *m, const struct doc_network_policy *rul
 
 /* --- would merging grant more than was asked for? --- */
 
+/* Every endpoint of the rule that is about this port asks for all that @e grants there. */
 static bool declares_port(
 	const struct doc_network_policy *rule, const struct doc_endpoint *e, uint16_t port)
 {
+	bool is_declared = false;
+
 	for (size_t i = 0; i < rule->endpoints.n; i++) {
 		const struct doc_endpoint *f = &rule->endpoints.list[i];
 
-		if (endpoint_same_selector(e, f) && endpoint_has_port(f, port) &&
-			endpoint_declares(f, e))
-			return true;
+		if (!endpoint_same_selector(e, f) || !endpoint_has_port(f, port))
+			continue;
+		if (!endpoint_declares(f, e))
+			return false;
+		is_declared = true;
 	}
-	return false;
+	return is_declared;
 }
 
 /* A binary that joins a rule gets all its endpoints: each must have been asked for. */
@@ -267,22 +273,29 @@ static const char *undeclared_binary(
 	return NULL;
 }
 
-/* Some port of @f is new to the rule, or merging it would change an endpoint there. */
+/* Port @port of @f is new to the rule, or merging @f would change an endpoint there. */
+static bool changes_port(
+	const struct doc_network_policy *target, const struct doc_endpoint *f, uint16_t port)
+{
+	bool is_there = false;
+
+	for (size_t i = 0; i < target->endpoints.n; i++) {
+		const struct doc_endpoint *e = &target->endpoints.list[i];
+
+		if (!endpoint_same_selector(e, f) || !endpoint_has_port(e, port))
+			continue;
+		if (endpoint_would_change(e, f))
+			return true;
+		is_there = true;
+	}
+	return !is_there;
+}
+
 static bool changes_target(const struct doc_network_policy *target, const struct doc_endpoint *f)
 {
-	for (size_t i = 0; i < endpoint_ports(f); i++) {
-		const struct doc_endpoint *found = NULL;
-
-		for (size_t j = 0; j < target->endpoints.n && !found; j++) {
-			const struct doc_endpoint *e = &target->endpoints.list[j];
-
-			if (endpoint_same_selector(e, f) &&
-				endpoint_has_port(e, endpoint_port(f, i)))
-				found = e;
-		}
-		if (!found || endpoint_would_change(found, f))
+	for (size_t i = 0; i < endpoint_ports(f); i++)
+		if (changes_port(target, f, endpoint_port(f, i)))
 			return true;
-	}
 	return false;
 }
 
@@ -308,12 +321,22 @@ static int check_existing_binaries(struct merge *m, const struct doc_network_pol
 	return 0;
 }
 
+static bool same_but_ports(const struct doc_endpoint *a, const struct doc_endpoint *b)
+{
+	struct doc_endpoint x = *a, y = *b;
+
+	x.port = y.port = (struct doc_int){ 0 };
+	x.ports = y.ports = (struct doc_ints){ 0 };
+	return doc_equal(&doc_endpoint_shape, &x, &y);
+}
+
+/* The rule asks for the same as @f on this port. */
 static bool names_port(
-	const struct doc_network_policy *rule, const struct doc_endpoint *e, uint16_t port)
+	const struct doc_network_policy *rule, const struct doc_endpoint *f, uint16_t port)
 {
 	for (size_t i = 0; i < rule->endpoints.n; i++)
-		if (endpoint_same_selector(e, &rule->endpoints.list[i]) &&
-			endpoint_has_port(&rule->endpoints.list[i], port))
+		if (endpoint_has_port(&rule->endpoints.list[i], port) &&
+			same_but_ports(f, &rule->endpoints.list[i]))
 			return true;
 	return false;
 }
@@ -326,7 +349,7 @@ static int check_ports(struct merge *m, const struct doc_endpoint *e,
 		!endpoint_would_change(e, f))
 		return 0;
 	for (size_t i = 0; i < endpoint_ports(e); i++)
-		if (!names_port(rule, e, endpoint_port(e, i)))
+		if (!names_port(rule, f, endpoint_port(e, i)))
 			note_port(m, endpoint_port(e, i));
 	if (!m->report->n_ports)
 		return 0;
@@ -479,11 +502,11 @@ static bool shares_earlier(const struct doc_endpoint *e, const struct doc_endpoi
 	return false;
 }
 
-/* Ports that an endpoint of the rule has already are merged there, the others are added. */
-static int fold_endpoint(
-	struct merge *m, struct doc_network_policy *target, const struct doc_endpoint *f)
+/* Ports that one of the first @n_before endpoints has already are merged there, others added. */
+static int fold_endpoint(struct merge *m, struct doc_network_policy *target, size_t n_before,
+	const struct doc_endpoint *f)
 {
-	size_t n_rest = 0, n_before = target->endpoints.n;
+	size_t n_rest = 0;
 	uint16_t *rest = port_room(m, f);
 
 	if (!rest)
@@ -514,10 +537,11 @@ static int fold_endpoint(
 static int fold_rule(
 	struct merge *m, struct doc_network_policy *target, const struct doc_network_policy *rule)
 {
+	size_t n_before = target->endpoints.n;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < rule->endpoints.n; i++)
-		r = fold_endpoint(m, target, &rule->endpoints.list[i]);
+		r = fold_endpoint(m, target, n_before, &rule->endpoints.list[i]);
 	if (r < 0)
 		return r;
 	if (!target->binaries.n && rule->binaries.n) {

@@ -10,6 +10,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/policy.h"
+#include "lib/policy_diff.h"
 #include "lib/policy_merge.h"
 #include "lib/policy_merge_endpoint.h"
 #include "lib/policy_print.h"
@@ -445,6 +446,190 @@ static void a_rule_for_one_port_leaves_the_others_alone(void **state)
 	assert_string_equal(d->network_policies.list[0].endpoints.list[1].access.text, "read-only");
 }
 
+/* --- what no merge may do, over a small world --- */
+
+static const char *const world_binaries[] = { "/bin/a", "/bin/b", "/bin/c" };
+static const char *const world_hosts[] = { "x.example", "y.example" };
+static const uint16_t world_ports[] = { 443, 8443 };
+static const char *const world_methods[] = { "GET", "POST", "DELETE" };
+static const char *const world_paths[] = { "/p", "/q/1" };
+
+static size_t pick(unsigned int *seed, size_t n)
+{
+	return (size_t)rand_r(seed) % n;
+}
+
+static void random_endpoint(struct buf *out, unsigned int *seed)
+{
+	static const char *const ports[] = { "[443]", "[8443]", "[443, 8443]" };
+	static const char *const kinds[] = { "",
+		"protocol: rest, enforcement: enforce, access: read-only, ",
+		"protocol: rest, enforcement: enforce, access: full, ",
+		"protocol: rest, enforcement: enforce, rules: [{allow: {method: POST, path: "
+		"/p}}], ",
+		"protocol: rest, enforcement: enforce, rules: [{allow: {method: GET, path: "
+		"/q/*}}], " };
+
+	assert_int_equal(
+		buf_printf(out, "{%shost: %s, ports: %s}", kinds[pick(seed, ARRAY_SIZE(kinds))],
+			world_hosts[pick(seed, 2)], ports[pick(seed, 3)]),
+		0);
+}
+
+/* A policy of @n rules as flow YAML; the caller frees. */
+static char *random_policy(unsigned int *seed, size_t n)
+{
+	struct buf out;
+
+	buf_init(&out, 65536);
+	(void)buf_puts(&out, "version: 1\nnetwork_policies: {");
+	for (size_t i = 0; i < n; i++) {
+		size_t endpoints = 1 + pick(seed, 2), binaries = 1 + pick(seed, 2);
+
+		(void)buf_printf(&out, "%sr%zu: {endpoints: [", i ? ", " : "", i);
+		for (size_t k = 0; k < endpoints; k++) {
+			(void)buf_puts(&out, k ? ", " : "");
+			random_endpoint(&out, seed);
+		}
+		(void)buf_puts(&out, "], binaries: [");
+		for (size_t k = 0; k < binaries; k++)
+			(void)buf_printf(
+				&out, "%s{path: %s}", k ? ", " : "", world_binaries[pick(seed, 3)]);
+		(void)buf_puts(&out, "]}");
+	}
+	(void)buf_puts(&out, "}\n");
+	return buf_steal(&out);
+}
+
+static struct policy *load_or_null(const char *text)
+{
+	struct policy *p = NULL;
+
+	return policy_load(text, strlen(text), &p, NULL) == 0 ? p : NULL;
+}
+
+static bool allows(
+	const struct policy *p, const struct intent *connection, const struct request *rq)
+{
+	struct intent in = *connection;
+	struct decision d;
+
+	policy_decide(p, &in, &d);
+	if (d.verdict != VERDICT_ALLOW || !d.carriage.is_inspected)
+		return d.verdict == VERDICT_ALLOW;
+	in.request = rq;
+	policy_decide(p, &in, &d);
+	return d.verdict == VERDICT_ALLOW;
+}
+
+/* Calls @each for everything that can be asked in this world. */
+static void everything(
+	void (*each)(const struct intent *, const struct request *, void *), void *arg)
+{
+	for (size_t i = 0; i < 3 * 2 * 2 * 3 * 2; i++) {
+		struct intent in = { .binary = world_binaries[i % 3],
+			.host = world_hosts[i / 3 % 2],
+			.port = world_ports[i / 6 % 2] };
+		struct request rq = { .method = world_methods[i / 12 % 3],
+			.path = world_paths[i / 36] };
+
+		each(&in, &rq, arg);
+	}
+}
+
+struct three {
+	const struct policy *before, *added, *after;
+	const char *texts[3];
+};
+
+static void check_one(const struct intent *in, const struct request *rq, void *arg)
+{
+	const struct three *t = arg;
+
+	if (allows(t->after, in, rq) && !allows(t->before, in, rq) && !allows(t->added, in, rq))
+		fail_msg("%s %s %s %s:%u was given away\n%s\n%s\n%s", in->binary, rq->method,
+			rq->path, in->host, in->port, t->texts[0], t->texts[1], t->texts[2]);
+}
+
+/* One random rule into one random policy; true when that gave a valid policy. */
+static bool merge_randomly(unsigned int *seed)
+{
+	auto_free char *before = random_policy(seed, 1 + pick(seed, 2));
+	auto_free char *added = random_policy(seed, 1), *after = NULL;
+	auto_policy_doc struct policy_doc *d = doc_parse(before), *a = doc_parse(added);
+	struct merge_op op = { .type = MERGE_ADD_RULE,
+		.rule_name = pick(seed, 2) ? "r0" : "new",
+		.rule = &a->network_policies.list[0] };
+	struct three t = { .before = load_or_null(before), .added = load_or_null(added) };
+	struct merge_report report;
+	struct buf out;
+	bool is_merged = false;
+
+	buf_init(&out, 1 << 20);
+	if (t.before && t.added && policy_merge(d, &op, 1, &report, NULL) == 0) {
+		assert_int_equal(policy_print(&out, d), 0);
+		after = buf_steal(&out);
+		t.after = load_or_null(after);
+		is_merged = t.after != NULL;
+	}
+	t.texts[0] = before;
+	t.texts[1] = added;
+	t.texts[2] = after;
+	if (is_merged)
+		everything(check_one, &t);
+	policy_unref((struct policy *)(uintptr_t)t.before);
+	policy_unref((struct policy *)(uintptr_t)t.added);
+	policy_unref((struct policy *)(uintptr_t)t.after);
+	return is_merged;
+}
+
+static void no_merge_gives_away_more_than_was_asked_for(void **state)
+{
+	unsigned int seed = 20261123, merged = 0;
+
+	(void)state;
+	for (int i = 0; i < 5000; i++)
+		merged += merge_randomly(&seed);
+	assert_true(merged > 1000);
+}
+
+/* Counts what @after allows and @before does not. */
+struct gain {
+	const struct policy *before, *after;
+	size_t n;
+};
+
+static void count_gain(const struct intent *in, const struct request *rq, void *arg)
+{
+	struct gain *g = arg;
+
+	g->n += allows(g->after, in, rq) && !allows(g->before, in, rq);
+}
+
+static void a_diff_misses_no_gain(void **state)
+{
+	unsigned int seed = 1123, seen = 0;
+
+	(void)state;
+	for (int i = 0; i < 3000; i++) {
+		auto_free char *a = random_policy(&seed, 2), *b = random_policy(&seed, 2);
+		auto_policy_doc struct policy_doc *x = doc_parse(a), *y = doc_parse(b);
+		auto_policy_diff struct policy_diff d = { 0 };
+		struct policy *before = load_or_null(a), *after = load_or_null(b);
+		struct gain g = { .before = before, .after = after };
+
+		assert_int_equal(policy_diff(x, y, &d), 0);
+		if (before && after)
+			everything(count_gain, &g);
+		if (g.n && !d.gained)
+			fail_msg("%zu gains are not told\n%s%s", g.n, a, b);
+		seen += g.n > 0;
+		policy_unref(before);
+		policy_unref(after);
+	}
+	assert_true(seen > 500);
+}
+
 /* --- printing --- */
 
 static bool survives_printing(const char *id, json_t *input, json_t *expect)
@@ -511,6 +696,8 @@ int main(void)
 		cmocka_unit_test(another_binary_does_not_inherit_what_it_did_not_ask_for),
 		cmocka_unit_test(removing_the_last_endpoint_removes_the_rule),
 		cmocka_unit_test(a_rule_for_one_port_leaves_the_others_alone),
+		cmocka_unit_test(no_merge_gives_away_more_than_was_asked_for),
+		cmocka_unit_test(a_diff_misses_no_gain),
 		cmocka_unit_test(what_is_printed_reads_back_the_same),
 		cmocka_unit_test(strings_are_quoted_where_yaml_needs_it),
 	};
