@@ -49,31 +49,48 @@ static int ask(const char *name, uint16_t type, struct err *err)
 	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
-/* The supervisor as a pidfd, from its pid file; -errno. */
-static int supervisor_pidfd(const char *name)
+/* The supervisor as a pidfd, by the number in the lock that it holds; -errno. */
+static int supervisor_pidfd(const struct state *s)
 {
-	auto_close int dir = state_runtime_dir(name, NULL);
-	int pid, fd;
+	int pid = state_pid_read(s->dir, "lock"), fd;
 
-	pid = dir < 0 ? dir : state_pid_read(dir, "pid");
 	if (pid < 0)
 		return pid;
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	/* Only now: while the lock is held its owner lives, and so the number is not another's. */
+	if (fd >= 0 && !state_is_running(s)) {
+		(void)close(fd);
+		return -ESRCH;
+	}
 	return fd < 0 ? -errno : fd;
 }
 
-/* A supervisor that does not answer. The lock proves that the pid file is its own. */
-static int kill_supervisor(const char *name)
+/* A supervisor that does not answer, or whose runtime directory is gone. The sandbox dies with it.
+ */
+static int kill_supervisor(const struct state *s, struct err *err)
 {
-	auto_close int pidfd = supervisor_pidfd(name);
+	auto_close int pidfd = supervisor_pidfd(s);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
-	if (pidfd < 0)
-		return pidfd;
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
-		return -errno;
-	out_note("the supervisor of sandbox '%s' did not answer and was killed", name);
-	return poll(&p, 1, KILL_TIMEOUT_MS) == 1 ? 0 : -ETIME;
+	if (pidfd == -ESRCH)
+		return 0;
+	if (pidfd < 0 || syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+		return err_set(err, -EIO,
+			"the supervisor of sandbox '%s' does not answer, and cannot "
+			"be killed",
+			s->name);
+	out_note("the supervisor of sandbox '%s' did not answer and was killed", s->name);
+	if (poll(&p, 1, KILL_TIMEOUT_MS) != 1)
+		return err_set(err, -ETIME, "the supervisor of sandbox '%s' does not die", s->name);
+	return 0;
+}
+
+/* Asks it to end, and sees to it. */
+static int end_supervisor(const struct state *s, uint16_t request, struct err *err)
+{
+	int r = ask(s->name, request, err);
+
+	return r < 0 && state_is_running(s) ? kill_supervisor(s, err) : 0;
 }
 
 /* --- delete --- */
@@ -101,13 +118,10 @@ static int delete_one(const char *name, struct err *err)
 	r = state_open(&s, name, err);
 	if (r < 0)
 		return r;
-	if (state_is_running(s)) {
-		r = ask(name, CTL_DELETE, err);
-		if (r < 0 && state_is_running(s))
-			r = kill_supervisor(name);
-		if (r < 0)
-			return r;
-	}
+	if (state_is_running(s))
+		r = end_supervisor(s, CTL_DELETE, err);
+	if (r < 0)
+		return r;
 	/* Gone, unless the supervisor died before it could remove the state. */
 	r = remove_dead(name, err);
 	return r == -ENOENT ? 0 : r;
@@ -170,46 +184,36 @@ int cmd_delete(const struct cli_command *cmd, int argc, char **argv)
 
 /* --- stop and start --- */
 
-static int load(const char *given, char name[STATE_NAME_MAX + 1], struct sandbox_spec *ret,
-	bool *ret_running)
+static int open_named(const char *given, struct state **ret)
 {
-	auto_state struct state *s = NULL;
+	char name[STATE_NAME_MAX + 1];
 	struct err err = { 0 };
 	int r = sandbox_name(given, name);
 
 	if (r >= 0)
 		return r;
 	sandbox_sweep();
-	if (state_open(&s, name, &err) < 0 || state_load_spec(s, ret, &err) < 0)
-		return out_fail(CLI_FAILED, &err);
-	*ret_running = state_is_running(s);
-	return -1;
+	return state_open(ret, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : -1;
 }
 
 int cmd_stop(const struct cli_command *cmd, int argc, char **argv)
 {
-	auto_spec struct sandbox_spec spec = { 0 };
-	char name[STATE_NAME_MAX + 1];
+	auto_state struct state *s = NULL;
 	struct err err = { 0 };
 	struct cli_args a;
-	bool is_running;
 	int r = cli_parse(cmd, argc, argv, NULL, &a);
 
 	if (r < 0)
-		r = load(a.pos[0], name, &spec, &is_running);
+		r = open_named(a.pos[0], &s);
 	if (r >= 0)
 		return r;
-	if (!is_running) {
-		out_mark("·", "Sandbox %s is not running", name);
+	if (!state_is_running(s)) {
+		out_mark("·", "Sandbox %s is not running", s->name);
 		return CLI_OK;
 	}
-	r = ask(name, CTL_STOP, &err);
-	if (r == -ETIME)
-		r = kill_supervisor(name);
-	if (r < 0)
+	if (end_supervisor(s, CTL_STOP, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
-	sandbox_sweep();
-	out_done("Stopped sandbox %s", name);
+	out_done("Stopped sandbox %s", s->name);
 	return CLI_OK;
 }
 
@@ -234,19 +238,21 @@ static int restart(const struct sandbox_spec *spec)
 int cmd_start(const struct cli_command *cmd, int argc, char **argv)
 {
 	auto_spec struct sandbox_spec spec = { 0 };
-	char name[STATE_NAME_MAX + 1];
+	auto_state struct state *s = NULL;
+	struct err err = { 0 };
 	struct cli_args a;
-	bool is_running;
 	int r = cli_parse(cmd, argc, argv, NULL, &a);
 
 	if (r < 0)
-		r = load(a.pos[0], name, &spec, &is_running);
+		r = open_named(a.pos[0], &s);
 	if (r >= 0)
 		return r;
-	if (is_running) {
-		out_mark("·", "Sandbox %s is running already", name);
+	if (state_is_running(s)) {
+		out_mark("·", "Sandbox %s is running already", s->name);
 		return CLI_OK;
 	}
+	if (state_load_spec(s, &spec, &err) < 0)
+		return out_fail(CLI_FAILED, &err);
 	return restart(&spec);
 }
 

@@ -6,11 +6,14 @@
  * May not: decide anything about a connection, hold state of its own, or write into a sandbox
  * that is alive.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "launcher/cmd.h"
 #include "launcher/cmd_policy.h"
+#include "launcher/out.h"
 
 static const struct cli_command sandbox_commands[] = {
 	{ .name = "create",
@@ -346,8 +349,14 @@ static void fill_standard_descriptors(void)
 
 int main(int argc, char **argv)
 {
+	int status;
+
 	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
 		fcntl(STDERR_FILENO, F_GETFD) < 0)
 		fill_standard_descriptors();
-	return cli_run(&cli_root, argc, argv);
+	status = cli_run(&cli_root, argc, argv);
+	/* A result that nobody received is no success. */
+	if (fflush(stdout) != 0 && status == CLI_OK)
+		status = out_error(CLI_FAILED, "cannot write to standard output: %s", err_name(errno));
+	return status;
 }

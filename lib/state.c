@@ -204,6 +204,16 @@ int state_archive_open(struct err *err)
 
 /* --- locks --- */
 
+/* For those who look. On a full disk the lock does without: it must be possible to delete. */
+static void write_pid(int fd)
+{
+	char text[24];
+
+	(void)str_format(text, sizeof(text), "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) == 0)
+		(void)!pwrite(fd, text, strlen(text), 0);
+}
+
 int state_lock_file(int dir, const char *name, bool create)
 {
 	struct flock lk = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -214,6 +224,7 @@ int state_lock_file(int dir, const char *name, bool create)
 		return -errno;
 	if (fcntl(fd, F_OFD_SETLK, &lk) < 0)
 		return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
+	write_pid(fd);
 	return take_fd(fd);
 }
 

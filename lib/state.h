@@ -3,7 +3,7 @@
  *
  *	$XDG_STATE_HOME/openshell/sandboxes/NAME/	0700
  *		metadata.json	the spec (lib/spec.h), written once, before the directory appears
- *		lock		locked by the supervisor for as long as it lives
+ *		lock		locked by the supervisor for as long as it lives; its pid
  *		policy/N.yaml	revision N, byte for byte as submitted
  *		policy/N.json	its version, hash, time, origin and status
  *		log/		segments (lib/logstore.h)
@@ -119,8 +119,8 @@ bool state_runtime_remove(const char *name);
 /* The runtime directory of a sandbox: descriptor or -errno. */
 int state_runtime_dir(const char *name, struct err *err);
 
-/* Creates @name in @dir where @create says so, and takes its lock: descriptor to be kept open;
- * -EBUSY when somebody holds it; -errno. */
+/* Creates @name in @dir where @create says so, takes its lock and writes our pid into it:
+ * descriptor to be kept open, its offset 0; -EBUSY when somebody holds it; -errno. */
 int state_lock_file(int dir, const char *name, bool create);
 /* Whether somebody else holds it. Errors count as held, a missing file does not. */
 bool state_lock_is_held(int dir, const char *name);

@@ -15,27 +15,6 @@
 
 enum { CONTROL_BACKLOG = 64, PID_TEXT_MAX = 24 };
 
-static int write_pid(int fd)
-{
-	char text[24];
-
-	(void)str_format(text, sizeof(text), "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0)
-		return -errno;
-	return fd_write_all(fd, text, strlen(text));
-}
-
-static int pid_file_lock(int dir)
-{
-	auto_close int fd = state_lock_file(dir, "pid", true);
-	int r;
-
-	if (fd < 0)
-		return fd;
-	r = write_pid(fd);
-	return r < 0 ? r : take_fd(fd);
-}
-
 static int dir_make(int runtime, const char *name)
 {
 	int fd;
@@ -57,7 +36,7 @@ int state_runtime_claim(const char *name, int *ret_pid_file, struct err *err)
 	if (dir < 0)
 		return err_set(err, dir, "cannot create the runtime directory of sandbox '%s': %s",
 			name, err_name(dir));
-	pid = pid_file_lock(dir);
+	pid = state_lock_file(dir, "pid", true);
 	if (pid == -EBUSY)
 		return err_set(
 			err, pid, "a sandbox named '%s' is running with its state elsewhere", name);
@@ -164,9 +143,10 @@ int state_control_connect(const char *name, struct err *err)
 	r = control_connect(name);
 	if (r >= 0)
 		return r;
-	if (state_is_running(s))
-		return err_set(
-			err, r, "sandbox '%s' runs but does not answer: %s", name, err_name(r));
+	if (state_is_running(s)) {
+		(void)err_set(err, r, "sandbox '%s' runs but does not answer: %s", name, err_name(r));
+		return err_hint(err, r, "'openshell sandbox stop %s' ends it", name);
+	}
 	(void)err_set(err, -ECONNREFUSED, "sandbox '%s' is not running", name);
 	return err_hint(err, -ECONNREFUSED, "start it with 'openshell sandbox start %s'", name);
 }

@@ -93,6 +93,27 @@ run user_fg "$T_SUPPORT/ptydrive" -t 20 -s 'again\n' -e 'again' -e 'again' -s '\
 	openshell sandbox connect there
 is "$status" 4 'connect comes back to the same process'
 
+# What the supervisor refuses, it survives.
+run openshell sandbox trust day /no/such/program
+is "$status" 1 'a program that was never seen cannot be trusted anew'
+run openshell sandbox list
+like "$out" '^day .*Ready' 'and the sandbox lives on'
+
+# Without its runtime directory (a logout takes it away) a sandbox can be ended, and started again.
+run openshell sandbox create --name lost --detach
+rm -rf "$T/run/openshell/lost"
+run openshell sandbox exec -n lost -- true
+is "$status" 1 'without its runtime directory it cannot be reached'
+like "$err" '^hint: .*stop lost' 'and one is told what to do'
+run openshell sandbox stop lost
+is "$status" 0 'it can be stopped'
+run openshell sandbox start lost
+run openshell sandbox exec -n lost -- true
+is "$status" 0 'and started'
+rm -rf "$T/run/openshell/lost"
+run openshell sandbox delete lost
+is "$status" 0 'and deleted'
+
 # Time and signals.
 run openshell sandbox exec -n day --timeout 1 -- sleep 1000
 is "$status" 124 'exec --timeout'
