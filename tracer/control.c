@@ -245,10 +245,9 @@ static void on_connection(struct loop *loop, struct watch *w, uint32_t events)
 		(void)control_new(s, fd);
 }
 
-int control_listen(struct sandbox *s)
+int control_listen(struct sandbox *s, struct err *err)
 {
-	struct err err;
-	int fd = state_control_listen(s->runtime_dir, &err);
+	int fd = state_control_listen(s->runtime_dir, err);
 
 	if (fd < 0)
 		return fd;

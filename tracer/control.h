@@ -10,6 +10,7 @@
 #include "lib/loop.h"
 #include "lib/msg.h"
 
+struct err;
 struct sandbox;
 
 enum { CONTROLS_MAX = 512 };
@@ -25,7 +26,7 @@ struct control {
 /* Adopts a connected socket. NULL when out of memory or over the limit (then @fd is closed). */
 struct control *control_new(struct sandbox *s, int fd);
 /* Listens on the control socket in the runtime directory. */
-int control_listen(struct sandbox *s);
+int control_listen(struct sandbox *s, struct err *err);
 
 /* One message to a launcher; one that does not read is cut off. @c may be NULL. */
 void control_send(struct control *c, const struct msg_out *m);

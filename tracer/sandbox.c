@@ -155,7 +155,7 @@ static int start_services(struct sandbox *s, struct err *err)
 	s->dns = dnsserver_new(s->loop, s->names, s->spec.name, &s->sockets);
 	if (!s->dns)
 		return err_set(err, -ENOMEM, "the sandbox's resolver cannot be started");
-	return control_listen(s);
+	return control_listen(s, err);
 }
 
 static int start_interception(struct sandbox *s, struct err *err)
