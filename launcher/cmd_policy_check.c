@@ -70,8 +70,8 @@ static void check_program(
 			s->text, err_name(-errno));
 	else if (strcmp(real, s->text) != 0)
 		policy_finding(f, POLICY_WARNING, s->pos, path,
-			"'%s' is a symbolic link, and programs are known by their real path: write "
-			"'%s'",
+			"'%s' is a symbolic link, and programs are known by their real path: the "
+			"sandbox adds '%s'; write that instead",
 			s->text, real);
 	else if (stat(real, &st) < 0 || !S_ISREG(st.st_mode) || !(st.st_mode & 0111))
 		policy_finding(f, POLICY_WARNING, s->pos, path, "'%s' is no program", s->text);

@@ -18,6 +18,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/policy.h"
+#include "lib/policy_resolve.h"
 #include "lib/state.h"
 #include "lib/str.h"
 
@@ -31,7 +32,8 @@ static const char help[] =
 	"       openshell policy eval --batch FILE.jsonl\n"
 	"\n"
 	"Prints what would be decided, and why, as JSON. Exits 0 for allow or audit, 1 for deny,\n"
-	"2 when the question or the policy makes no sense. \"-\" is standard input.\n"
+	"2 when the question or the policy makes no sense. \"-\" is standard input. A batch judges\n"
+	"the text alone; otherwise links to programs are followed, as a sandbox does here.\n"
 	"\n"
 	"Example:\n"
 	"  openshell policy eval --policy policy.yaml --binary /usr/bin/curl \\\n"
@@ -89,6 +91,16 @@ static json_t *answer(const char *text, size_t len, const json_t *question)
 	policy_unref(p);
 	policy_findings_done(&f);
 	return out;
+}
+
+/* As a sandbox on this machine would take the policy: it knows where links to programs lead. */
+static json_t *answer_here(const char *text, size_t len, const json_t *question)
+{
+	auto_free char *resolved = NULL;
+
+	if (policy_resolve_binaries(text, len, &resolved) < 0)
+		return answer(text, len, question);
+	return answer(resolved, strlen(resolved), question);
 }
 
 static int status_of(const json_t *out)
@@ -319,7 +331,7 @@ static int run_single(const struct options *o)
 		len = b.len;
 		text = buf_steal(&b);
 	}
-	out = answer(text ? text : "", len, o->q);
+	out = answer_here(text ? text : "", len, o->q);
 	if (!out)
 		return complain("%s", "out of memory");
 	print_answer(out);

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "lib/cleanup.h"
+#include "lib/policy_resolve.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "tracer/control.h"
@@ -31,7 +32,7 @@ static uint64_t now_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-static int load(const char *yaml, struct policy **ret, struct err *err)
+static int load_text(const char *yaml, struct policy **ret, struct err *err)
 {
 	struct policy_findings findings = { 0 };
 	int r = policy_load(yaml, strlen(yaml), ret, &findings);
@@ -40,6 +41,28 @@ static int load(const char *yaml, struct policy **ret, struct err *err)
 		policy_findings_to_err(&findings, "policy", err);
 	policy_findings_done(&findings);
 	return r;
+}
+
+/* Errors are told in the places of what was written; what decides also knows where links lead. */
+static int load(const char *yaml, struct policy **ret, struct err *err)
+{
+	auto_free char *resolved = NULL;
+	struct policy *p = NULL;
+	int r = load_text(yaml, &p, err);
+
+	if (r < 0)
+		return r;
+	r = policy_resolve_binaries(yaml, strlen(yaml), &resolved);
+	if (r == 0 && !str_eq(yaml, resolved)) {
+		policy_unref(take_ptr(p));
+		r = load_text(resolved, &p, err);
+	}
+	if (r < 0) {
+		policy_unref(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
 }
 
 int change_first(struct sandbox *s, const char *yaml, bool is_new, struct err *err)
@@ -82,11 +105,15 @@ int change_record_first(struct sandbox *s, struct err *err)
 
 static int send_policy(struct sandbox *s, const char *yaml)
 {
+	auto_free char *resolved = NULL;
 	auto_msg_out struct msg_out m;
+	int r = policy_resolve_binaries(yaml, strlen(yaml), &resolved);
 
+	if (r < 0)
+		return r;
 	msg_out_init(&m, PROXY_POLICY, s->revision);
 	msg_put_u32(&m, s->revision);
-	msg_put_str(&m, yaml);
+	msg_put_str(&m, resolved);
 	return msg_send(s->proxy_link.fd, &m);
 }
 
