@@ -1,6 +1,6 @@
 /*
  * Document → compiled policy. The document has been checked, so nothing here judges; what a check
- * would have refused (policy_load_unchecked()) compiles to something that allows nothing.
+ * would have refused (policy_load_refused()) compiles to something that allows nothing.
  */
 #include <ctype.h>
 #include <errno.h>
