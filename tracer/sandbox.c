@@ -16,6 +16,7 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/proto.h"
+#include "lib/str.h"
 #include "lib/tuple.h"
 #include "tracer/change.h"
 #include "tracer/control.h"
@@ -307,10 +308,26 @@ static int prepare(struct sandbox *s, bool is_new, struct err *err)
 	return 0;
 }
 
+/* A backend that was asked for by name is that one or none: another could enforce less. */
+static int check_backend(const struct sandbox *s, struct err *err)
+{
+	switch (s->spec.intercept) {
+	case SPEC_INTERCEPT_AUTO:
+	case SPEC_INTERCEPT_SECCOMP:
+		return 0;
+	default:
+		(void)err_set(err, -EOPNOTSUPP, "--intercept %s: not available in this version",
+			spec_intercept_name(s->spec.intercept));
+		return err_hint(err, -EOPNOTSUPP, "leave --intercept out, or say --intercept seccomp");
+	}
+}
+
 int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struct err *err)
 {
-	int r = prepare(s, is_new, err);
+	int r = check_backend(s, err);
 
+	if (r == 0)
+		r = prepare(s, is_new, err);
 	if (r == 0)
 		r = change_first(s, policy_yaml, is_new, err);
 	if (r == 0)

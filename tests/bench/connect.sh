@@ -2,7 +2,7 @@
 # What interception costs a connection, and what somebody else's flood does to it.
 . "$(dirname "$0")/bench.sh"
 
-helper port "$T_SUPPORT/accept"
+helper target "$T_SUPPORT/accept"
 helper origin "$T_SUPPORT/origin" --plain
 cp "$T_BENCH/connect" "$T/work/connect"
 cat >"$T/work/policy.yaml" <<EOS
@@ -18,12 +18,12 @@ network_policies:
 EOS
 chmod 0644 "$T/work/policy.yaml"
 openshell sandbox create --name bench --keep --no-auto-providers --policy "$T/work/policy.yaml" \
-	--connect-to "bench.test:7000:127.0.0.1:$port" --connect-to "bench.test:7001:127.0.0.1:$origin" -- true || exit 1
+	--connect-to "bench.test:7000:127.0.0.1:$target" --connect-to "bench.test:7001:127.0.0.1:$origin" -- true || exit 1
 inside() { openshell sandbox exec -n bench -- "$@"; }
 
 count=300 rounds=7
 for ((i = 0; i < rounds; i++)); do
-	user "$T/work/connect" 127.0.0.1 "$port" $count >>"$T/tmp/plain"
+	user "$T/work/connect" 127.0.0.1 "$target" $count >>"$T/tmp/plain"
 	inside "$T/work/connect" bench.test 7000 $count >>"$T/tmp/ours"
 done
 bench connect_p50 "$(cut -d' ' -f1 "$T/tmp/ours" | median)" us "$(cut -d' ' -f1 "$T/tmp/plain" | median)" '<=1.6x' \
