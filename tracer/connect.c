@@ -6,13 +6,20 @@
  * stays the program's own, with every flag and registration it has. The source port is registered
  * with the proxy together with who asked and for what; an unregistered connection is not served.
  *
- * The connect itself never blocks us: O_NONBLOCK is set for its duration on the (unconnected)
- * socket, and a caller that wanted to wait is parked until the socket is writable.
+ * A connect to the proxy is finished when it returns, whatever the socket's mode: its listener takes
+ * connections within the system call. It is made on the socket as it is, with a watchman who breaks
+ * it off should it wait after all; then the caller is parked until the socket is writable. To other
+ * listeners of the sandbox, whose queues may be full, O_NONBLOCK is set for the moment.
+ *
+ * What a second connect() on the same socket is told (0, EALREADY, EISCONN) the kernel knows best: a
+ * socket that is not fresh and not closed is connected to the proxy again, with no tuple beside it,
+ * so that nothing but an answer can come of it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,119 +32,49 @@
 #include "tracer/addrs.h"
 #include "tracer/names.h"
 #include "tracer/notify.h"
-#include "tracer/once.h"
 #include "tracer/owner.h"
 #include "tracer/peers.h"
 #include "tracer/remote.h"
 #include "tracer/sandbox.h"
 #include "tracer/sockcall.h"
-
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
-struct answer answer_error(int r)
-{
-	return (struct answer){ .kind = ANSWER_ERROR, .value = r, .fd = -1 };
-}
-
-struct answer answer_value(int64_t v)
-{
-	return (struct answer){ .kind = ANSWER_VALUE, .value = v, .fd = -1 };
-}
-
-static int option(int sock, int name)
-{
-	socklen_t len = sizeof(int);
-	int v = -1;
-
-	return getsockopt(sock, SOL_SOCKET, name, &v, &len) < 0 ? -errno : v;
-}
-
-int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c, struct sockcall *ret)
-{
-	struct sockcall sc = { .tid = (pid_t)c->req.pid };
-
-	sc.sock = owner_getfd(s->owners, sc.tid, (int)c->req.data.args[0]);
-	if (sc.sock < 0)
-		return sc.sock;
-	sc.domain = option(sc.sock, SO_DOMAIN);
-	sc.type = option(sc.sock, SO_TYPE);
-	sc.protocol = option(sc.sock, SO_PROTOCOL);
-	if (sc.domain < 0 || sc.type < 0 || sc.protocol < 0 || !notifier_is_valid(n, c)) {
-		(void)close(sc.sock);
-		return sc.domain == -ENOTSOCK ? -ENOTSOCK : -ESRCH;
-	}
-	*ret = sc;
-	return 0;
-}
-
-void sockcall_done(struct sockcall *sc)
-{
-	cleanup_close(&sc->sock);
-}
-
-int sockcall_read_addr(const struct sockcall *sc, uint64_t addr, uint64_t len,
-	struct sockaddr_storage *ret, socklen_t *ret_len)
-{
-	int32_t n = (int32_t)len;
-	int r;
-
-	/* As move_addr_to_kernel() has it; what is shorter than a family no protocol takes. */
-	if (n < (int32_t)sizeof(sa_family_t) || n > (int32_t)sizeof(*ret))
-		return -EINVAL;
-	memset(ret, 0, sizeof(*ret));
-	r = remote_read(sc->tid, addr, ret, (size_t)n);
-	if (r < 0)
-		return r == -ESRCH ? r : -EFAULT;
-	*ret_len = (socklen_t)n;
-	return 0;
-}
-
-bool sockcall_is_nonblocking(const struct sockcall *sc)
-{
-	int fl = fcntl(sc->sock, F_GETFL);
-
-	return fl >= 0 && fl & O_NONBLOCK;
-}
-
-int sockcall_connect(const struct sockcall *sc, const struct sockaddr *sa, socklen_t len)
-{
-	int fl = fcntl(sc->sock, F_GETFL), r;
-
-	if (fl < 0)
-		return -errno;
-	if (!(fl & O_NONBLOCK))
-		(void)fcntl(sc->sock, F_SETFL, fl | O_NONBLOCK);
-	r = connect(sc->sock, sa, len) < 0 ? -errno : 0;
-	if (!(fl & O_NONBLOCK))
-		(void)fcntl(sc->sock, F_SETFL, fl);
-	return r;
-}
+#include "tracer/watchman.h"
 
 /* The program's own result of a connect that gave @r here: it may want to wait. */
 static struct answer finish(const struct sockcall *sc, struct call *c, int r,
 	const struct sockaddr *sa, socklen_t len)
 {
 	struct pollfd p = { .fd = sc->sock, .events = POLLOUT };
+	const int late = r == -EALREADY ? r : -EINPROGRESS;
 
 	if (r == 0)
 		return answer_value(0);
-	if ((r != -EINPROGRESS && r != -EALREADY) || sockcall_is_nonblocking(sc))
+	if ((r != -EINPROGRESS && r != -EALREADY && r != -EINTR) || sockcall_is_nonblocking(sc))
 		return answer_error(r);
 	/* Loopback has usually finished by now; asking again gives the outcome. */
 	if (poll(&p, 1, 0) == 1)
 		r = sockcall_connect(sc, sa, len);
-	if (r != -EINPROGRESS && r != -EALREADY)
+	if (r != -EINPROGRESS && r != -EALREADY && r != -EINTR)
 		return r == 0 ? answer_value(0) : answer_error(r);
-	c->is_judged = true;
-	return (struct answer){ .kind = ANSWER_PARK_WRITE, .fd = fcntl(sc->sock, F_DUPFD_CLOEXEC, 3) };
+	memcpy(&c->to, sa, len);
+	c->to_len = len;
+	return (struct answer){ .kind = ANSWER_PARK_WRITE,
+		.value = late,
+		.timeout_ms = sockcall_send_timeout_ms(sc),
+		.fd = c->held >= 0 ? -1 : fcntl(sc->sock, F_DUPFD_CLOEXEC, 3) };
 }
 
 static struct answer connect_as_asked(const struct sockcall *sc, struct call *c,
 	const struct sockaddr *sa, socklen_t len)
 {
 	return finish(sc, c, sockcall_connect(sc, sa, len), sa, len);
+}
+
+/* The socket that was parked is writable: the same connect again tells what became of it. */
+static struct answer connect_resumed(struct call *c)
+{
+	const struct sockcall sc = { .tid = (pid_t)c->req.pid, .sock = c->held };
+
+	return connect_as_asked(&sc, c, (struct sockaddr *)&c->to, c->to_len);
 }
 
 /* Where the proxy listens, in the family that @sc needs to get to it. */
@@ -159,36 +96,6 @@ static socklen_t proxy_address(const struct sockcall *sc, const struct netaddr *
 	return netaddr_to_sockaddr(&a, ADDRS_PROXY_PORT, ret);
 }
 
-static bool is_own(const struct netaddr *a)
-{
-	struct netaddr own4, own6;
-
-	(void)netaddr_parse(ADDRS_HOST4, &own4);
-	(void)netaddr_parse(ADDRS_HOST6, &own6);
-	return netaddr_equal(a, &own4) || netaddr_equal(a, &own6);
-}
-
-static bool is_zero(const uint8_t *p, size_t n)
-{
-	while (n--)
-		if (*p++)
-			return false;
-	return true;
-}
-
-/* 127/8, ::1, and the unspecified address, which the kernel takes for loopback. */
-bool sockcall_is_loopback(const struct netaddr *a)
-{
-	if (a->family == AF_INET)
-		return a->bytes[0] == 127 || is_zero(a->bytes, 4);
-	return is_zero(a->bytes, 15) && a->bytes[15] <= 1;
-}
-
-bool sockcall_is_inside(const struct netaddr *a)
-{
-	return sockcall_is_loopback(a) || is_own(a);
-}
-
 /* Clients of these ports speak HTTP or TLS: the proxy can tell them in words why not. */
 static bool is_web_port(uint16_t port)
 {
@@ -202,12 +109,27 @@ struct destination {
 	const char *host; /* a name, or text */
 };
 
-static uint16_t local_port(int sock)
+static int connect_watched(struct sandbox *s, const struct sockcall *sc, const struct sockaddr *sa,
+	socklen_t len)
 {
-	struct sockaddr_in6 a = { 0 };
-	socklen_t len = sizeof(a);
+	int r = watchman_begin(s->watchman);
 
-	return getsockname(sock, (struct sockaddr *)&a, &len) < 0 ? 0 : ntohs(a.sin6_port);
+	if (r < 0)
+		return r;
+	r = connect(sc->sock, sa, len) < 0 ? -errno : 0;
+	watchman_end(s->watchman);
+	return r;
+}
+
+/*
+ * A process with more calls waiting leaves the rest of the link's room to the others: past a
+ * quarter of it, as POLLOUT says for these sockets, it waits.
+ */
+static bool must_wait(const struct sandbox *s, const struct call *c)
+{
+	struct pollfd p = { .fd = s->proxy_link.fd, .events = POLLOUT };
+
+	return c->has_company && poll(&p, 1, 0) == 0;
 }
 
 /* Connects to the proxy and says whose connection it is. */
@@ -227,11 +149,14 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		.sha256 = who->sha256,
 		.denied = who->denied,
 		.cookie = c->cookie };
-	int r = sockcall_connect(sc, (struct sockaddr *)&proxy, len);
+	int r;
 
-	if (r < 0 && r != -EINPROGRESS)
+	if (must_wait(s, c))
+		return (struct answer){ .kind = ANSWER_PARK_PROXY, .fd = -1 };
+	r = connect_watched(s, sc, (struct sockaddr *)&proxy, len);
+	if (r < 0 && r != -EINPROGRESS && r != -EINTR)
 		return answer_error(r);
-	t.source_port = local_port(sc->sock);
+	t.source_port = sockcall_port(sc);
 	(void)peers_set(s->peers, sc->sock, (uint16_t)t.source_port, asked, asked_len);
 	if (sandbox_send_tuple(s, &t) < 0)
 		return answer_error(-ECONNREFUSED);
@@ -284,14 +209,10 @@ static struct answer connect_outside(struct sandbox *s, struct notifier *n,
 	const struct sockcall *sc, struct call *c, struct destination *d,
 	const struct sockaddr *asked, socklen_t asked_len)
 {
-	struct sockaddr_storage peer;
-	socklen_t peer_len = sizeof(peer);
 	const struct owner *who;
 	const char *name;
 	int r;
 
-	if (getpeername(sc->sock, (struct sockaddr *)&peer, &peer_len) == 0)
-		return answer_error(-EISCONN);
 	r = owner_get(s->owners, sc->tid, &who);
 	if (r == -EINPROGRESS)
 		return (struct answer){ .kind = ANSWER_PARK_HASH, .fd = -1 };
@@ -301,9 +222,33 @@ static struct answer connect_outside(struct sandbox *s, struct notifier *n,
 	(void)netaddr_format(&d->addr, d->text, sizeof(d->text));
 	name = names_lookup(s->names, &d->addr);
 	d->host = name ? name : d->text;
-	if (is_own(&d->addr))
+	if (sockcall_is_own(&d->addr))
 		return connect_to_proxy(s, sc, c, d, who, TUPLE_EXPLICIT, asked, asked_len);
 	return judge(s, sc, c, d, who, asked, asked_len);
+}
+
+/* Whether a connect of this socket has begun: then its outcome is asked for, not a new one. */
+static bool has_begun(const struct sockcall *sc)
+{
+	struct sockaddr_storage peer;
+	struct tcp_info info = { 0 };
+	socklen_t len = sizeof(info);
+
+	if (sc->port == 0)
+		return false;
+	if (getsockopt(sc->sock, IPPROTO_TCP, TCP_INFO, &info, &len) == 0)
+		return info.tcpi_state != TCP_CLOSE;
+	len = sizeof(peer);
+	return getpeername(sc->sock, (struct sockaddr *)&peer, &len) == 0;
+}
+
+static struct answer connect_again(const struct sockcall *sc, struct call *c,
+	const struct destination *d)
+{
+	struct sockaddr_storage proxy;
+	socklen_t len = proxy_address(sc, &d->addr, &proxy);
+
+	return connect_as_asked(sc, c, (struct sockaddr *)&proxy, len);
 }
 
 static struct answer connect_tcp(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
@@ -311,41 +256,16 @@ static struct answer connect_tcp(struct sandbox *s, struct notifier *n, const st
 {
 	struct destination d = { .host = NULL };
 
-	/* Malformed, or AF_UNSPEC (disconnect): the kernel knows what to say. Nothing but loopback
-	 * can be reached that way. */
-	if (netaddr_from_sockaddr(sa, len, &d.addr, &d.port) < 0)
+	/* Malformed, of the other family, or AF_UNSPEC (disconnect): the kernel knows what to say.
+	 * Nothing but loopback can be reached that way. */
+	if (sa->sa_family != sc->domain || netaddr_from_sockaddr(sa, len, &d.addr, &d.port) < 0)
 		return connect_as_asked(sc, c, sa, len);
-	if (sockcall_is_loopback(&d.addr) || (is_own(&d.addr) && d.port != ADDRS_PROXY_PORT))
+	if (sockcall_is_loopback(&d.addr) ||
+		(sockcall_is_own(&d.addr) && d.port != ADDRS_PROXY_PORT))
 		return connect_as_asked(sc, c, sa, len);
-	if (c->is_judged) {
-		struct sockaddr_storage proxy;
-		socklen_t proxy_len = proxy_address(sc, &d.addr, &proxy);
-
-		return connect_as_asked(sc, c, (struct sockaddr *)&proxy, proxy_len);
-	}
+	if (has_begun(sc))
+		return connect_again(sc, c, &d);
 	return connect_outside(s, n, sc, c, &d, sa, len);
-}
-
-void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
-	const char *protocol, const char *host, uint16_t port, const char *reason)
-{
-	const struct owner none = { 0 }, *who = &none;
-	struct event e = { .level = EVENT_WARN,
-		.adapter = adapter,
-		.action = EVENT_DENY,
-		.protocol = protocol,
-		.host = host,
-		.port = port,
-		.reason = reason };
-
-	/* The refusal does not wait for a hash: the path alone is logged then. */
-	if (owner_get(s->owners, sc->tid, &who) < 0)
-		who = &none;
-	e.binary = who->binary;
-	e.pid = (uint32_t)who->pid;
-	e.ancestors = who->ancestors;
-	if (once_is_new(s->once, protocol, host, port, who->binary))
-		sandbox_log(s, &e);
 }
 
 /*
@@ -361,13 +281,10 @@ static struct answer connect_datagram(struct sandbox *s, const struct sockcall *
 	uint16_t port = 0;
 
 	if (netaddr_from_sockaddr(sa, len, &a, &port) == 0 && !sockcall_is_inside(&a) && port != 0 &&
-		sc->type == SOCK_DGRAM) {
-		const char *name = names_lookup(s->names, &a);
-
+		sc->type == SOCK_DGRAM && !names_is_synthetic(&a))
 		sockcall_log_refused(s, sc, EVENT_SOCKET, "udp",
-			name ? name : netaddr_format(&a, text, sizeof(text)), port,
+			netaddr_format(&a, text, sizeof(text)), port,
 			"UDP does not leave the sandbox");
-	}
 	return connect_as_asked(sc, c, sa, len);
 }
 
@@ -378,6 +295,8 @@ struct answer connect_handle(struct sandbox *s, struct notifier *n, struct call 
 	socklen_t len = 0;
 	int r;
 
+	if (c->held >= 0)
+		return connect_resumed(c);
 	r = sockcall_open(s, n, c, &sc);
 	if (r == 0)
 		r = sockcall_read_addr(&sc, c->req.data.args[1], c->req.data.args[2], &ss, &len);

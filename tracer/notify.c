@@ -1,6 +1,21 @@
+/*
+ * Pending calls and whose turn it is.
+ *
+ * In quiet times a notification is taken, judged and answered in one turn of the loop. When tasks
+ * queue, everything the kernel has is taken first and sorted into lanes, one a process, and the
+ * lanes are served in turn. Tasks that were never seen share one lane: to find out their process
+ * costs more than to serve them.
+ *
+ * A parked call looks, at growing intervals, whether its caller still waits and whether a signal
+ * has arrived: the listener's WAIT_KILLABLE_RECV holds signals back until the answer, so a connect
+ * that blocks is ended from here, with the kernel's own -ERESTARTSYS or EINTR (see connect(2),
+ * signal(7)).
+ */
 #include "tracer/notify.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -11,19 +26,46 @@
 
 #include "lib/cleanup.h"
 #include "lib/kernel.h"
+#include "tracer/owner.h"
+#include "tracer/procfs.h"
 #include "tracer/sandbox.h"
 
-enum { RETRY_MS = 2, VALID_CHECK_MS = 1000 };
+enum {
+	LANES = 256,
+	TICK_MIN_MS = 2,
+	TICK_MAX_MS = 128,
+	VALID_CHECK_MS = 1000, /* of a call that waits for a hash */
+	RESTARTSYS = 512, /* the kernel's ERESTARTSYS: restart or EINTR, as the handler's flags say */
+};
 
-enum parked_for { FOR_HASH = 0, FOR_WRITE, FOR_RETRY };
+enum pending_state {
+	QUEUED = 0, /* in a lane, never looked at or to be looked at again */
+	FOR_HASH,
+	FOR_WRITE,
+	FOR_RETRY,
+	FOR_PROXY,
+};
 
-struct parked {
+struct pending {
 	struct notifier *notifier;
-	enum parked_for why;
+	enum pending_state state;
 	struct call call;
-	struct watch watch; /* FOR_WRITE: a duplicate of the caller's socket */
-	struct timer timer; /* looks whether the caller still waits */
-	TAILQ_ENTRY(parked) link;
+	pid_t key; /* which lane */
+	struct watch watch; /* FOR_WRITE: a duplicate of the caller's socket; else fd is -1 */
+	struct timer timer;
+	uint32_t tick_ms;
+	uint64_t late_ms; /* when the caller's own time is over; 0: never */
+	int late;	  /* and what it is told then */
+	TAILQ_ENTRY(pending) link;
+};
+
+TAILQ_HEAD(pending_list, pending);
+
+struct lane {
+	pid_t key;
+	struct pending_list calls;
+	TAILQ_ENTRY(lane) turn;
+	LIST_ENTRY(lane) bucket;
 };
 
 struct notifier {
@@ -32,8 +74,13 @@ struct notifier {
 	size_t req_size, resp_size; /* as this kernel has them */
 	struct seccomp_notif *req;
 	struct seccomp_notif_resp *resp;
-	TAILQ_HEAD(parked_list, parked) parked;
-	unsigned int n_parked;
+	struct pending_list parked; /* not QUEUED */
+	unsigned int n_pending;
+	LIST_HEAD(, lane) lanes[LANES];
+	TAILQ_HEAD(, lane) turns; /* lanes with calls, the next one first */
+	struct timer next_turn;
+	struct watch proxy; /* a duplicate of the link to the proxy: can it take more? */
+	uint32_t last_tid;  /* who was answered last */
 };
 
 typedef struct answer handler(struct sandbox *s, struct notifier *n, struct call *c);
@@ -61,6 +108,11 @@ bool notifier_is_valid(struct notifier *n, const struct call *c)
 	return ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
+static struct answer failure(int r)
+{
+	return (struct answer){ .kind = ANSWER_ERROR, .value = r, .fd = -1 };
+}
+
 /* A caller that is gone is nobody to answer: ENOENT is fine. */
 static void respond(struct notifier *n, const struct call *c, const struct answer *a)
 {
@@ -72,147 +124,366 @@ static void respond(struct notifier *n, const struct call *c, const struct answe
 		n->resp->val = a->value;
 	else
 		n->resp->error = (int32_t)a->value;
+	n->last_tid = c->req.pid;
 	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, n->resp);
 }
 
-static void run(struct notifier *n, struct call *c);
-
-static void parked_destroy(struct watch *w)
+static struct answer ask(struct notifier *n, struct call *c)
 {
-	struct parked *p = container_of(w, struct parked, watch);
+	handler *h = handler_of(c->req.data.nr);
+
+	return h ? h(n->sandbox, n, c) : failure(-ENOSYS);
+}
+
+static void answer(struct notifier *n, const struct call *c, struct answer a)
+{
+	/* Every decision is in the log before its effect is visible (invariant 7). */
+	if (log_flush(n->sandbox->log) < 0 && a.kind != ANSWER_ERROR)
+		a = failure(-EIO);
+	respond(n, c, &a);
+}
+
+/* Pending calls. */
+
+static void pending_destroy(struct watch *w)
+{
+	struct pending *p = container_of(w, struct pending, watch);
 
 	if (w->fd >= 0)
 		(void)close(w->fd);
 	free(p);
 }
 
-static void unpark(struct parked *p)
+/* A call that is in no list any more ends. */
+static void pending_end(struct pending *p)
 {
 	struct notifier *n = p->notifier;
 
-	TAILQ_REMOVE(&n->parked, p, link);
-	n->n_parked--;
+	n->n_pending--;
 	timer_clear(n->sandbox->loop, &p->timer);
 	watch_bury(n->sandbox->loop, &p->watch);
 }
 
-static void resume(struct parked *p)
+static void pending_answer(struct pending *p, struct answer a)
+{
+	TAILQ_REMOVE(&p->notifier->parked, p, link);
+	answer(p->notifier, &p->call, a);
+	pending_end(p);
+}
+
+static struct lane *lane_get(struct notifier *n, pid_t key)
+{
+	unsigned int slot = (unsigned int)key % LANES;
+	struct lane *l;
+
+	LIST_FOREACH(l, &n->lanes[slot], bucket)
+		if (l->key == key)
+			return l;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return NULL;
+	l->key = key;
+	TAILQ_INIT(&l->calls);
+	LIST_INSERT_HEAD(&n->lanes[slot], l, bucket);
+	TAILQ_INSERT_TAIL(&n->turns, l, turn);
+	return l;
+}
+
+static void lane_free(struct notifier *n, struct lane *l)
+{
+	TAILQ_REMOVE(&n->turns, l, turn);
+	LIST_REMOVE(l, bucket);
+	free(l);
+}
+
+/* @p, in no list, waits for its turn. */
+static void enqueue(struct notifier *n, struct pending *p)
+{
+	struct lane *l = lane_get(n, p->key);
+
+	p->state = QUEUED;
+	if (l && timer_set(n->sandbox->loop, &n->next_turn, 0) == 0) {
+		TAILQ_INSERT_TAIL(&l->calls, p, link);
+		return;
+	}
+	if (l && TAILQ_EMPTY(&l->calls))
+		lane_free(n, l);
+	answer(n, &p->call, failure(-EAGAIN));
+	pending_end(p);
+}
+
+static void unpark(struct pending *p)
 {
 	struct notifier *n = p->notifier;
-	struct call call = p->call;
 
-	unpark(p);
-	if (notifier_is_valid(n, &call))
-		run(n, &call);
+	TAILQ_REMOVE(&n->parked, p, link);
+	timer_clear(n->sandbox->loop, &p->timer);
+	if (p->watch.fd >= 0)
+		(void)watch_set(n->sandbox->loop, &p->watch, 0);
+	enqueue(n, p);
 }
 
 static void on_writable(struct loop *loop, struct watch *w, uint32_t events)
 {
 	(void)loop;
 	(void)events;
-	resume(container_of(w, struct parked, watch));
+	unpark(container_of(w, struct pending, watch));
 }
 
-static void on_parked_time(struct loop *loop, struct timer *t)
+/* Whether a signal waits to be taken by the caller. One that cannot be read has other troubles. */
+static bool has_signal(struct pending *p)
 {
-	struct parked *p = container_of(t, struct parked, timer);
+	int procdir = owner_procdir(p->notifier->sandbox->owners, (pid_t)p->call.req.pid);
 
-	if (p->why == FOR_RETRY)
-		resume(p);
-	else if (!notifier_is_valid(p->notifier, &p->call) ||
-		 timer_set(loop, t, VALID_CHECK_MS) < 0)
+	return procdir >= 0 && procfs_has_signal(procdir) == 1 &&
+	       notifier_is_valid(p->notifier, &p->call);
+}
+
+static void on_tick(struct loop *loop, struct timer *t)
+{
+	struct pending *p = container_of(t, struct pending, timer);
+	struct notifier *n = p->notifier;
+
+	if (!notifier_is_valid(n, &p->call)) {
+		TAILQ_REMOVE(&n->parked, p, link);
+		pending_end(p);
+	} else if (p->late_ms && loop_now_ms(loop) >= p->late_ms) {
+		pending_answer(p, failure(p->late));
+	} else if (p->state != FOR_HASH && has_signal(p)) {
+		pending_answer(p, failure(p->late_ms ? -EINTR : -RESTARTSYS));
+	} else if (p->state == FOR_RETRY) {
 		unpark(p);
+	} else {
+		p->tick_ms = p->tick_ms < TICK_MAX_MS ? p->tick_ms * 2 : p->tick_ms;
+		if (timer_set(loop, t, p->tick_ms) < 0)
+			pending_answer(p, failure(-ENOMEM));
+	}
 }
 
-static int park(struct notifier *n, const struct call *c, enum parked_for why, int fd)
+static enum pending_state state_for(enum answer_kind kind)
 {
-	struct parked *p = n->n_parked < NOTIFY_PARKED_MAX ? calloc(1, sizeof(*p)) : NULL;
-
-	if (!p) {
-		if (fd >= 0)
-			(void)close(fd);
-		return -EAGAIN;
+	switch (kind) {
+	case ANSWER_PARK_HASH:
+		return FOR_HASH;
+	case ANSWER_PARK_WRITE:
+		return FOR_WRITE;
+	case ANSWER_PARK_PROXY:
+		return FOR_PROXY;
+	default:
+		return FOR_RETRY;
 	}
-	p->notifier = n;
-	p->why = why;
-	p->call = *c;
-	p->timer.on_time = on_parked_time;
-	watch_init(&p->watch, fd, on_writable, parked_destroy);
+}
+
+/* The caller's own patience counts from the first time. */
+static void set_deadline(struct pending *p, const struct answer *a)
+{
+	if (!a->timeout_ms || p->late_ms)
+		return;
+	p->late_ms = loop_now_ms(p->notifier->sandbox->loop) + a->timeout_ms;
+	p->late = (int)a->value;
+}
+
+static uint32_t first_tick(struct pending *p)
+{
+	if (p->state == FOR_HASH)
+		return VALID_CHECK_MS;
+	if (p->state == FOR_RETRY && p->tick_ms)
+		return p->tick_ms < TICK_MAX_MS ? p->tick_ms * 2 : p->tick_ms;
+	return TICK_MIN_MS;
+}
+
+static bool takes_events(struct pending *p, struct answer *a)
+{
+	struct loop *loop = p->notifier->sandbox->loop;
+
+	if (p->state == FOR_PROXY)
+		return watch_set(loop, &p->notifier->proxy, EPOLLOUT) == 0;
+	if (p->state != FOR_WRITE)
+		return true;
+	if (p->watch.fd < 0) {
+		p->watch.fd = a->fd;
+		p->call.held = a->fd;
+		a->fd = -1;
+	}
+	return p->watch.fd >= 0 && watch_set(loop, &p->watch, EPOLLOUT) == 0;
+}
+
+/* @p, in no list, waits for what @a says. */
+static void park(struct pending *p, struct answer *a)
+{
+	struct notifier *n = p->notifier;
+
+	p->state = state_for(a->kind);
+	set_deadline(p, a);
 	TAILQ_INSERT_TAIL(&n->parked, p, link);
-	n->n_parked++;
-	if (timer_set(n->sandbox->loop, &p->timer, why == FOR_RETRY ? RETRY_MS : VALID_CHECK_MS) <
-			0 ||
-		(fd >= 0 && watch_set(n->sandbox->loop, &p->watch, EPOLLOUT) < 0)) {
-		unpark(p);
-		return -ENOMEM;
-	}
-	return 0;
+	p->tick_ms = first_tick(p);
+	if (!takes_events(p, a) || timer_set(n->sandbox->loop, &p->timer, p->tick_ms) < 0)
+		pending_answer(p, failure(-ENOMEM));
 }
 
+static struct pending *pending_new(struct notifier *n, const struct call *c, pid_t key)
+{
+	struct pending *p = n->n_pending < NOTIFY_PENDING_MAX ? calloc(1, sizeof(*p)) : NULL;
+
+	if (!p)
+		return NULL;
+	p->notifier = n;
+	p->call = *c;
+	p->key = key;
+	p->timer.on_time = on_tick;
+	watch_init(&p->watch, -1, on_writable, pending_destroy);
+	n->n_pending++;
+	return p;
+}
+
+static pid_t lane_key(struct notifier *n, const struct call *c)
+{
+	return owner_known_pid(n->sandbox->owners, (pid_t)c->req.pid);
+}
+
+/* Judges a call that is in no list and no memory of ours yet. */
 static void run(struct notifier *n, struct call *c)
 {
-	static const enum parked_for why[] = { [ANSWER_PARK_HASH] = FOR_HASH,
-		[ANSWER_PARK_WRITE] = FOR_WRITE,
-		[ANSWER_PARK_RETRY] = FOR_RETRY };
-	handler *h = handler_of(c->req.data.nr);
-	struct answer a = { .kind = ANSWER_ERROR, .value = -ENOSYS, .fd = -1 };
+	struct answer a = ask(n, c);
+	struct pending *p;
 
-	if (h)
-		a = h(n->sandbox, n, c);
-	if (a.kind >= ANSWER_PARK_HASH) {
-		int r = park(n, c, why[a.kind], a.kind == ANSWER_PARK_WRITE ? a.fd : -1);
-
-		if (r == 0)
-			return;
-		a = (struct answer){ .kind = ANSWER_ERROR, .value = r, .fd = -1 };
+	if (a.kind < ANSWER_PARK_HASH) {
+		answer(n, c, a);
+		return;
 	}
-	/* Every decision is in the log before its effect is visible (invariant 7). */
-	if (log_flush(n->sandbox->log) < 0 && a.kind != ANSWER_ERROR)
-		a = (struct answer){ .kind = ANSWER_ERROR, .value = -EIO, .fd = -1 };
-	respond(n, c, &a);
+	p = pending_new(n, c, lane_key(n, c));
+	if (p)
+		park(p, &a);
+	else
+		answer(n, c, failure(-EAGAIN));
+	cleanup_close(&a.fd);
+}
+
+static void run_pending(struct pending *p)
+{
+	struct answer a = ask(p->notifier, &p->call);
+
+	if (a.kind >= ANSWER_PARK_HASH) {
+		park(p, &a);
+		cleanup_close(&a.fd);
+		return;
+	}
+	answer(p->notifier, &p->call, a);
+	pending_end(p);
+}
+
+/* Turns. */
+
+static void serve_lane(struct notifier *n, struct lane *l)
+{
+	struct pending *p = TAILQ_FIRST(&l->calls);
+
+	TAILQ_REMOVE(&l->calls, p, link);
+	p->call.has_company = !TAILQ_EMPTY(&l->calls);
+	if (p->call.has_company) {
+		TAILQ_REMOVE(&n->turns, l, turn);
+		TAILQ_INSERT_TAIL(&n->turns, l, turn);
+	} else {
+		lane_free(n, l);
+	}
+	if (notifier_is_valid(n, &p->call))
+		run_pending(p);
+	else
+		pending_end(p);
+}
+
+static void on_next_turn(struct loop *loop, struct timer *t)
+{
+	struct notifier *n = container_of(t, struct notifier, next_turn);
+	struct lane *l;
+
+	for (int i = 0; i < NOTIFY_TURN_MAX && (l = TAILQ_FIRST(&n->turns)); i++)
+		serve_lane(n, l);
+	if (!TAILQ_EMPTY(&n->turns))
+		(void)timer_set(loop, t, 0);
+}
+
+static void unpark_all(struct notifier *n, enum pending_state state)
+{
+	struct pending *p, *next;
+
+	for (p = TAILQ_FIRST(&n->parked); p; p = next) {
+		next = TAILQ_NEXT(p, link);
+		if (p->state == state)
+			unpark(p);
+	}
 }
 
 void notifier_retry(struct notifier *n)
 {
-	struct parked_list now = TAILQ_HEAD_INITIALIZER(now);
-	struct parked *p, *next;
-
-	for (p = TAILQ_FIRST(&n->parked); p; p = next) {
-		next = TAILQ_NEXT(p, link);
-		if (p->why == FOR_HASH) {
-			TAILQ_REMOVE(&n->parked, p, link);
-			TAILQ_INSERT_TAIL(&now, p, link);
-		}
-	}
-	while ((p = TAILQ_FIRST(&now))) {
-		TAILQ_REMOVE(&now, p, link);
-		TAILQ_INSERT_TAIL(&n->parked, p, link);
-		resume(p);
-	}
+	unpark_all(n, FOR_HASH);
 }
 
-static void take_one(struct notifier *n)
+static void on_proxy_writable(struct loop *loop, struct watch *w, uint32_t events)
 {
-	struct call c = { 0 };
+	(void)events;
+	(void)watch_set(loop, w, 0);
+	unpark_all(container_of(w, struct notifier, proxy), FOR_PROXY);
+}
 
+static bool receive(struct notifier *n, struct call *ret)
+{
 	memset(n->req, 0, n->req_size);
 	/* ENOENT: the caller was killed meanwhile. */
 	if (ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, n->req) < 0)
-		return;
-	c.req = *n->req;
-	run(n, &c);
+		return false;
+	*ret = (struct call){ .req = *n->req, .held = -1 };
+	return true;
 }
 
-/* RECV blocks when there is nothing; EPOLLIN is asked for each one. */
+static bool has_more(struct notifier *n)
+{
+	struct pollfd p = { .fd = n->watch.fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+}
+
+static void take(struct notifier *n, const struct call *c)
+{
+	struct pending *p = pending_new(n, c, lane_key(n, c));
+
+	if (p)
+		enqueue(n, p);
+	else
+		answer(n, c, failure(-EAGAIN));
+}
+
+/* RECV blocks when there is nothing, so it is asked for each one. */
+static void take_everything(struct notifier *n, const struct call *first)
+{
+	struct call c = *first;
+
+	take(n, &c);
+	while (n->n_pending < NOTIFY_PENDING_MAX && has_more(n))
+		if (receive(n, &c))
+			take(n, &c);
+}
+
+/*
+ * One task that asks again and again, alone, is the common case and spared the question whether
+ * others wait.
+ */
 static void on_notification(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct notifier *n = container_of(w, struct notifier, watch);
+	struct call c;
 
-	(void)loop;
-	if (events & EPOLLIN)
-		take_one(n);
-	else if (events & (EPOLLHUP | EPOLLERR))
-		(void)watch_set(n->sandbox->loop, w, 0);
+	if (!(events & EPOLLIN)) {
+		if (events & (EPOLLHUP | EPOLLERR))
+			(void)watch_set(loop, w, 0);
+		return;
+	}
+	if (!receive(n, &c))
+		return;
+	if (TAILQ_EMPTY(&n->turns) && (c.req.pid == n->last_tid || !has_more(n)))
+		run(n, &c);
+	else
+		take_everything(n, &c);
 }
 
 static int allocate(struct notifier *n)
@@ -230,25 +501,36 @@ static int allocate(struct notifier *n)
 	return n->req && n->resp ? 0 : -ENOMEM;
 }
 
+static int start(struct notifier *n)
+{
+	int proxy = fcntl(n->sandbox->proxy_link.fd, F_DUPFD_CLOEXEC, 3), r;
+
+	watch_init(&n->proxy, proxy, on_proxy_writable, NULL);
+	if (proxy < 0)
+		return -errno;
+	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
+	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	r = allocate(n);
+	return r < 0 ? r : watch_set(n->sandbox->loop, &n->watch, EPOLLIN);
+}
+
 struct notifier *notifier_new(struct sandbox *s, int listener, struct err *err)
 {
 	struct notifier *n = calloc(1, sizeof(*n));
-	int r = n ? 0 : -ENOMEM;
+	int r;
 
-	if (r < 0) {
+	if (!n) {
 		(void)close(listener);
-		(void)err_set(err, r, "%s", err_name(r));
+		(void)err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 		return NULL;
 	}
 	n->sandbox = s;
 	TAILQ_INIT(&n->parked);
+	TAILQ_INIT(&n->turns);
+	n->next_turn.on_time = on_next_turn;
 	watch_init(&n->watch, listener, on_notification, NULL);
-	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
-	(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	r = allocate(n);
-	if (r == 0)
-		r = watch_set(s->loop, &n->watch, EPOLLIN);
+	r = start(n);
 	if (r == 0)
 		return n;
 	(void)err_set(err, r, "seccomp notifications: %s", err_name(r));
@@ -256,14 +538,32 @@ struct notifier *notifier_new(struct sandbox *s, int listener, struct err *err)
 	return NULL;
 }
 
+static void stop_watching(struct notifier *n, struct watch *w)
+{
+	(void)watch_set(n->sandbox->loop, w, 0);
+	cleanup_close(&w->fd);
+}
+
 void notifier_free(struct notifier *n)
 {
+	struct pending *p;
+
 	if (!n)
 		return;
-	for (struct parked *p; (p = TAILQ_FIRST(&n->parked));)
-		unpark(p);
-	(void)watch_set(n->sandbox->loop, &n->watch, 0);
-	(void)close(n->watch.fd);
+	while ((p = TAILQ_FIRST(&n->parked))) {
+		TAILQ_REMOVE(&n->parked, p, link);
+		pending_end(p);
+	}
+	for (struct lane *l; (l = TAILQ_FIRST(&n->turns));) {
+		while ((p = TAILQ_FIRST(&l->calls))) {
+			TAILQ_REMOVE(&l->calls, p, link);
+			pending_end(p);
+		}
+		lane_free(n, l);
+	}
+	timer_clear(n->sandbox->loop, &n->next_turn);
+	stop_watching(n, &n->watch);
+	stop_watching(n, &n->proxy);
 	free(n->req);
 	free(n->resp);
 	free(n);

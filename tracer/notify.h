@@ -5,12 +5,16 @@
  * being hashed, a socket whose peer is slow) is parked and never holds up the next one. A call
  * whose pointer arguments mattered is carried out here, on a copy, on a duplicate of the caller's
  * descriptor; CONTINUE is used only where every argument is a number (design.md, invariant 2).
+ *
+ * Where many tasks ask at once, the processes take turns: a thousand threads that do nothing but
+ * connect delay another process by a few calls, not by a thousand.
  */
 #pragma once
 
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "lib/err.h"
 
@@ -18,8 +22,9 @@ struct notifier;
 struct sandbox;
 
 enum {
-	NOTIFY_PARKED_MAX = 4096,   /* calls waiting for something; beyond: refused with EAGAIN */
+	NOTIFY_PENDING_MAX = 4096,  /* calls taken and not answered; beyond: refused with EAGAIN */
 	NOTIFY_PAYLOAD_MAX = 65536, /* bytes of a datagram that are copied */
+	NOTIFY_TURN_MAX = 16,	    /* queued calls served before other events are looked at */
 };
 
 /* Serves @listener (owned from now on) for @s. NULL with text on failure. */
@@ -33,22 +38,27 @@ enum answer_kind {
 	ANSWER_ERROR = 0, /* -errno in value: zeroed memory answers with error 0 only if set so */
 	ANSWER_VALUE,
 	ANSWER_CONTINUE,
-	ANSWER_PARK_HASH,   /* ask again after a hash has arrived */
-	ANSWER_PARK_WRITE,  /* ask again when fd becomes writable */
-	ANSWER_PARK_RETRY,  /* ask again in a moment: nothing to wait on exists */
+	ANSWER_PARK_HASH,  /* ask again after a hash has arrived */
+	ANSWER_PARK_WRITE, /* ask again, with call.held = fd, when fd becomes writable */
+	ANSWER_PARK_RETRY, /* ask again in a moment: nothing to wait on exists */
+	ANSWER_PARK_PROXY, /* ask again when the proxy has taken what it was sent */
 };
 
 struct answer {
 	enum answer_kind kind;
-	int64_t value;
-	int fd; /* PARK_WRITE: owned */
+	int64_t value;	     /* PARK_WRITE, PARK_RETRY: the -errno when the time is over */
+	int fd;		     /* PARK_WRITE: owned */
+	uint32_t timeout_ms; /* PARK_WRITE, PARK_RETRY: SO_SNDTIMEO; 0: as long as it takes */
 };
 
 /* One call on its way; kept when it is parked. */
 struct call {
 	struct seccomp_notif req;
-	bool is_judged;	  /* parked after the decision: only the carrying-out is repeated */
-	uint64_t cookie;  /* of the connection, for the log */
+	int held; /* >= 0: the socket of an earlier PARK_WRITE, borrowed; the decision stands */
+	struct sockaddr_storage to; /* with it: where it is being connected to */
+	socklen_t to_len;
+	uint64_t cookie;   /* of the connection, for the log */
+	bool has_company;  /* more calls of the same process wait */
 };
 
 /* Whether the caller still waits: to be asked after each look into /proc. */

@@ -20,7 +20,7 @@
 #define PIDFD_THREAD O_EXCL /* 6.9 */
 #endif
 
-enum { BUCKETS = 1024 };
+enum { BUCKETS = 2048 };
 
 /* What a file was when it was hashed: a change of any of these asks for the hash again. */
 struct fingerprint {
@@ -540,6 +540,13 @@ int owner_get(struct owners *o, pid_t tid, const struct owner **ret)
 	t->pub.sha256 = t->binary ? t->binary->sha256 : NULL;
 	*ret = &t->pub;
 	return 0;
+}
+
+pid_t owner_known_pid(struct owners *o, pid_t tid)
+{
+	const struct task *t = task_find(o, tid);
+
+	return t ? t->pub.pid : 0;
 }
 
 /*

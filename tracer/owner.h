@@ -25,7 +25,7 @@ struct filehash;
 struct owners;
 
 enum {
-	OWNER_TASKS_MAX = 1024, /* tasks remembered; the least recently used is forgotten */
+	OWNER_TASKS_MAX = 4096, /* tasks remembered; the least recently used is forgotten */
 	OWNER_DEPTH_MAX = 64,	/* ancestors followed; deeper: refused */
 	OWNER_BINARIES_MAX = 8192, /* paths remembered; beyond: refused */
 };
@@ -54,6 +54,10 @@ void owners_free(struct owners *o);
  * cannot be read, which denies.
  */
 int owner_get(struct owners *o, pid_t tid, const struct owner **ret);
+
+/* The process of a task that was asked about before, as the sandbox numbers it; else 0. No more
+ * than a hint about whom to serve next: the number may have been given to another task. */
+pid_t owner_known_pid(struct owners *o, pid_t tid);
 
 /*
  * A duplicate of descriptor @fd of the task (pidfd_getfd, 5.6), which the caller owns. -EBADF when

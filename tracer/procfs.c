@@ -38,27 +38,59 @@ int procfs_stat_ppid(const char *text, pid_t *ret)
 	return parse_pid(p + 4, &end, ret);
 }
 
-int procfs_status_number(const char *text, const char *name, pid_t *ret)
+static const char *field(const char *text, const char *name)
 {
 	size_t n = strlen(name);
-	pid_t v = -1;
 
 	for (const char *line = text; line; line = strchr(line, '\n')) {
 		line += *line == '\n';
-		if (strncmp(line, name, n) != 0 || line[n] != ':')
-			continue;
-		for (const char *p = line + n + 1; *p == '\t' || *p == ' ';) {
-			while (*p == '\t' || *p == ' ')
-				p++;
-			if (parse_pid(p, &p, &v) < 0)
-				break;
-		}
-		if (v < 0)
-			return -EINVAL;
-		*ret = v;
-		return 0;
+		if (strncmp(line, name, n) == 0 && line[n] == ':')
+			return line + n + 1;
 	}
-	return -EINVAL;
+	return NULL;
+}
+
+int procfs_status_number(const char *text, const char *name, pid_t *ret)
+{
+	const char *p = field(text, name);
+	pid_t v = -1;
+
+	if (!p)
+		return -EINVAL;
+	while (*p == '\t' || *p == ' ') {
+		while (*p == '\t' || *p == ' ')
+			p++;
+		if (parse_pid(p, &p, &v) < 0)
+			break;
+	}
+	if (v < 0)
+		return -EINVAL;
+	*ret = v;
+	return 0;
+}
+
+static int signal_mask(const char *text, const char *name, uint64_t *ret)
+{
+	const char *p = field(text, name);
+	char *end;
+
+	if (!p)
+		return -EINVAL;
+	while (*p == '\t' || *p == ' ')
+		p++;
+	*ret = strtoull(p, &end, 16);
+	return end == p || *end != '\n' ? -EINVAL : 0;
+}
+
+int procfs_status_has_signal(const char *text)
+{
+	static const char *const names[] = { "SigPnd", "ShdPnd", "SigBlk", "SigIgn" };
+	uint64_t v[ARRAY_SIZE(names)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (signal_mask(text, names[i], &v[i]) < 0)
+			return -EINVAL;
+	return ((v[0] | v[1]) & ~v[2] & ~v[3]) != 0;
 }
 
 static int read_text(int procdir, const char *name, char *out, size_t size, size_t *ret_len)
@@ -101,6 +133,14 @@ int procfs_tgid(int procdir, pid_t *ret)
 int procfs_ns_pid(int procdir, pid_t *ret)
 {
 	return status_number(procdir, "NStgid", ret);
+}
+
+int procfs_has_signal(int procdir)
+{
+	char text[PROCFS_TEXT_MAX];
+	int r = read_text(procdir, "status", text, sizeof(text), NULL);
+
+	return r < 0 ? r : procfs_status_has_signal(text);
 }
 
 int procfs_cmdline(int procdir, char *out, size_t size)

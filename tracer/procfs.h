@@ -13,10 +13,15 @@ int procfs_stat_ppid(const char *text, pid_t *ret);
 /* The number in the field @name of /proc/PID/status; of several numbers (NSpid) the last. */
 int procfs_status_number(const char *text, const char *name, pid_t *ret);
 
+/* Whether /proc/TID/status tells of a signal that waits and is neither blocked nor ignored: 1, 0;
+ * -EINVAL when malformed. */
+int procfs_status_has_signal(const char *text);
+
 /* The same, read from @procdir (an open /proc/PID): 0, -ESRCH when the process is gone, -errno. */
 int procfs_ppid(int procdir, pid_t *ret);
 /* Of the process, as numbered here; and as its own pid namespace numbers it. */
 int procfs_tgid(int procdir, pid_t *ret);
 int procfs_ns_pid(int procdir, pid_t *ret);
+int procfs_has_signal(int procdir);
 /* NULs become blanks; cut to @size. Information only: the process chooses it. */
 int procfs_cmdline(int procdir, char *out, size_t size);

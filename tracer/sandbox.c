@@ -30,6 +30,7 @@
 #include "tracer/resolver.h"
 #include "tracer/session.h"
 #include "tracer/start.h"
+#include "tracer/watchman.h"
 
 enum {
 	STOP_GRACE_MS = 2000,
@@ -151,7 +152,8 @@ static int start_services(struct sandbox *s, struct err *err)
 	s->names = names_new();
 	s->peers = peers_new();
 	s->once = once_new();
-	if (!s->hashes || !s->names || !s->peers)
+	s->watchman = watchman_new();
+	if (!s->hashes || !s->names || !s->peers || !s->watchman)
 		return err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	s->dns = dnsserver_new(s->loop, s->names, s->spec.name, &s->sockets);
 	if (!s->dns)

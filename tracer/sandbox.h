@@ -33,6 +33,7 @@ struct once;
 struct owners;
 struct peers;
 struct session;
+struct watchman;
 
 enum phase {
 	PHASE_STARTING = 0, /* processes are being started; no command runs */
@@ -81,6 +82,7 @@ struct sandbox {
 	struct notifier *notifier;
 	struct peers *peers;
 	struct once *once;
+	struct watchman *watchman;
 	uint64_t next_connection; /* cookies of connections, for the log */
 
 	LIST_HEAD(, control) controls;

@@ -55,7 +55,7 @@ static struct answer send_now(const struct sockcall *sc, const struct datagram *
 	if (n >= 0)
 		return answer_value(n);
 	if (errno == EAGAIN && !(d->flags & MSG_DONTWAIT) && !sockcall_is_nonblocking(sc))
-		return (struct answer){ .kind = ANSWER_PARK_RETRY, .fd = -1 };
+		return answer_retry(sc, -EAGAIN);
 	return answer_error(-errno);
 }
 

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -15,28 +16,41 @@
 struct netaddr;
 struct sandbox;
 
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP 262 /* 5.6 */
+#endif
+
 struct sockcall {
 	pid_t tid;
 	int sock; /* a duplicate of argument 0; owned */
 	int domain, type, protocol; /* of the duplicate, not of what the number means by now */
+	uint16_t port; /* IPv4 and IPv6: bound to; 0: the socket is fresh */
 };
 
 struct answer answer_error(int r);
 struct answer answer_value(int64_t v);
+/* Ask again in a moment; @late is what the caller is told when its SO_SNDTIMEO is over. */
+struct answer answer_retry(const struct sockcall *sc, int late);
 
 /* Duplicates and looks; the notification was valid afterwards. -EBADF, -ENOTSOCK, -ESRCH, -EPERM. */
 int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c,
 	struct sockcall *ret);
 void sockcall_done(struct sockcall *sc);
+/* The port it is bound to by now; 0: none. */
+uint16_t sockcall_port(const struct sockcall *sc);
 /* A copy of the address argument: -EINVAL, -EFAULT, -ESRCH. */
 int sockcall_read_addr(const struct sockcall *sc, uint64_t addr, uint64_t len,
 	struct sockaddr_storage *ret, socklen_t *ret_len);
 bool sockcall_is_nonblocking(const struct sockcall *sc);
+/* SO_SNDTIMEO; 0: none. */
+uint32_t sockcall_send_timeout_ms(const struct sockcall *sc);
 /* connect(2) that never waits, whatever the socket's mode: 0 or -errno. */
 int sockcall_connect(const struct sockcall *sc, const struct sockaddr *sa, socklen_t len);
 /* 127/8, ::1, 0.0.0.0, ::. */
 bool sockcall_is_loopback(const struct netaddr *a);
-/* Loopback or another address of the sandbox itself. */
+/* Another address of the sandbox itself. */
+bool sockcall_is_own(const struct netaddr *a);
+/* One of the two. */
 bool sockcall_is_inside(const struct netaddr *a);
 /* Logs a refusal once per destination and program. */
 void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,

@@ -223,6 +223,6 @@ struct answer unixsock_connect(struct sandbox *s, struct notifier *n, const stru
 	r = sockcall_connect(sc, (struct sockaddr *)&there, there_len);
 	/* A full backlog gives nothing to wait on: the question is put again in a moment. */
 	if (r == -EAGAIN && !sockcall_is_nonblocking(sc))
-		return (struct answer){ .kind = ANSWER_PARK_RETRY, .fd = -1 };
+		return answer_retry(sc, -EAGAIN);
 	return r < 0 ? answer_error(r) : answer_value(0);
 }

@@ -12,6 +12,9 @@ after=$(grep -c tcp "$allowed_log")
 at_most $((after - before)) 320 'and none is made twice'
 attack semantics allowed.test 7000
 like "$(outcome non-blocking)" '^(connected|EINPROGRESS)$' 'non-blocking'
-is "$(outcome poll):$(outcome SO_ERROR):$(outcome again)" 1:0:EISCONN 'then writable, without error, connected'
+inside=$(outcome poll):$(outcome SO_ERROR):$(outcome again)
+run user "$T/work/attack" semantics 127.0.0.1 "$allowed_port"
+is "$inside" "$(outcome poll):$(outcome SO_ERROR):$(outcome again)" 'then writable, without error, connected: as outside'
+attack semantics allowed.test 7000
 is "$(outcome getpeername)" 'the address asked for' 'getpeername() says where one wanted to go'
 arena_closed ''
