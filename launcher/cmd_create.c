@@ -414,6 +414,14 @@ static int check_conflicts(const struct options *o, const struct cli_args *a)
 	return -1;
 }
 
+/* The sandbox must not rewrite the policy that it, or the next one, is made with. */
+static int protect_policy(struct sandbox_spec *s, const char *file)
+{
+	auto_free char *path = realpath(file, NULL);
+
+	return path ? strv_push(&s->protect, path) : 0;
+}
+
 static int create(struct options *o, const struct cli_args *a)
 {
 	auto_spec struct sandbox_spec spec = { 0 };
@@ -441,6 +449,8 @@ static int create(struct options *o, const struct cli_args *a)
 		return out_fail(CLI_FAILED, &err);
 	if (file && file[0] && policyfile_load(file, POLICYFILE_TO_START, &policy) < 0)
 		return CLI_NO_START;
+	if (file && file[0] && protect_policy(&spec, file) < 0)
+		return out_error(CLI_FAILED, "out of memory");
 	return launch(sock, &spec, o, policy);
 }
 

@@ -25,6 +25,7 @@ static const struct field {
 	{ "workdir", FIELD_STR, offsetof(struct sandbox_spec, workdir) },
 	{ "ro", FIELD_LIST, offsetof(struct sandbox_spec, ro) },
 	{ "rw", FIELD_LIST, offsetof(struct sandbox_spec, rw) },
+	{ "protect", FIELD_LIST, offsetof(struct sandbox_spec, protect) },
 	{ "env", FIELD_LIST, offsetof(struct sandbox_spec, env) },
 	{ "labels", FIELD_LIST, offsetof(struct sandbox_spec, labels) },
 	{ "keep", FIELD_BOOL, offsetof(struct sandbox_spec, keep) },

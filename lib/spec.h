@@ -41,6 +41,7 @@ struct sandbox_spec {
 	char *workdir;	     /* absolute; NULL: nothing granted, commands start in /sandbox */
 	char **ro;	     /* absolute paths that --ro named */
 	char **rw;
+	char **protect; /* files that stay read-only inside writable directories: the policy's */
 	char **env;    /* KEY=VALUE */
 	char **labels; /* key=value, sorted by key */
 	bool keep;     /* outlives its main process */

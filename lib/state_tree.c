@@ -11,6 +11,7 @@
 #include "lib/cleanup.h"
 #include "lib/state_internal.h"
 #include "lib/str.h"
+#include "lib/stubs.h"
 #include "lib/strv.h"
 
 /*
@@ -277,6 +278,7 @@ int state_remove(struct state *s, struct err *err)
 	if (root < 0)
 		return root;
 	(void)state_runtime_remove(s->name);
+	stubs_sweep(s->dir);
 	(void)str_format(gone, sizeof(gone), STATE_DEL_PREFIX "%s-%d-%llu", s->name, (int)getpid(),
 		(unsigned long long)now_ms());
 	/* The sandbox itself last: killed on the way, it is still there and can be deleted again.
@@ -344,9 +346,12 @@ static bool sweep_sandbox(int root, int runtime, const char *name, bool *ret_kep
 	*ret_kept = spec.keep;
 	if (!spec.keep)
 		return state_clear_unkept(root, name);
-	if (!has_runtime(runtime, name) || state_lock(s, NULL) < 0)
+	if (!has_runtime(runtime, name) && !stubs_are_recorded(s->dir))
 		return false;
-	return state_runtime_remove(name);
+	if (state_lock(s, NULL) < 0)
+		return false;
+	stubs_sweep(s->dir);
+	return !has_runtime(runtime, name) || state_runtime_remove(name);
 }
 
 void state_sweep(void (*on_cleaned)(const char *name, bool kept, void *arg), void *arg)

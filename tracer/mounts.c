@@ -11,6 +11,7 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "lib/strv.h"
+#include "tracer/gitdir.h"
 
 /* The sandbox's own, whatever the host has there (design.md, section 5). */
 static const struct {
@@ -41,8 +42,7 @@ static bool is_listed(const char *path, const char *const *list)
 	return false;
 }
 
-/* Whether @path is @dir or lies below it. */
-static bool is_under(const char *path, const char *dir)
+bool mounts_is_under(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
 
@@ -58,6 +58,9 @@ void mounts_done(struct mounts *m)
 	}
 	free(m->list);
 	strv_free(m->skipped);
+	strv_free(m->ungranted);
+	free(m->git_dir);
+	free(m->git_worktree);
 	*m = (struct mounts){ 0 };
 }
 
@@ -99,11 +102,11 @@ static bool is_private_path(const char *path)
 	for (size_t i = 0; i < ARRAY_SIZE(private_mounts); i++)
 		if (str_eq(path, private_mounts[i].path))
 			return true;
-	return str_eq(path, "/sandbox") || is_under(path, "/proc") || str_eq(path, "/dev/null") ||
+	return str_eq(path, "/sandbox") || mounts_is_under(path, "/proc") || str_eq(path, "/dev/null") ||
 	       str_eq(path, "/dev/zero") || str_eq(path, "/dev/full") ||
 	       str_eq(path, "/dev/random") || str_eq(path, "/dev/urandom") ||
 	       str_eq(path, "/dev/tty") || str_eq(path, "/dev/ptmx") ||
-	       is_under(path, "/dev/shm") || is_under(path, "/dev/pts");
+	       mounts_is_under(path, "/dev/shm") || mounts_is_under(path, "/dev/pts");
 }
 
 static int missing(struct mounts *m, const char *path, bool is_required, struct err *err)
@@ -205,6 +208,36 @@ static int add_private(struct mounts *m, const char *home)
 	return r;
 }
 
+static bool covers(const struct mounts *m, const char *path)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->list[i].kind == MOUNT_RW && mounts_is_under(path, m->list[i].dest))
+			return true;
+	return false;
+}
+
+/* A git worktree's own files lie in the repository it was made from. */
+static int grant_workdir(struct mounts *m, const char *workdir, struct err *err)
+{
+	struct gitdir g = { 0 };
+	int r = grant(m, workdir, true, true, err);
+
+	if (r == 0)
+		r = gitdir_find(workdir, &g);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && g.is_worktree && !covers(m, g.common))
+		r = mounts_add(m, MOUNT_RW, g.common, g.common, -1, false);
+	if (r == 0 && !g.is_worktree && !covers(m, g.dir))
+		r = strv_push(&m->ungranted, g.dir);
+	if (r == 0 && g.is_worktree) {
+		m->git_dir = take_ptr(g.common);
+		m->git_worktree = take_ptr(g.name);
+	}
+	gitdir_done(&g);
+	return r < 0 ? err_set(err, r, "the git directory of '%s': %s", workdir, err_name(r)) : 0;
+}
+
 int mounts_plan(struct mounts *m, const struct policy_static *policy,
 	const struct sandbox_spec *spec, const char *home, struct err *err)
 {
@@ -222,7 +255,7 @@ int mounts_plan(struct mounts *m, const struct policy_static *policy,
 	if (r == 0)
 		r = grant_all(m, (const char *const *)spec->rw, true, true, err);
 	if (r == 0 && spec->workdir && policy->include_workdir)
-		r = grant(m, spec->workdir, true, true, err);
+		r = grant_workdir(m, spec->workdir, err);
 	return r;
 }
 
@@ -235,7 +268,7 @@ int mounts_hide(struct mounts *m, const char *dir)
 		const struct mount *e = &m->list[i];
 		char place[2 * PATH_MAX];
 
-		if (e->is_private || e->kind == MOUNT_SYMLINK || !is_under(dir, e->src))
+		if (e->is_private || e->kind == MOUNT_SYMLINK || !mounts_is_under(dir, e->src))
 			continue;
 		/* Where the tree is mounted, which need not be where it lies. */
 		if (!str_format(place, sizeof(place), "%s%s", e->dest, dir + strlen(e->src)))
@@ -298,7 +331,7 @@ bool mounts_is_granted(const struct mounts *m, const char *path)
 	bool is_granted = true;
 
 	for (size_t i = 0; i < m->n; i++)
-		if (is_under(path, m->list[i].dest))
+		if (mounts_is_under(path, m->list[i].dest))
 			is_granted = !m->list[i].is_private;
 	return is_granted;
 }
@@ -324,7 +357,7 @@ static int one_to_bwrap(const struct mount *m, char ***args)
 	case MOUNT_DEVICE:
 		return push3(args, "--dev-bind", m->src, m->dest);
 	case MOUNT_TMPFS:
-		r = is_under(m->dest, "/tmp") || is_under(m->dest, "/var/tmp") ?
+		r = mounts_is_under(m->dest, "/tmp") || mounts_is_under(m->dest, "/var/tmp") ?
 			    strv_push_n(args, (char *const *)sticky, 2) :
 			    0;
 		return r < 0 ? r : push3(args, "--tmpfs", m->dest, NULL);

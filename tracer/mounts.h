@@ -37,9 +37,15 @@ struct mounts {
 	struct mount *list;
 	size_t n, alloc;
 	char **skipped; /* paths the user named that do not exist, NULL-terminated */
+	char **ungranted; /* what the working directory's .git names and did not prove to be its own */
+	char *git_dir;	  /* of the repository whose worktree the working directory is; granted */
+	char *git_worktree; /* and the worktree's directory below it: "worktrees/NAME" */
 };
 
 void mounts_done(struct mounts *m);
+
+/* Whether @path is @dir or lies below it. */
+bool mounts_is_under(const char *path, const char *dir);
 
 /* Adds one; @src may be NULL; @fd (-1 for none) is owned in any case. 0 or -ENOMEM. */
 int mounts_add(struct mounts *m, enum mount_kind kind, const char *src, const char *dest, int fd,

@@ -292,6 +292,11 @@ static void say_started(struct sandbox *s)
 				"");
 	for (char **p = s->mounts.skipped; p && *p; p++)
 		sandbox_say(s, EVENT_WARN, "path '%s' does not exist and was skipped", *p);
+	for (char **p = s->mounts.ungranted; p && *p; p++)
+		sandbox_say(s, EVENT_WARN,
+			"the working directory's git directory '%s' is not granted (--rw grants it)", *p);
+	for (char **p = s->protect.notes; p && *p; p++)
+		sandbox_say(s, EVENT_WARN, "%s", *p);
 }
 
 static int prepare(struct sandbox *s, bool is_new, struct err *err)
@@ -307,6 +312,7 @@ static int prepare(struct sandbox *s, bool is_new, struct err *err)
 	if (s->runtime_dir < 0)
 		return s->runtime_dir;
 	s->has_runtime = true;
+	stubs_sweep(s->state->dir);
 	return 0;
 }
 
@@ -419,6 +425,9 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	kill_everything(s);
 	log_free(take_ptr(s->log));
 	logstore_free(take_ptr(s->store));
+	protect_done(&s->protect);
+	if (s->state)
+		stubs_sweep(s->state->dir);
 	remove_state(s);
 	change_end_all(s);
 	session_end_all(s);

@@ -22,6 +22,7 @@
 #include "lib/state.h"
 #include "tracer/mounts.h"
 #include "tracer/netns.h"
+#include "tracer/protect.h"
 
 struct policy_change;
 struct control;
@@ -72,6 +73,7 @@ struct sandbox {
 	int landlock_abi; /* 0: not confined by Landlock */
 	int netns;
 	struct mounts mounts;
+	struct protect protect;
 	struct netns_sockets sockets;
 	int listener; /* seccomp notifications; owned by the notifier once that exists */
 

@@ -508,8 +508,11 @@ static int take_proxy_ready(struct sandbox *s, struct err *err)
 
 int start_network(struct sandbox *s, struct err *err)
 {
-	int r = change_send_current(s, err);
+	int r = protect_plan(&s->protect, &s->mounts, policy_static(s->policy), &s->spec,
+		s->state->dir, err);
 
+	if (r == 0)
+		r = change_send_current(s, err);
 	/* A sandbox that ends with its command seldom lives to be asked for its revisions: theirs
 	 * are recorded once it runs. */
 	if (r == 0 && s->spec.keep)
@@ -532,6 +535,8 @@ int start_finish(struct sandbox *s, struct err *err)
 {
 	int r = take_init(s, err);
 
+	if (r == 0)
+		r = protect_apply(&s->protect, s->init.pid, err);
 	if (r == 0)
 		r = take_ready(s, err);
 	return r == 0 ? take_proxy_ready(s, err) : r;

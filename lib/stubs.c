@@ -1,0 +1,195 @@
+#include "lib/stubs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "lib/str.h"
+
+enum { RECORD_MAX = 4 * 1024 * 1024, CONTENT_MAX = 16 };
+
+static const char record_name[] = "stubs";
+
+/* What file stubs may hold: a git directory without settings, and one that is its own. */
+static const char *const contents[] = { "", ".\n" };
+
+void stubs_done(struct stubs *s)
+{
+	for (size_t i = 0; i < s->n_locks; i++)
+		(void)close(s->locks[i]);
+	if (s->has_record)
+		(void)close(s->record);
+	free(s->locks);
+	free(s->root);
+	*s = (struct stubs){ 0 };
+}
+
+static bool is_stub_content(const char *path)
+{
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	char text[CONTENT_MAX + 1];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, CONTENT_MAX);
+
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(contents); i++)
+		if ((size_t)n == strlen(contents[i]) && str_eq(text, contents[i]))
+			return true;
+	return false;
+}
+
+bool stubs_is_one(const char *path, const struct stat *st)
+{
+	if (st->st_uid != getuid() || st->st_mode & 0222)
+		return false;
+	if (S_ISDIR(st->st_mode))
+		return st->st_mode & S_ISVTX;
+	return S_ISREG(st->st_mode) && st->st_size <= CONTENT_MAX && is_stub_content(path);
+}
+
+/* --- the record: 'r' ROOT NUL, then 's' PATH NUL for each stub below it --- */
+
+static int record(struct stubs *s, int state_dir, char kind, const char *path)
+{
+	size_t len = strlen(path) + 1;
+	auto_free char *line = malloc(len + 1);
+
+	if (!line)
+		return -ENOMEM;
+	line[0] = kind;
+	memcpy(line + 1, path, len);
+	if (!s->has_record) {
+		s->record = openat(state_dir, record_name,
+			O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (s->record < 0)
+			return -errno;
+		s->has_record = true;
+	}
+	return fd_write_all(s->record, line, len + 1);
+}
+
+/*
+ * A network file system may refuse exclusive locks on directories (EBADF): then nobody else is
+ * seen, and a second sandbox of the same directory there loses its stubs to the first one's end.
+ */
+static int lock_root(struct stubs *s, const char *root)
+{
+	auto_close int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int *locks;
+
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+		return -EBUSY;
+	locks = realloc(s->locks, (s->n_locks + 1) * sizeof(*locks));
+	if (!locks)
+		return -ENOMEM;
+	s->locks = locks;
+	s->locks[s->n_locks++] = take_fd(fd);
+	return 0;
+}
+
+static int enter_root(struct stubs *s, int state_dir, const char *root)
+{
+	char *copy;
+	int r;
+
+	if (s->root && str_eq(s->root, root))
+		return 0;
+	r = lock_root(s, root);
+	if (r == 0)
+		r = record(s, state_dir, 'r', root);
+	copy = r < 0 ? NULL : strdup(root);
+	if (!copy)
+		return r < 0 ? r : -ENOMEM;
+	free(s->root);
+	s->root = copy;
+	return 0;
+}
+
+static int make_file(const char *path, const char *content)
+{
+	auto_close int fd =
+		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+
+	return fd < 0 ? -errno : fd_write_all(fd, content, strlen(content));
+}
+
+static int make(const char *path, const char *content)
+{
+	struct stat st;
+	int r = content ? make_file(path, content) : (mkdir(path, 01555) < 0 ? -errno : 0);
+
+	if (r == -EEXIST && lstat(path, &st) == 0 && stubs_is_one(path, &st))
+		return 0;
+	return r;
+}
+
+int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,
+	const char *content, struct err *err)
+{
+	int r = enter_root(s, state_dir, root);
+
+	if (r == -EBUSY) {
+		(void)err_set(err, r, "'%s' is locked by another program", root);
+		return err_hint(err, r, "another sandbox there is just ending: try again");
+	}
+	if (r == 0)
+		r = record(s, state_dir, 's', path);
+	if (r < 0)
+		return err_set(err, r, "protecting '%s': %s", path, err_name(r));
+	r = make(path, content);
+	return r < 0 ? err_set(err, r, "protecting '%s', which does not exist: %s", path,
+			       err_name(r)) :
+		       0;
+}
+
+/* --- clearing away --- */
+
+bool stubs_are_recorded(int state_dir)
+{
+	return faccessat(state_dir, record_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void remove_one(const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !stubs_is_one(path, &st))
+		return;
+	if (S_ISDIR(st.st_mode))
+		(void)rmdir(path);
+	else
+		(void)unlink(path);
+}
+
+/* Of one root's part of the record; stubs never lie in each other. */
+static const char *sweep_root(const char *p, const char *end)
+{
+	auto_close int fd = open(p + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool is_needed = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+
+	for (p += strlen(p) + 1; p < end && *p == 's'; p += strlen(p) + 1)
+		if (!is_needed)
+			remove_one(p + 1);
+	return p;
+}
+
+void stubs_sweep(int state_dir)
+{
+	auto_free char *text = NULL;
+	size_t len = 0;
+
+	if (fd_slurp_at(state_dir, record_name, RECORD_MAX, &text, &len) < 0)
+		return;
+	/* A line that was cut short by a full disk has no NUL but the buffer's. */
+	for (const char *p = text; p < text + len && *p == 'r';)
+		p = sweep_root(p, text + len);
+	(void)unlinkat(state_dir, record_name, 0);
+}

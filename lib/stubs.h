@@ -1,0 +1,47 @@
+/*
+ * Stubs: what stands on the host at a protected path that does not exist, while a sandbox could
+ * create it.
+ *
+ * A mount needs something to be mounted on. A stub is an empty directory without write permission
+ * and with the sticky bit, whatever the name would usually be: git shows and commits no empty
+ * directories, and rmdir(2) can never take anybody's data with it. Where a directory would break
+ * the readers of a name (git's own files) it is a read-only file of known harmless content.
+ *
+ * Who holds stubs below a granted directory has a shared lock (flock) on that directory; who finds
+ * nobody else holding one removes them. Each is written down in the sandbox's state directory
+ * before it is made, so that the next command clears away what kill -9 left.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+
+#include "lib/err.h"
+
+/* Zeroed: nothing is held. */
+struct stubs {
+	bool has_record;
+	int record;	/* then: the file "stubs" in the state directory */
+	int *locks;	/* of the roots below which there are stubs */
+	size_t n_locks;
+	char *root;	/* the last root written down */
+};
+
+/* Lets go of the locks and the record; what was made stays until stubs_sweep(). */
+void stubs_done(struct stubs *s);
+
+/*
+ * Makes the stub @path (its parent exists) below @root, or adopts the one of another sandbox.
+ * @content: that of a file stub; NULL for a directory. 0 or -errno with text
+ * (-EEXIST: something else came to be there meanwhile).
+ */
+int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,
+	const char *content, struct err *err);
+/* Whether @path, of which lstat(2) said @st, looks like one of ours. */
+bool stubs_is_one(const char *path, const struct stat *st);
+
+/* Removes what @state_dir has written down and no other sandbox needs, and the record. */
+void stubs_sweep(int state_dir);
+/* Whether there is anything to sweep. */
+bool stubs_are_recorded(int state_dir);

@@ -1,0 +1,437 @@
+#include "tracer/protect.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/mount.h>
+#include <linux/nsfs.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "lib/strv.h"
+
+/* Below every directory that can be written. @content: of the stub, where a directory in its
+ * place would make git fail. */
+static const struct name {
+	const char *path;
+	const char *content;
+} names[] = {
+	/* What git runs, and what can point it to settings elsewhere. */
+	{ ".git/hooks", NULL },
+	{ ".git/config", "" },
+	{ ".git/config.worktree", "" },
+	{ ".git/commondir", ".\n" },
+	{ ".git/modules", NULL },
+	{ ".gitmodules", NULL },
+	/* Agents: settings, hooks, commands, MCP servers. */
+	{ ".mcp.json", NULL },
+	{ ".claude/settings.json", NULL },
+	{ ".claude/settings.local.json", NULL },
+	{ ".claude/hooks", NULL },
+	{ ".claude/commands", NULL },
+	{ ".claude/agents", NULL },
+	{ ".claude/skills", NULL },
+	{ ".codex", NULL },
+	{ ".gemini", NULL },
+	{ ".opencode", NULL },
+	{ "opencode.json", NULL },
+	{ "opencode.jsonc", NULL },
+	{ ".cursor", NULL },
+	{ ".windsurf", NULL },
+	{ ".aider.conf.yml", NULL },
+	/* Editors and what runs on entering a directory. */
+	{ ".vscode/tasks.json", NULL },
+	{ ".vscode/settings.json", NULL },
+	{ ".vscode/launch.json", NULL },
+	{ ".vscode/mcp.json", NULL },
+	{ ".idea", NULL },
+	{ ".zed", NULL },
+	{ ".devcontainer", NULL },
+	{ ".envrc", NULL },
+	/* Shell start files. */
+	{ ".bashrc", NULL },
+	{ ".bash_profile", NULL },
+	{ ".bash_login", NULL },
+	{ ".bash_logout", NULL },
+	{ ".bash_aliases", NULL },
+	{ ".profile", NULL },
+	{ ".zshenv", NULL },
+	{ ".zshrc", NULL },
+	{ ".zprofile", NULL },
+	{ ".zlogin", NULL },
+	{ ".zlogout", NULL },
+};
+
+/* Below a git directory that is granted because a worktree needs it. */
+static const struct name git_names[] = {
+	{ "hooks", NULL },
+	{ "config", "" },
+	{ "config.worktree", "" },
+	{ "commondir", ".\n" },
+	{ "modules", NULL },
+};
+
+void protect_done(struct protect *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		free(p->list[i].path);
+	free(p->list);
+	strv_free(p->roots);
+	strv_free(p->notes);
+	stubs_done(&p->stubs);
+	*p = (struct protect){ 0 };
+}
+
+/* --- what is to be protected --- */
+
+static struct protect_entry *find_entry(const struct protect *p, const char *path)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (str_eq(p->list[i].path, path))
+			return &p->list[i];
+	return NULL;
+}
+
+static int add_entry(struct protect *p, const char *path, bool is_ro)
+{
+	struct protect_entry *list = find_entry(p, path);
+
+	if (list) {
+		list->is_ro |= is_ro;
+		return 0;
+	}
+	if (p->n == p->alloc) {
+		list = realloc(p->list, (p->alloc ? p->alloc * 2 : 64) * sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		p->list = list;
+		p->alloc = p->alloc ? p->alloc * 2 : 64;
+	}
+	p->list[p->n] = (struct protect_entry){ .path = strdup(path) };
+	if (!p->list[p->n].path)
+		return -ENOMEM;
+	p->list[p->n++].is_ro = is_ro;
+	return 0;
+}
+
+static int add_note(struct protect *p, const char *fmt, const char *path)
+{
+	char text[PATH_MAX + 256];
+
+	/* The formats are ours, with one %s. */
+	return str_format(text, sizeof(text), fmt, path) ? strv_push(&p->notes, text) : 0;
+}
+
+struct grants {
+	const struct policy_static *policy;
+	const struct sandbox_spec *spec;
+	int state_dir;
+};
+
+/* Somebody listed the path itself, or a directory between the granted one and it. */
+static bool is_released(const struct grants *q, const char *root, const char *path)
+{
+	const char *const *const lists[] = { q->policy->read_write,
+		(const char *const *)q->spec->rw };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (const char *const *s = lists[i]; s && *s; s++)
+			if (mounts_is_under(path, *s) && mounts_is_under(*s, root) && !str_eq(*s, root))
+				return true;
+	return false;
+}
+
+static const char *root_of(const struct protect *p, const char *path)
+{
+	const char *best = NULL;
+
+	for (char **r = p->roots; r && *r; r++)
+		if (mounts_is_under(path, *r) && (!best || strlen(*r) > strlen(best)))
+			best = *r;
+	return best;
+}
+
+static int protect_path(struct protect *p, const struct grants *q, const char *root,
+	const char *rest, const char *content, unsigned int links, struct err *err);
+
+/* The link itself stays; what it leads to is protected where the sandbox could write it. */
+static int protect_link(struct protect *p, const struct grants *q, const char *path,
+	const char *rest, const char *content, unsigned int links, struct err *err)
+{
+	auto_free char *real = realpath(path, NULL);
+	char full[PATH_MAX];
+	const char *root;
+	int r = add_entry(p, path, true);
+
+	if (r < 0)
+		return r;
+	if (!real)
+		return add_note(p, "'%s' is a link to nothing: what it names can be created", path);
+	root = root_of(p, real);
+	if (!root || str_eq(root, real) || links == 0)
+		return 0;
+	if (!str_format(full, sizeof(full), "%s%s", real + strlen(root) + 1, rest))
+		return -ENAMETOOLONG;
+	return protect_path(p, q, root, full, content, links - 1, err);
+}
+
+static int protect_missing(struct protect *p, const struct grants *q, const char *root,
+	const char *path, const char *content, struct err *err)
+{
+	int r;
+
+	/* Who may not create it outside may not inside. */
+	r = stubs_make(&p->stubs, q->state_dir, root, path, content, err);
+	if (r == -EACCES || r == -EROFS || r == -EPERM)
+		return 0;
+	return r < 0 ? r : add_entry(p, path, true);
+}
+
+static int protect_there(struct protect *p, const struct grants *q, const char *root,
+	const char *path, const struct stat *st, struct err *err)
+{
+	if (stubs_is_one(path, st))
+		return protect_missing(p, q, root, path, NULL, err);
+	if (S_ISREG(st->st_mode) && st->st_nlink > 1 &&
+		add_note(p, "'%s' has further names (hard links), which are not protected", path) < 0)
+		return -ENOMEM;
+	return add_entry(p, path, true);
+}
+
+/*
+ * @rest, relative to @root, component by component: links are followed here and nowhere else.
+ * The last component is made read-only, those before it cannot be renamed.
+ */
+static int protect_path(struct protect *p, const struct grants *q, const char *root,
+	const char *rest, const char *content, unsigned int links, struct err *err)
+{
+	char path[PATH_MAX];
+	size_t len = strlen(root);
+	int r = 0;
+
+	if (!str_format(path, sizeof(path), "%s/%s", root, rest))
+		return err_set(err, -ENAMETOOLONG, "'%s/%s' is too long", root, rest);
+	while (path[len] && r == 0) {
+		size_t end = len + 1 + strcspn(path + len + 1, "/");
+		bool is_last = path[end] == '\0';
+		char saved = path[end];
+		struct stat st;
+
+		path[end] = '\0';
+		if (is_released(q, root, path))
+			return 0;
+		if (lstat(path, &st) < 0)
+			return errno == ENOENT ? protect_missing(p, q, root, path,
+							 is_last ? content : NULL, err) :
+						 err_set(err, -errno, "protecting '%s': %s", path,
+							 err_name(errno));
+		path[end] = saved;
+		if (S_ISLNK(st.st_mode)) {
+			char tail[PATH_MAX];
+
+			(void)str_copy(tail, sizeof(tail), path + end);
+			path[end] = '\0';
+			return protect_link(p, q, path, tail, content, links, err);
+		}
+		path[end] = '\0';
+		if (is_last || !S_ISDIR(st.st_mode) || stubs_is_one(path, &st))
+			return protect_there(p, q, root, path, &st, err);
+		r = add_entry(p, path, false);
+		path[end] = saved;
+		len = end;
+	}
+	return r;
+}
+
+enum { LINKS_MAX = 8 };
+
+static int protect_names(struct protect *p, const struct grants *q, const char *root,
+	const struct name *list, size_t n, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = protect_path(p, q, root, list[i].path, list[i].content, LINKS_MAX, err);
+	return r;
+}
+
+static int find_roots(struct protect *p, const struct mounts *m)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < m->n && r == 0; i++) {
+		const struct mount *e = &m->list[i];
+		struct stat st;
+
+		if (e->kind == MOUNT_RW && !e->is_private && stat(e->dest, &st) == 0 &&
+			S_ISDIR(st.st_mode))
+			r = strv_push(&p->roots, e->dest);
+	}
+	return r;
+}
+
+/* Files that the launcher named: the policy the sandbox was made with. */
+static int protect_named(struct protect *p, const struct grants *q, struct err *err)
+{
+	int r = 0;
+
+	for (char **f = q->spec->protect; f && *f && r == 0; f++) {
+		const char *root = root_of(p, *f);
+
+		if (root && !str_eq(root, *f))
+			r = protect_path(p, q, root, *f + strlen(root) + 1, NULL, LINKS_MAX, err);
+	}
+	return r;
+}
+
+/* What says which repository the worktree belongs to, and how it differs. */
+static int protect_worktree(struct protect *p, const struct grants *q, const struct mounts *m,
+	struct err *err)
+{
+	static const char *const files[] = { "commondir", "gitdir", "config.worktree" };
+	const char *root = root_of(p, m->git_dir);
+	char dir[PATH_MAX], path[PATH_MAX];
+	int r = 0;
+
+	if (!root || !str_format(dir, sizeof(dir), "%s/%s", m->git_dir, m->git_worktree))
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(files) && r == 0; i++)
+		if (str_format(path, sizeof(path), "%s/%s", dir + strlen(root) + 1, files[i]))
+			r = protect_path(p, q, root, path, "", LINKS_MAX, err);
+	return r;
+}
+
+/* A directory that was granted inside a protected one stays as granted. */
+static void keep_grants(struct protect *p, const struct mounts *m)
+{
+	for (size_t i = 0; i < p->n; i++)
+		for (size_t j = 0; j < m->n; j++)
+			if (m->list[j].kind == MOUNT_RW &&
+				mounts_is_under(m->list[j].dest, p->list[i].path))
+				p->list[i].has_grant = true;
+}
+
+int protect_plan(struct protect *p, const struct mounts *m, const struct policy_static *policy,
+	const struct sandbox_spec *spec, int state_dir, struct err *err)
+{
+	const struct grants q = { policy, spec, state_dir };
+	int r = find_roots(p, m);
+
+	for (char **root = p->roots; root && *root && r == 0; root++)
+		r = m->git_dir && str_eq(*root, m->git_dir) ?
+			    protect_names(p, &q, *root, git_names, ARRAY_SIZE(git_names), err) :
+			    protect_names(p, &q, *root, names, ARRAY_SIZE(names), err);
+	if (r == 0 && m->git_worktree)
+		r = protect_worktree(p, &q, m, err);
+	if (r == 0)
+		r = protect_named(p, &q, err);
+	keep_grants(p, m);
+	return r == -ENOMEM ? err_set(err, r, "out of memory") : r;
+}
+
+/* --- the mounts, made by a child in the sandbox's mount namespace --- */
+
+static int join(int mntns)
+{
+	auto_close int userns = ioctl(mntns, NS_GET_USERNS);
+
+	if (userns < 0)
+		return -errno;
+	/* EINVAL: it is our own already. */
+	if (setns(userns, CLONE_NEWUSER) < 0 && errno != EINVAL)
+		return -errno;
+	return setns(mntns, CLONE_NEWNS) < 0 ? -errno : 0;
+}
+
+/* Without following a link at the end; before it there are none but the host's own. */
+static int open_target(const char *path)
+{
+	const struct open_how how = { .flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
+		.resolve = RESOLVE_NO_MAGICLINKS };
+	int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int mount_one(const struct protect_entry *e)
+{
+	const unsigned int depth = e->has_grant ? 0 : AT_RECURSIVE;
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+	auto_close int target = open_target(e->path);
+	auto_close int tree = -1;
+
+	if (target < 0)
+		return target;
+	tree = (int)syscall(SYS_open_tree, target, "",
+		AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (tree < 0)
+		return -errno;
+	if (e->is_ro && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | depth, &attr,
+				sizeof(attr)) < 0)
+		return -errno;
+	return syscall(SYS_move_mount, tree, "", target, "",
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ?
+		       -errno :
+		       0;
+}
+
+struct failure {
+	int errnum;
+	size_t at; /* the entry; beyond the last: joining */
+};
+
+static _Noreturn void child(const struct protect *p, int mntns, int report)
+{
+	struct failure f = { .at = p->n };
+	int r = join(mntns);
+
+	for (size_t i = 0; i < p->n && r == 0; i++) {
+		f.at = i;
+		r = mount_one(&p->list[i]);
+	}
+	f.errnum = -r;
+	_exit(write(report, &f, sizeof(f)) != (ssize_t)sizeof(f));
+}
+
+int protect_apply(const struct protect *p, pid_t init, struct err *err)
+{
+	auto_close int mntns = -1, there = -1, here = -1;
+	struct failure f = { .errnum = EPIPE, .at = p->n };
+	char path[64];
+	int pipefd[2];
+	pid_t pid;
+
+	if (p->n == 0)
+		return 0;
+	(void)str_format(path, sizeof(path), "/proc/%d/ns/mnt", (int)init);
+	mntns = open(path, O_RDONLY | O_CLOEXEC);
+	if (mntns < 0 || pipe2(pipefd, O_CLOEXEC) < 0)
+		return err_set(err, -errno, "protecting files: %s: %s", path, err_name(errno));
+	here = pipefd[0];
+	there = pipefd[1];
+	pid = fork();
+	if (pid < 0)
+		return err_set(err, -errno, "fork: %s", err_name(errno));
+	if (pid == 0)
+		child(p, mntns, there);
+	(void)close(take_fd(there));
+	(void)!read(here, &f, sizeof(f));
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (f.errnum == ENOSYS)
+		return err_set(err, -ENOSYS, "protecting files needs Linux 5.12 (mount_setattr)");
+	return f.errnum ? err_set(err, -f.errnum, "protecting '%s': %s",
+				  f.at < p->n ? p->list[f.at].path : "the sandbox's files",
+				  err_name(f.errnum)) :
+			  0;
+}
