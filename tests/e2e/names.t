@@ -52,5 +52,4 @@ after=${heard#*== denied done}
 unlike "$before" 'label' 'no label of a denied name was asked for'
 like "$after" 'good-label' 'the canary hears the name that policy allows'
 like "$out" '^[0-9a-f:.]+ +STREAM' 'inside, a denied name has an address all the same'
-t_context >/dev/null
 done_testing
