@@ -24,6 +24,7 @@
 #include "lib/policy.h"
 #include "lib/policy_doc.h"
 #include "lib/policy_findings.h"
+#include "lib/policy_resolve.h"
 #include "lib/str.h"
 
 enum check_exit { CHECK_VALID = 0, CHECK_INVALID = 1, CHECK_USAGE = 2 };
@@ -63,7 +64,8 @@ static void check_program(
 	char real[PATH_MAX];
 	struct stat st;
 
-	if (!s->text || s->text[0] != '/' || strchr(s->text, '*'))
+	if (!s->text || s->text[0] != '/' || strchr(s->text, '*') ||
+		policy_path_is_private(s->text))
 		return;
 	if (!realpath(s->text, real))
 		policy_finding(f, POLICY_WARNING, s->pos, path, "'%s' does not exist here: %s",

@@ -144,6 +144,7 @@ static void check_binary(
 {
 	const struct doc_path *path = PATH_KEY(up, "path");
 	const char *text = b->path.text;
+	size_t len = text ? strlen(text) : 0;
 
 	if (!doc_has(&b->path)) {
 		bad(f, b->head.pos, path, "a binary needs a path");
@@ -155,6 +156,9 @@ static void check_binary(
 		odd(f, b->path.pos, path, "'%s' lets every program use these endpoints", text);
 	else if (strstr(text, "**"))
 		odd(f, b->path.pos, path, "'%.80s' covers every program at any depth below", text);
+	else if (len > 1 && text[len - 1] == '*' && text[len - 2] != '/')
+		odd(f, b->path.pos, path,
+			"'%.80s' is wider than it looks: every program whose name begins so", text);
 	else if (text[0] != '/' && text[0] != '*')
 		odd(f, b->path.pos, path,
 			"'%.80s' can never match: programs are known by their "

@@ -66,8 +66,6 @@ static const char *host_fault(const char *host)
 	struct netaddr a;
 	size_t len = strlen(host);
 
-	if (strpbrk(host, " \t\r\n"))
-		return "it holds whitespace";
 	if (strstr(host, "://") || strchr(host, '/'))
 		return "a URL is no host; write the name alone, and the path in 'path'";
 	if (strchr(host, ':') && host[0] != '[' && netaddr_parse(host, &a) < 0)
@@ -85,7 +83,9 @@ static void check_tcp_host(const struct endpoint_check *c, const struct doc_path
 	const char *host = c->e->host.text;
 	size_t len = strlen(host);
 
-	if (host[len - 1] == '.')
+	if (strchr(host, ' '))
+		bad(c->f, c->e->host.pos, path, "'%.80s' holds whitespace", host);
+	else if (host[len - 1] == '.')
 		bad(c->f, c->e->host.pos, path, "omit the trailing DNS root dot");
 	else if (host[0] == '.' || strstr(host, ".."))
 		bad(c->f, c->e->host.pos, path, "'%.80s' has an empty label", host);
@@ -106,6 +106,9 @@ static void check_reachable(const struct endpoint_check *c, const struct doc_pat
 		odd(c->f, host->pos, path,
 			"'%.80s' can never match: without '*' it is a literal "
 			"name",
+			host->text);
+	else if (strchr(host->text, ' '))
+		odd(c->f, host->pos, path, "'%.80s' can never match: it holds whitespace",
 			host->text);
 	else if (host->text[0] == '.' || strstr(host->text, ".."))
 		odd(c->f, host->pos, path, "'%.80s' can never match: it has an empty label",

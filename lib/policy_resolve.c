@@ -12,8 +12,8 @@
 #include "lib/policy_print.h"
 #include "lib/str.h"
 
-/* design.md section 5: the sandbox's own, whatever the host has there. */
-static bool is_private(const char *path)
+/* design.md section 5. */
+bool policy_path_is_private(const char *path)
 {
 	static const char *const dirs[] = { "/tmp/", "/var/tmp/", "/run/", "/dev/", "/proc/",
 		"/var/log/", "/sandbox/" };
@@ -27,8 +27,8 @@ static bool is_private(const char *path)
 /* True when @path is a link, or lies behind one, and leads to a file. */
 static bool leads_elsewhere(const char *path, char real[PATH_MAX])
 {
-	return path[0] == '/' && !strchr(path, '*') && !is_private(path) && realpath(path, real) &&
-		strcmp(path, real) != 0 && !is_private(real);
+	return path[0] == '/' && !strchr(path, '*') && !policy_path_is_private(path) &&
+	       realpath(path, real) && strcmp(path, real) != 0 && !policy_path_is_private(real);
 }
 
 static bool is_listed(const struct doc_binaries *list, const char *path)

@@ -3,10 +3,12 @@
  *
  * A process is known by the real path of its executable, people write /usr/bin/python3. As upstream
  * does, the target of a link is added as a second entry when the policy is taken into use; patterns
- * are left as they are. This looks at the file system, which the rest of the policy code never does.
+ * are left as they are. This looks at the file system, which the rest of the policy code never
+ * does.
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -15,3 +17,6 @@
  * itself is not looked at here: links there are not those of the sandbox. 0, -EINVAL, -ENOMEM.
  */
 int policy_resolve_binaries(const char *text, size_t len, char **ret);
+
+/* Below a directory that a sandbox has for itself, whatever the host has there. */
+bool policy_path_is_private(const char *path);

@@ -253,6 +253,10 @@ static void what_is_legal_and_surprising_is_warned_of(void **state)
 	warning_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h, port: 1 }]\n"
 		   "    binaries: [{ path: '**' }]\n",
 		"lets every program");
+	warning_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h, port: 1 }]\n"
+		   "    binaries: [{ path: '/usr/bin/python3*' }]\n",
+		"whose name begins so");
+	warning_is(endpoint("host: 'a b.test', port: 1"), "it holds whitespace");
 }
 
 static void a_useful_rule_is_not_warned_of(void **state)

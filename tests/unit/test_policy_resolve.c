@@ -40,7 +40,8 @@ static char *resolved(const char *binary)
 	char text[1024], *out = NULL;
 
 	snprintf(text, sizeof(text),
-		"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 }]\n"
+		"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 "
+		"}]\n"
 		"    binaries: [{ path: '%s' }]\n",
 		binary);
 	assert_int_equal(policy_resolve_binaries(text, strlen(text), &out), 0);
