@@ -1,5 +1,6 @@
 #include "launcher/cli.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -182,6 +183,7 @@ static int store(
 {
 	void *at = opts ? (char *)opts + o->at : NULL;
 
+	assert(at || o->kind == CLI_REFUSED || o->kind == CLI_IGNORED);
 	switch (o->kind) {
 	case CLI_FLAG:
 		*(bool *)at = true;

@@ -163,10 +163,11 @@ static int take_paths(char ***ret, char *const *from, const char *option, struct
 {
 	for (size_t i = 0; from && from[i]; i++) {
 		auto_free char *path = path_absolute(from[i]);
-		int r = path ? strv_push(ret, path) : -errno;
 
-		if (r < 0)
-			return err_set(err, r, "%s '%s': %s", option, from[i], err_name(r));
+		if (!path)
+			return err_set(err, -errno, "%s '%s': %s", option, from[i], err_name(errno));
+		if (strv_push(ret, path) < 0)
+			return err_set(err, -ENOMEM, "out of memory");
 		if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 			out_note("warning: %s '%s' is skipped: %s", option, path, err_name(errno));
 	}

@@ -357,6 +357,7 @@ int main(int argc, char **argv)
 	status = cli_run(&cli_root, argc, argv);
 	/* A result that nobody received is no success. */
 	if (fflush(stdout) != 0 && status == CLI_OK)
-		status = out_error(CLI_FAILED, "cannot write to standard output: %s", err_name(errno));
+		status = out_error(
+			CLI_FAILED, "cannot write to standard output: %s", err_name(errno));
 	return status;
 }

@@ -144,7 +144,8 @@ int state_control_connect(const char *name, struct err *err)
 	if (r >= 0)
 		return r;
 	if (state_is_running(s)) {
-		(void)err_set(err, r, "sandbox '%s' runs but does not answer: %s", name, err_name(r));
+		(void)err_set(
+			err, r, "sandbox '%s' runs but does not answer: %s", name, err_name(r));
 		return err_hint(err, r, "'openshell sandbox stop %s' ends it", name);
 	}
 	(void)err_set(err, -ECONNREFUSED, "sandbox '%s' is not running", name);
