@@ -7,18 +7,26 @@
 #include <time.h>
 
 #include "lib/arena.h"
+#include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/learn_paths.h"
 #include "lib/policy_merge_endpoint.h"
 #include "lib/policy_shape.h"
 #include "lib/str.h"
 
-enum { LEARN_ARENA_MAX = 256 * 1024 * 1024, LEARN_BUCKETS = 16384, LEARN_KEY_MAX = 128 };
+enum {
+	LEARN_ARENA_MAX = 256 * 1024 * 1024,
+	LEARN_BUCKETS = 16384,
+	LEARN_KEY_MAX = 128,
+	LEARN_PATH_MAX = 64 * 1024
+};
 
 /* --- evidence --- */
 
 struct asked {
-	const char *method, *path; /* the path quoted */
+	const char *method, *template; /* the path without ids */
+	const char *path;	       /* the first one seen, quoted */
+	bool is_many;		       /* others were seen */
 	struct learn_seen seen;
 	size_t next;	/* of the same use; index + 1 */
 	size_t in_hash; /* of the same bucket */
@@ -47,7 +55,8 @@ struct learn {
 	struct asked *asked; /* owned */
 	size_t n_asked, room_asked;
 	size_t use_hash[LEARN_BUCKETS], asked_hash[LEARN_BUCKETS];
-	struct comment *comments; /* owned */
+	struct buf path, template; /* of the event that is being taken in */
+	struct comment *comments;  /* owned */
 	size_t n_comments, room_comments;
 };
 
@@ -59,6 +68,8 @@ struct learn *learn_new(bool with_denied)
 		return NULL;
 	l->with_denied = with_denied;
 	arena_init(&l->arena, LEARN_ARENA_MAX);
+	buf_init(&l->path, LEARN_PATH_MAX);
+	buf_init(&l->template, LEARN_PATH_MAX);
 	return l;
 }
 
@@ -67,6 +78,8 @@ void learn_free(struct learn *l)
 	if (!l)
 		return;
 	arena_done(&l->arena);
+	buf_done(&l->path);
+	buf_done(&l->template);
 	free(l->uses);
 	free(l->asked);
 	free(l->comments);
@@ -146,22 +159,48 @@ static int use_find(struct learn *l, const struct event *e, size_t *ret)
 	return 0;
 }
 
+/* The path of the event, quoted and without ids, into the buffers. */
+static int take_path(struct learn *l, const char *target)
+{
+	int r;
+
+	buf_reset(&l->path);
+	buf_reset(&l->template);
+	r = learn_path_quote(&l->path, target);
+	if (r == 0 && !buf_cstr(&l->path))
+		r = -ENOMEM;
+	if (r == 0)
+		r = learn_path_without_ids(&l->template, buf_cstr(&l->path));
+	return r < 0 || buf_cstr(&l->template) ? r : -ENOMEM;
+}
+
+static struct asked *asked_find(struct learn *l, size_t at, size_t use, const char *method)
+{
+	for (; at; at = l->asked[at - 1].in_hash) {
+		struct asked *a = &l->asked[at - 1];
+
+		if (a->use == use && strcmp(a->method, method) == 0 &&
+			strcmp(a->template, buf_cstr(&l->template)) == 0)
+			return a;
+	}
+	return NULL;
+}
+
 static int asked_add(struct learn *l, size_t use, const struct event *e)
 {
-	const char *path = learn_path_quote(&l->arena, e->target);
+	struct learn_seen seen = { e->count, e->time_ms, e->until_ms };
 	size_t *head;
 	struct asked *a;
+	int r = take_path(l, e->target);
 
-	if (!path)
-		return -ENOMEM;
-	head = &l->asked_hash[bucket(use, e->method, path)];
-	for (size_t i = *head; i; i = l->asked[i - 1].in_hash) {
-		a = &l->asked[i - 1];
-		if (a->use == use && !strcmp(a->method, e->method) && !strcmp(a->path, path)) {
-			learn_seen_add(&a->seen,
-				&(struct learn_seen){ e->count, e->time_ms, e->until_ms });
-			return 0;
-		}
+	if (r < 0)
+		return r;
+	head = &l->asked_hash[bucket(use, e->method, buf_cstr(&l->template))];
+	a = asked_find(l, *head, use, e->method);
+	if (a) {
+		a->is_many |= strcmp(a->path, buf_cstr(&l->path)) != 0;
+		learn_seen_add(&a->seen, &seen);
+		return 0;
 	}
 	if (l->n_asked == LEARN_REQUESTS_MAX)
 		return -E2BIG;
@@ -169,12 +208,13 @@ static int asked_add(struct learn *l, size_t use, const struct event *e)
 		return -ENOMEM;
 	a = &l->asked[l->n_asked];
 	*a = (struct asked){ .method = keep(l, e->method),
-		.path = path,
+		.path = keep(l, buf_cstr(&l->path)),
+		.template = keep(l, buf_cstr(&l->template)),
 		.use = use,
 		.next = l->uses[use].asked,
 		.in_hash = *head,
-		.seen = { e->count, e->time_ms, e->until_ms } };
-	if (!a->method)
+		.seen = seen };
+	if (!a->method || !a->path || !a->template)
 		return -ENOMEM;
 	l->uses[use].asked = *head = ++l->n_asked;
 	return 0;
@@ -233,23 +273,21 @@ static void stamp(char *text, size_t size, uint64_t ms)
 		(void)strftime(text, size, "%Y-%m-%d %H:%M", &tm);
 }
 
-static int comment_add(struct learn *l, const struct doc_head *head, const char *what,
-	size_t distinct, const struct learn_seen *seen)
+static int comment_add(struct learn *l, const struct doc_head *head, const char *what, bool is_many,
+	const struct learn_seen *seen)
 {
-	char first[32], last[32], many[48] = "";
+	char first[32], last[32];
 	struct comment *c;
 
 	if (!one_more(&l->comments, l->n_comments, &l->room_comments, sizeof(*l->comments)))
 		return -ENOMEM;
 	stamp(first, sizeof(first), seen->first_ms);
 	stamp(last, sizeof(last), seen->last_ms);
-	if (distinct > 1)
-		(void)snprintf(many, sizeof(many), " for %zu paths", distinct);
 	c = &l->comments[l->n_comments];
 	c->head = head;
 	c->text = arena_printf(&l->arena, "%llu %s%s%s, first %s, last %s UTC\n",
-		(unsigned long long)seen->count, what, seen->count == 1 ? "" : "s", many, first,
-		last);
+		(unsigned long long)seen->count, what, seen->count == 1 ? "" : "s",
+		is_many ? " for several paths" : "", first, last);
 	if (!c->text)
 		return -ENOMEM;
 	l->n_comments++;
@@ -313,24 +351,20 @@ static bool is_implied(const struct doc_endpoint *e, const char *method, const c
 
 /* Evidence for the rules of an endpoint, in their order: pointers move while the list grows. */
 struct evidence {
-	struct learn_seen *seen; /* owned */
-	size_t *distinct;	 /* owned */
-	size_t n, room, room_distinct;
+	struct learn_path *list; /* owned */
+	size_t n, room;
 };
 
 static void evidence_done(struct evidence *v)
 {
-	free(v->seen);
-	free(v->distinct);
+	free(v->list);
 }
 
 static int evidence_add(struct evidence *v, const struct learn_path *p)
 {
-	if (!one_more(&v->seen, v->n, &v->room, sizeof(*v->seen)) ||
-		!one_more(&v->distinct, v->n, &v->room_distinct, sizeof(*v->distinct)))
+	if (!one_more(&v->list, v->n, &v->room, sizeof(*v->list)))
 		return -ENOMEM;
-	v->seen[v->n] = p->seen;
-	v->distinct[v->n++] = p->distinct;
+	v->list[v->n++] = *p;
 	return 0;
 }
 
@@ -343,9 +377,10 @@ static int add_method(struct learn *l, struct policy_doc *d, struct doc_endpoint
 	int r = paths.list ? 0 : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && i < n; i++)
-		paths.list[i] = (struct learn_path){
-			.path = asked[i].path, .distinct = 1, .seen = asked[i].seen
-		};
+		paths.list[i] = (struct learn_path){ .path = asked[i].is_many ? asked[i].template
+									      : asked[i].path,
+			.is_many = asked[i].is_many,
+			.seen = asked[i].seen };
 	if (r == 0)
 		r = learn_paths_generalise(&l->arena, &paths);
 	for (size_t i = 0; r == 0 && i < paths.n; i++) {
@@ -462,9 +497,8 @@ static struct unit *same_endpoint(struct units *u, const struct doc_endpoint *e)
 static void evidence_merge(struct evidence *to, const struct evidence *from)
 {
 	for (size_t i = 0; i < to->n && i < from->n; i++) {
-		learn_seen_add(&to->seen[i], &from->seen[i]);
-		if (from->distinct[i] > to->distinct[i])
-			to->distinct[i] = from->distinct[i];
+		learn_seen_add(&to->list[i].seen, &from->list[i].seen);
+		to->list[i].is_many |= from->list[i].is_many;
 	}
 }
 
@@ -477,7 +511,7 @@ static int unit_take(struct learn *l, struct policy_doc *d, struct units *us, co
 	*unit = (struct unit){ .seen = u->seen };
 	r = endpoint_of(l, d, u, &unit->e, &unit->evidence);
 	for (size_t i = 0; r == 0 && i < unit->evidence.n; i++)
-		learn_seen_add(&unit->seen, &unit->evidence.seen[i]);
+		learn_seen_add(&unit->seen, &unit->evidence.list[i].seen);
 	same = r == 0 ? same_endpoint(us, &unit->e) : NULL;
 	if (same) {
 		evidence_merge(&same->evidence, &unit->evidence);
@@ -575,11 +609,11 @@ static int comment_endpoint(struct learn *l, const struct doc_endpoint *e, const
 	int r = 0;
 
 	if (!e->rules.n)
-		return comment_add(
-			l, &e->head, is_http ? "request" : "uninspected connection", 1, &u->seen);
+		return comment_add(l, &e->head, is_http ? "request" : "uninspected connection",
+			false, &u->seen);
 	for (size_t i = 0; r == 0 && i < e->rules.n; i++)
-		r = comment_add(l, &e->rules.list[i].head, "request", u->evidence.distinct[i],
-			&u->evidence.seen[i]);
+		r = comment_add(l, &e->rules.list[i].head, "request", u->evidence.list[i].is_many,
+			&u->evidence.list[i].seen);
 	return r;
 }
 

@@ -21,7 +21,7 @@ enum {
 	LEARN_SIBLINGS = 8,
 	LEARN_PATHS = 100,
 	LEARN_USES_MAX = 10000,	     /* different binary, host and port */
-	LEARN_REQUESTS_MAX = 200000, /* different method and path of these */
+	LEARN_REQUESTS_MAX = 200000, /* different method and path of these, ids apart */
 };
 
 struct learn;

@@ -20,18 +20,16 @@ void learn_seen_add(struct learn_seen *to, const struct learn_seen *more)
 	to->count += more->count;
 }
 
-const char *learn_path_quote(struct arena *a, const char *path)
+int learn_path_quote(struct buf *out, const char *path)
 {
-	auto_buf struct buf b = { 0 };
 	int r = 0;
 
-	buf_init(&b, PATH_BYTES_MAX);
 	for (; *path && r == 0; path++) {
 		bool is_special = strchr("*?[]{}\\", *path) != NULL;
 
-		r = is_special ? buf_printf(&b, "[%c]", *path) : buf_putc(&b, *path);
+		r = is_special ? buf_printf(out, "[%c]", *path) : buf_putc(out, *path);
 	}
-	return r == 0 && buf_cstr(&b) ? arena_strndup(a, buf_cstr(&b), b.len) : NULL;
+	return r;
 }
 
 /* A number, or hexadecimal of some length with a digit in it, perhaps with hyphens: a uuid. */
@@ -48,32 +46,32 @@ static bool is_id(const char *s, size_t len)
 	return len && (digits == len || (digits && digits + hex == len && len >= ID_HEX_MIN));
 }
 
-/* Which segments a mask replaces: all ids, or the one with this number. */
-struct mask {
-	bool ids;
-	size_t segment;
-};
-
-/* @path with masked segments as "*"; NULL when out of memory, @path itself if none is. */
-static const char *masked(struct arena *a, const char *path, const struct mask *m)
+int learn_path_without_ids(struct buf *out, const char *path)
 {
-	auto_buf struct buf b = { 0 };
-	bool is_masked = false;
-	const char *s = path;
 	int r = 0;
 
-	buf_init(&b, PATH_BYTES_MAX);
-	for (size_t i = 0; *s && r == 0; i++) {
-		size_t n = strcspn(s + 1, "/") + 1;
-		bool hit = *s == '/' && n > 1 && (m->ids ? is_id(s + 1, n - 1) : i == m->segment);
+	while (*path && r == 0) {
+		size_t n = strcspn(path + 1, "/") + 1;
+		bool hit = *path == '/' && is_id(path + 1, n - 1);
 
-		is_masked |= hit;
-		r = hit ? buf_puts(&b, "/*") : buf_append(&b, s, n);
-		s += n;
+		r = hit ? buf_puts(out, "/*") : buf_append(out, path, n);
+		path += n;
 	}
-	if (r < 0 || !buf_cstr(&b))
-		return NULL;
-	return is_masked ? arena_strndup(a, buf_cstr(&b), b.len) : path;
+	return r;
+}
+
+/* @path with segment number @segment as "*"; @path itself if it has none, NULL without memory. */
+static const char *masked(struct arena *a, const char *path, size_t segment)
+{
+	const char *s = path;
+	size_t n;
+
+	for (; *s && segment--; s += strcspn(s + 1, "/") + 1)
+		continue;
+	n = *s == '/' ? strcspn(s + 1, "/") : 0;
+	if (!n)
+		return path;
+	return arena_printf(a, "%.*s/*%s", (int)(s - path), path, s + 1 + n);
 }
 
 struct candidate {
@@ -90,27 +88,25 @@ static int by_mask(const void *a, const void *b)
 }
 
 /* The run of candidates with one mask becomes one path if it is long enough; how many it was. */
-static size_t fold_run(const struct candidate *c, size_t n, size_t least, struct learn_paths *out)
+static size_t fold_run(const struct candidate *c, size_t n, struct learn_paths *out)
 {
-	struct learn_path one = { .path = c[0].mask };
+	struct learn_path one = { .path = c[0].mask, .is_many = true };
 	size_t run = 1;
 
 	while (run < n && strcmp(c[run].mask, c[0].mask) == 0)
 		run++;
-	if (run < least) {
+	if (run < LEARN_SIBLINGS) {
 		for (size_t i = 0; i < run; i++)
 			out->list[out->n++] = c[i].path;
 		return run;
 	}
-	for (size_t i = 0; i < run; i++) {
-		one.distinct += c[i].path.distinct;
+	for (size_t i = 0; i < run; i++)
 		learn_seen_add(&one.seen, &c[i].path.seen);
-	}
 	out->list[out->n++] = one;
 	return run;
 }
 
-static int fold(struct arena *a, struct learn_paths *p, const struct mask *m, size_t least)
+static int fold(struct arena *a, struct learn_paths *p, size_t segment)
 {
 	auto_free struct candidate *c = calloc(p->n + 1, sizeof(*c));
 	struct learn_paths out = { .list = p->list };
@@ -120,13 +116,13 @@ static int fold(struct arena *a, struct learn_paths *p, const struct mask *m, si
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
 		c[i].path = p->list[i];
-		c[i].mask = masked(a, p->list[i].path, m);
+		c[i].mask = masked(a, p->list[i].path, segment);
 		if (!c[i].mask)
 			return -ENOMEM;
 	}
 	qsort(c, n, sizeof(*c), by_mask);
 	for (size_t i = 0; i < n;)
-		i += fold_run(&c[i], n - i, least, &out);
+		i += fold_run(&c[i], n - i, &out);
 	p->n = out.n;
 	return 0;
 }
@@ -149,7 +145,7 @@ static size_t common_directory(const struct learn_paths *p)
 static int collapse(struct arena *a, struct learn_paths *p)
 {
 	auto_buf struct buf b = { 0 };
-	struct learn_path one = { 0 };
+	struct learn_path one = { .is_many = true };
 	size_t n = common_directory(p);
 
 	buf_init(&b, PATH_BYTES_MAX);
@@ -159,10 +155,8 @@ static int collapse(struct arena *a, struct learn_paths *p)
 	one.path = arena_strndup(a, buf_head(&b), b.len);
 	if (!one.path)
 		return -ENOMEM;
-	for (size_t i = 0; i < p->n; i++) {
-		one.distinct += p->list[i].distinct;
+	for (size_t i = 0; i < p->n; i++)
 		learn_seen_add(&one.seen, &p->list[i].seen);
-	}
 	p->list[0] = one;
 	p->n = 1;
 	return 0;
@@ -177,13 +171,10 @@ static int by_path(const void *a, const void *b)
 
 int learn_paths_generalise(struct arena *a, struct learn_paths *p)
 {
-	struct mask m = { .ids = true };
-	int r = fold(a, p, &m, 2);
+	int r = 0;
 
-	m.ids = false;
-	for (m.segment = 0; r == 0 && m.segment < SEGMENTS_MAX && p->n >= LEARN_SIBLINGS;
-		m.segment++)
-		r = fold(a, p, &m, LEARN_SIBLINGS);
+	for (size_t i = 0; r == 0 && i < SEGMENTS_MAX && p->n >= LEARN_SIBLINGS; i++)
+		r = fold(a, p, i);
 	if (r == 0 && p->n > LEARN_PATHS)
 		r = collapse(a, p);
 	if (r == 0 && p->n)
