@@ -145,10 +145,6 @@ static void on_client_event(struct loop *loop, struct watch *w, uint32_t events)
 		on_client[c->state](c, events);
 }
 
-static void on_leg_ready(struct leg_user *u);
-static void on_leg_failed(struct leg_user *u, enum leg_failure why, const char *text);
-static void on_leg_event(struct leg_user *u, uint32_t events);
-
 static void on_again(struct loop *loop, struct timer *t)
 {
 	struct conn *c = container_of(t, struct conn, again);
@@ -157,7 +153,7 @@ static void on_again(struct loop *loop, struct timer *t)
 	if (on_client[c->state])
 		on_client[c->state](c, EPOLLIN);
 	if (c->state != CONN_CLOSED && c->leg && c->leg->state == LEG_BUSY)
-		on_leg_event(&c->leg_user, EPOLLIN);
+		conn_on_leg_event(c, EPOLLIN);
 }
 
 static void on_deadline(struct loop *loop, struct timer *t)
@@ -222,9 +218,6 @@ int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, st
 	c->source_port = source_port;
 	c->deadline.on_time = on_deadline;
 	c->again.on_time = on_again;
-	c->leg_user = (struct leg_user){ .on_ready = on_leg_ready,
-		.on_failed = on_leg_failed,
-		.on_event = on_leg_event };
 	exchange_init(&c->ex);
 	TAILQ_INSERT_TAIL(&px->conns, c, link);
 	px->n_conns++;
@@ -339,7 +332,9 @@ void conn_close(struct conn *c)
 {
 	if (c->client.w.is_dead)
 		return;
-	commit_cancel(c->px, &c->commit);
+	if (c->on_commit)
+		TAILQ_REMOVE(&c->px->commits, c, commit);
+	c->on_commit = NULL;
 	resolver_cancel(&c->query);
 	timer_clear(c->px->loop, &c->deadline);
 	timer_clear(c->px->loop, &c->again);
@@ -376,51 +371,27 @@ void conn_finish(struct conn *c)
 		discard(c, 0);
 }
 
-void commit_add(struct conn *c, struct commit *m, void (*fn)(struct commit *m))
-{
-	assert(!m->fn);
-	m->conn = c;
-	m->fn = fn;
-	m->round = c->px->commit_round;
-	TAILQ_INSERT_TAIL(&c->px->commits, m, link);
-}
-
-void commit_cancel(struct proxy *px, struct commit *m)
-{
-	if (m->fn)
-		TAILQ_REMOVE(&px->commits, m, link);
-	m->fn = NULL;
-}
-
-static void carry_out(struct commit *m)
-{
-	struct conn *c = container_of(m, struct conn, commit);
-
-	c->on_commit(c);
-}
-
 void conn_commit(struct conn *c, void (*fn)(struct conn *c))
 {
 	conn_set_state(c, CONN_DECIDED);
 	c->on_commit = fn;
-	commit_add(c, &c->commit, carry_out);
+	c->commit_round = c->px->commit_round;
+	TAILQ_INSERT_TAIL(&c->px->commits, c, commit);
 	(void)side_want(c->px->loop, &c->client, false);
 }
 
 /* A decision that cannot be logged must not take effect (invariant 7). */
 static void commits_refuse(struct proxy *px)
 {
-	struct commit *m;
+	struct conn *c;
 
-	while ((m = TAILQ_FIRST(&px->commits))) {
-		commit_cancel(px, m);
-		conn_reset(m->conn);
-	}
+	while ((c = TAILQ_FIRST(&px->commits)))
+		conn_reset(c);
 }
 
 void conns_commit_all(struct proxy *px)
 {
-	struct commit *m;
+	struct conn *c;
 
 	while (!TAILQ_EMPTY(&px->commits)) {
 		if (log_flush(px->log) < 0) {
@@ -429,11 +400,12 @@ void conns_commit_all(struct proxy *px)
 		}
 		/* What these decide in turn has to be written first: it waits for the next round. */
 		px->commit_round++;
-		while ((m = TAILQ_FIRST(&px->commits)) && m->round != px->commit_round) {
-			void (*fn)(struct commit *m) = m->fn;
+		while ((c = TAILQ_FIRST(&px->commits)) && c->commit_round != px->commit_round) {
+			void (*fn)(struct conn *c) = c->on_commit;
 
-			commit_cancel(px, m);
-			fn(m);
+			TAILQ_REMOVE(&px->commits, c, commit);
+			c->on_commit = NULL;
+			fn(c);
 		}
 	}
 }
@@ -461,25 +433,16 @@ int conn_refuse(struct conn *c, const struct refusal *r)
 	return 0;
 }
 
-static struct conn *conn_of(struct leg_user *u)
+void conn_on_leg_ready(struct conn *c)
 {
-	return container_of(u, struct conn, leg_user);
-}
-
-static void on_leg_ready(struct leg_user *u)
-{
-	struct conn *c = conn_of(u);
-
 	if (conn_is_http(c))
 		exchange_on_leg_ready(c);
 	else
 		entry_on_leg_ready(c);
 }
 
-static void on_leg_failed(struct leg_user *u, enum leg_failure why, const char *text)
+void conn_on_leg_failed(struct conn *c, enum leg_failure why, const char *text)
 {
-	struct conn *c = conn_of(u);
-
 	c->leg = NULL;
 	if (conn_is_http(c))
 		exchange_on_leg_failed(c, why, text);
@@ -487,10 +450,8 @@ static void on_leg_failed(struct leg_user *u, enum leg_failure why, const char *
 		entry_on_leg_failed(c, text);
 }
 
-static void on_leg_event(struct leg_user *u, uint32_t events)
+void conn_on_leg_event(struct conn *c, uint32_t events)
 {
-	struct conn *c = conn_of(u);
-
 	if (c->state == CONN_RELAY)
 		relay_on_event(c, events);
 	else if (side_is_unwanted(c->px->loop, &c->leg->side, events))

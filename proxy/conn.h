@@ -81,8 +81,9 @@ struct conn {
 	enum conn_state state;
 	struct proxy *px;
 	TAILQ_ENTRY(conn) link;	  /* proxy->conns */
-	struct commit commit;
+	TAILQ_ENTRY(conn) commit; /* proxy->commits, while on_commit is set */
 	void (*on_commit)(struct conn *c);
+	uint32_t commit_round;
 	struct timer deadline;
 	struct timer again; /* more can be received that the kernel does not know of */
 
@@ -107,7 +108,6 @@ struct conn {
 	struct refusal *refusal; /* what every request on this connection is answered with; or NULL */
 	struct target *target;
 	struct leg *leg;
-	struct leg_user leg_user;
 	struct resolve_query query;
 	void (*on_resolved)(struct conn *c);
 	struct tls_hello hello;
@@ -141,12 +141,8 @@ void conn_poke(struct conn *c, uint32_t events);
 
 /* The only way to change the state: checks the transition, sets the deadline. */
 void conn_set_state(struct conn *c, enum conn_state state);
-/* Runs @fn at the end of the turn, once the log holds every event of it; CONN_DECIDED till then. */
+/* Runs @fn at the end of the turn, once the log holds every event of it. */
 void conn_commit(struct conn *c, void (*fn)(struct conn *c));
-/* The same for a part of a connection: the state of @c stays. */
-void commit_add(struct conn *c, struct commit *m, void (*fn)(struct commit *m));
-/* Harmless when it is not waiting. */
-void commit_cancel(struct proxy *px, struct commit *m);
 /* Carries out the turn's commits; the loop's after-turn hook. */
 void conns_commit_all(struct proxy *px);
 
@@ -154,6 +150,12 @@ void conns_commit_all(struct proxy *px);
 struct event conn_event(const struct conn *c);
 /* Remembers why every request on this connection will be refused. -ENOMEM. */
 int conn_refuse(struct conn *c, const struct refusal *r);
+
+/* From upstream.c. */
+enum leg_failure { LEG_FAILED = 0, LEG_TLS_FAILED };
+void conn_on_leg_ready(struct conn *c);
+void conn_on_leg_failed(struct conn *c, enum leg_failure why, const char *text);
+void conn_on_leg_event(struct conn *c, uint32_t events);
 
 /* Requests are parsed: inspected endpoints and forward mode. */
 static inline bool conn_is_http(const struct conn *c)

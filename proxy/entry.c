@@ -104,7 +104,7 @@ static void open_inspected(struct conn *c)
 
 static void open_relay(struct conn *c)
 {
-	int r = leg_open(c->target, &c->leg_user, LEG_PLAIN, 0, &c->leg);
+	int r = leg_open(c->target, c, false, 0, &c->leg);
 
 	conn_set_state(c, CONN_CONNECT);
 	if (r < 0)

@@ -403,7 +403,7 @@ static bool may_repeat(const struct conn *c)
 
 static void open_leg(struct conn *c, uint64_t idle_max_ms)
 {
-	int r = leg_open(c->target, &c->leg_user, c->is_tls ? LEG_TLS : LEG_PLAIN, idle_max_ms, &c->leg);
+	int r = leg_open(c->target, c, c->is_tls, idle_max_ms, &c->leg);
 
 	if (r == 1) {
 		exchange_on_leg_ready(c);

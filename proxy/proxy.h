@@ -39,14 +39,6 @@ struct generation {
 	uint32_t number;
 };
 
-/* What is to be done once the log holds this turn's events. */
-struct commit {
-	TAILQ_ENTRY(commit) link;
-	struct conn *conn;
-	void (*fn)(struct commit *m); /* NULL: not waiting */
-	uint32_t round;
-};
-
 enum { TARGET_BUCKETS = 256 };
 
 struct proxy {
@@ -76,8 +68,7 @@ struct proxy {
 
 	TAILQ_HEAD(conn_list, conn) conns;
 	unsigned int n_conns;
-	TAILQ_HEAD(commit_list, commit) commits; /* judged in this turn, waiting for the log */
-
+	TAILQ_HEAD(, conn) commits; /* judged in this turn, waiting for the log */
 	uint32_t commit_round;
 
 	struct buf writing; /* a message being put together; empty between handlers */

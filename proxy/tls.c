@@ -209,19 +209,9 @@ static bool expect_name(SSL *ssl, const char *host)
 	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-bool tls_chose_h2(const SSL *ssl)
+SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session)
 {
-	const unsigned char *name;
-	unsigned int len;
-
-	SSL_get0_alpn_selected(ssl, &name, &len);
-	return len == 2 && memcmp(name, "h2", 2) == 0;
-}
-
-SSL *tls_connect_new(struct tls *t, const char *host, bool offer_h2, SSL_SESSION *session)
-{
-	static const unsigned char protocols[] = "\x02h2\x08http/1.1";
-	unsigned int skip = offer_h2 ? 0 : 3;
+	static const unsigned char http_1_1[] = "\x08http/1.1";
 	SSL *ssl;
 
 	if (!t->client && make_client(t) < 0)
@@ -230,7 +220,7 @@ SSL *tls_connect_new(struct tls *t, const char *host, bool offer_h2, SSL_SESSION
 	if (!ssl)
 		return NULL;
 	if (!expect_name(ssl, host) ||
-		SSL_set_alpn_protos(ssl, protocols + skip, sizeof(protocols) - 1 - skip) != 0) {
+		SSL_set_alpn_protos(ssl, http_1_1, sizeof(http_1_1) - 1) != 0) {
 		SSL_free(ssl);
 		return NULL;
 	}

@@ -37,11 +37,9 @@ SSL *tls_accept_new(struct tls *t, struct tls_hello *hello);
 
 /*
  * A session that will connect to @host, whose certificate has to be valid for it; @session
- * (may be NULL) is offered for resumption. HTTP/1.1 is offered, and HTTP/2 before it on @offer_h2.
+ * (may be NULL) is offered for resumption.
  */
-SSL *tls_connect_new(struct tls *t, const char *host, bool offer_h2, SSL_SESSION *session);
-/* Whether the handshake agreed on HTTP/2. */
-bool tls_chose_h2(const SSL *ssl);
+SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session);
 /* Called with each session that a server gives; @fn owns it. @arg is what tls_set_arg() set. */
 void tls_on_session(struct tls *t, void (*fn)(void *arg, SSL_SESSION *session));
 void tls_set_arg(SSL *ssl, void *arg);

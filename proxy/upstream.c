@@ -10,8 +10,8 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "proxy/chain.h"
+#include "proxy/conn.h"
 #include "proxy/dial.h"
-#include "proxy/http2.h"
 #include "proxy/tls.h"
 
 static unsigned int bucket_of(const struct target_key *key)
@@ -68,8 +68,8 @@ static struct target *target_new(struct proxy *px, const struct target_key *key)
 	t->px = px;
 	t->port = t->dial_port = key->port;
 	t->generation = key->generation;
-	for (int i = 0; i < LEG_KINDS; i++)
-		TAILQ_INIT(&t->idle[i]);
+	TAILQ_INIT(&t->idle[0]);
+	TAILQ_INIT(&t->idle[1]);
 	t->host = strdup(key->host);
 	t->binary = strdup(key->binary);
 	LIST_INSERT_HEAD(&px->targets[bucket_of(key)], t, link);
@@ -128,7 +128,6 @@ static void leg_destroy(struct watch *w)
 {
 	struct leg *leg = container_of(w, struct leg, side.w);
 
-	h2_free(leg->h2);
 	side_done(&leg->side);
 	target_unref(leg->target);
 	free(leg);
@@ -138,7 +137,7 @@ static void leave_pool(struct leg *leg)
 {
 	if (leg->state != LEG_IDLE)
 		return;
-	TAILQ_REMOVE(&leg->target->idle[leg->kind], leg, link);
+	TAILQ_REMOVE(&leg->target->idle[leg->is_tls], leg, link);
 	leg->target->n_idle--;
 	TAILQ_REMOVE(&leg->target->px->idle_legs, leg, age);
 	leg->target->px->n_idle_legs--;
@@ -152,7 +151,7 @@ void leg_close(struct leg *leg)
 		return;
 	leave_pool(leg);
 	leg->state = LEG_CLOSED;
-	leg->user = NULL;
+	leg->conn = NULL;
 	dial_cancel(leg->dial);
 	leg->dial = NULL;
 	timer_clear(leg->target->px->loop, &leg->timer);
@@ -164,20 +163,20 @@ void leg_close(struct leg *leg)
 
 static void fail(struct leg *leg, enum leg_failure why, const char *text)
 {
-	struct leg_user *u = leg->user;
+	struct conn *c = leg->conn;
 	char copy[256];
 
 	(void)str_copy(copy, sizeof(copy), text);
 	leg_close(leg);
-	if (u)
-		u->on_failed(u, why, copy);
+	if (c)
+		conn_on_leg_failed(c, why, copy);
 }
 
 static void ready(struct leg *leg)
 {
 	leg->state = LEG_BUSY;
 	timer_clear(leg->target->px->loop, &leg->timer);
-	leg->user->on_ready(leg->user);
+	conn_on_leg_ready(leg->conn);
 }
 
 static void shake(struct leg *leg)
@@ -185,8 +184,6 @@ static void shake(struct leg *leg)
 	struct loop *loop = leg->target->px->loop;
 	int r = stream_handshake(leg->side.stream);
 
-	if (r == 0 && leg->offers_h2 && tls_chose_h2(stream_ssl(leg->side.stream)))
-		leg->kind = LEG_H2;
 	if (r == 0)
 		ready(leg);
 	else if (r != -EAGAIN)
@@ -220,7 +217,7 @@ static void on_timeout(struct loop *loop, struct timer *t)
 static int start_tls(struct leg *leg)
 {
 	struct target *t = leg->target;
-	SSL *ssl = tls_connect_new(t->px->tls, t->host, leg->offers_h2, t->session);
+	SSL *ssl = tls_connect_new(t->px->tls, t->host, t->session);
 
 	if (!ssl)
 		return -ENOMEM;
@@ -234,7 +231,7 @@ static int start_tls(struct leg *leg)
 
 static void on_connected(struct leg *leg)
 {
-	if (leg->kind != LEG_PLAIN) {
+	if (leg->is_tls) {
 		if (start_tls(leg) < 0)
 			fail(leg, LEG_FAILED, "out of memory");
 		else
@@ -360,10 +357,10 @@ static void on_event(struct loop *loop, struct watch *w, uint32_t events)
 	}
 	(void)loop;
 	if (leg->state == LEG_BUSY)
-		leg->user->on_event(leg->user, events);
+		conn_on_leg_event(leg->conn, events);
 }
 
-static int leg_new(struct target *t, struct leg_user *u, enum leg_kind kind, struct leg **ret)
+static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **ret)
 {
 	struct leg *leg = calloc(1, sizeof(*leg));
 	int r;
@@ -379,34 +376,24 @@ static int leg_new(struct target *t, struct leg_user *u, enum leg_kind kind, str
 	}
 	t->refs++;
 	leg->target = t;
-	leg->user = u;
-	leg->kind = kind == LEG_H2 ? LEG_TLS : kind;
-	leg->offers_h2 = kind == LEG_H2;
+	leg->conn = c;
+	leg->is_tls = is_tls;
 	leg->state = LEG_DIALLING;
 	*ret = leg;
 	return 0;
 }
 
-static struct leg *warm_leg(struct target *t, enum leg_kind kind, uint64_t idle_max_ms)
-{
-	struct leg *leg = TAILQ_FIRST(&t->idle[kind]);
-
-	return leg && loop_now_ms(t->px->loop) - leg->idle_since_ms < idle_max_ms ? leg : NULL;
-}
-
-int leg_open(struct target *t, struct leg_user *u, enum leg_kind kind, uint64_t idle_max_ms,
+int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,
 	struct leg **ret)
 {
-	struct leg *leg = warm_leg(t, kind, idle_max_ms);
+	struct leg *leg = TAILQ_FIRST(&t->idle[is_tls]);
 
-	if (!leg && kind == LEG_H2)
-		leg = warm_leg(t, LEG_TLS, idle_max_ms);
-	if (!leg)
-		return leg_new(t, u, kind, ret);
+	if (!leg || loop_now_ms(t->px->loop) - leg->idle_since_ms >= idle_max_ms)
+		return leg_new(t, c, is_tls, ret);
 	leave_pool(leg);
 	timer_clear(t->px->loop, &leg->timer);
 	leg->state = LEG_BUSY;
-	leg->user = u;
+	leg->conn = c;
 	leg->is_reused = true;
 	*ret = leg;
 	return 1;
@@ -417,7 +404,7 @@ void leg_release(struct leg *leg)
 	struct target *t = leg->target;
 	struct proxy *px = t->px;
 
-	leg->user = NULL;
+	leg->conn = NULL;
 	if (!leg->side.in.len)
 		buf_done(&leg->side.in);
 	if (!leg->side.out.len)
@@ -433,7 +420,7 @@ void leg_release(struct leg *leg)
 		leg_close(TAILQ_FIRST(&px->idle_legs));
 	leg->state = LEG_IDLE;
 	leg->idle_since_ms = loop_now_ms(px->loop);
-	TAILQ_INSERT_HEAD(&t->idle[leg->kind], leg, link);
+	TAILQ_INSERT_HEAD(&t->idle[leg->is_tls], leg, link);
 	t->n_idle++;
 	TAILQ_INSERT_TAIL(&px->idle_legs, leg, age);
 	px->n_idle_legs++;

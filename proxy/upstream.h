@@ -1,8 +1,8 @@
 /*
  * Connections to real servers, and the warm ones that wait for the next request.
  *
- * A target is where a connection may go: (host, port, who asks, policy generation), with lists
- * of warm connections, plain, TLS and HTTP/2. They are shared within a target only, so that no request ever travels on a
+ * A target is where a connection may go: (host, port, who asks, policy generation), with two lists
+ * of warm connections, plain and TLS. They are shared within a target only, so that no request ever travels on a
  * connection that was opened for another program or under another policy.
  */
 #pragma once
@@ -21,9 +21,6 @@
 
 struct dial;
 
-/* What is spoken with the server; decides which warm legs fit. */
-enum leg_kind { LEG_PLAIN = 0, LEG_TLS, LEG_H2, LEG_KINDS };
-
 struct target {
 	LIST_ENTRY(target) link;
 	struct proxy *px;
@@ -35,7 +32,7 @@ struct target {
 	size_t n_addrs;
 	bool is_chained; /* they are those of the corporate proxy, which is asked for a tunnel */
 	uint64_t fresh_until_ms; /* then the addresses are asked for and checked again */
-	TAILQ_HEAD(leg_list, leg) idle[LEG_KINDS]; /* the most recently used first */
+	TAILQ_HEAD(leg_list, leg) idle[2]; /* plain, TLS; the most recently used first */
 	unsigned int n_idle;
 	SSL_SESSION *session; /* for resumption; NULL: none */
 };
@@ -57,16 +54,6 @@ void target_inherit(struct target *t, const struct target *from);
 /* The addresses are good, or a warm connection makes them unnecessary. */
 bool target_is_ready(const struct target *t);
 
-enum leg_failure { LEG_FAILED = 0, LEG_TLS_FAILED };
-
-/* Who uses a leg; embedded in it. None is called from within leg_open(). */
-struct leg_user {
-	void (*on_ready)(struct leg_user *u);
-	/* The leg is gone already. */
-	void (*on_failed)(struct leg_user *u, enum leg_failure why, const char *text);
-	void (*on_event)(struct leg_user *u, uint32_t events);
-};
-
 enum leg_state {
 	LEG_CLOSED = 0, /* zeroed memory, or buried */
 	LEG_DIALLING,
@@ -80,25 +67,23 @@ struct leg {
 	struct side side;
 	enum leg_state state;
 	struct target *target; /* one reference */
-	struct leg_user *user; /* NULL when idle */
+	struct conn *conn;     /* who uses it; NULL when idle */
 	struct dial *dial;
 	struct timer timer;
 	uint64_t idle_since_ms;
 	struct netaddr addr;   /* where it is connected */
-	enum leg_kind kind;
-	bool offers_h2;
-	struct h2 *h2;	       /* LEG_H2; owned, its handler's argument is the leg */
+	bool is_tls;
 	bool is_reused;	       /* it carried a request before: may turn out to be dead */
-	TAILQ_ENTRY(leg) link; /* LEG_IDLE: in target->idle[kind] */
+	TAILQ_ENTRY(leg) link; /* LEG_IDLE: in target->idle[is_tls] */
 	TAILQ_ENTRY(leg) age;  /* LEG_IDLE: in proxy->idle_legs */
 };
 
 /*
- * A connection to @t for @u. 1: a warm one, usable now; 0: being opened, on_ready() or on_failed()
- * follows; -errno: no. LEG_H2 means HTTP/2 where the server speaks it, else LEG_TLS. Warm ones that idled longer
+ * A connection to @t for @c. 1: a warm one, usable now; 0: being opened, conn_on_leg_ready() or
+ * conn_on_leg_failed() follows, never from within this call; -errno: no. Warm ones that idled longer
  * than @idle_max_ms are passed over (0: a new one is wanted).
  */
-int leg_open(struct target *t, struct leg_user *u, enum leg_kind kind, uint64_t idle_max_ms,
+int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,
 	struct leg **ret);
 /* Back to the warm ones; closed when there are enough. The connection forgets it. */
 void leg_release(struct leg *leg);
