@@ -314,6 +314,7 @@ int conn_new_inner(struct conn *outer, struct stream *stream, struct conn **ret)
 		conn_close(c);
 		return r;
 	}
+	c->is_inner = true;
 	c->client.stream = stream;
 	c->client.wants_recv = true;
 	c->state = CONN_SNIFF; /* the way in is known: a request may follow */

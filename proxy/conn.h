@@ -112,6 +112,7 @@ struct conn {
 	void (*on_resolved)(struct conn *c);
 	struct tls_hello hello;
 
+	bool is_inner;	     /* one request of a client that speaks HTTP/2 */
 	struct front *front; /* CONN_H2; owned */
 	struct exchange ex;
 	struct relay_way *relay; /* CONN_RELAY: two of them; owned */

@@ -54,6 +54,7 @@ struct h2 {
 	unsigned int n_streams;
 	unsigned int faults;
 	bool is_closing;
+	bool is_greeted; /* the peer's SETTINGS came */
 };
 
 static struct http2_head *head_new(bool is_request, bool is_trailers)
@@ -239,6 +240,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	bool is_end = frame->hd.flags & NGHTTP2_FLAG_END_STREAM;
 	struct h2 *h = arg;
 
+	if (frame->hd.type == NGHTTP2_SETTINGS)
+		h->is_greeted = true;
 	if (!st || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS && st->block) {
@@ -468,6 +471,11 @@ void h2_shutdown(struct h2 *h)
 		return;
 	h->is_closing = true;
 	(void)nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, last, NGHTTP2_NO_ERROR, NULL, 0);
+}
+
+bool h2_is_greeted(const struct h2 *h)
+{
+	return h->is_greeted;
 }
 
 unsigned int h2_count(const struct h2 *h)

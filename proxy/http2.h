@@ -75,6 +75,8 @@ bool h2_wants_send(const struct h2 *h);
 bool h2_is_done(const struct h2 *h);
 /* Finishes the requests there are and takes no more. */
 void h2_shutdown(struct h2 *h);
+/* The peer has sent its settings: it does speak HTTP/2. */
+bool h2_is_greeted(const struct h2 *h);
 /* Open streams. */
 unsigned int h2_count(const struct h2 *h);
 

@@ -42,6 +42,7 @@ static void after_turn(struct loop *loop, void *arg)
 static int begin(struct proxy *px)
 {
 	TAILQ_INIT(&px->idle_legs);
+	TAILQ_INIT(&px->backs);
 	TAILQ_INIT(&px->conns);
 	TAILQ_INIT(&px->commits);
 	buf_init(&px->writing, WRITING_MAX);

@@ -15,6 +15,7 @@
 #include "lib/policy.h"
 #include "proxy/limits.h"
 
+struct back;
 struct ca;
 struct chain;
 struct conn;
@@ -65,6 +66,7 @@ struct proxy {
 	unsigned int n_targets;
 	TAILQ_HEAD(, leg) idle_legs; /* the longest idle first */
 	unsigned int n_idle_legs;
+	TAILQ_HEAD(, back) backs; /* connections to servers that speak HTTP/2 */
 
 	TAILQ_HEAD(conn_list, conn) conns;
 	unsigned int n_conns;

@@ -209,9 +209,19 @@ static bool expect_name(SSL *ssl, const char *host)
 	return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
 }
 
-SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session)
+bool tls_chose_h2(const SSL *ssl)
 {
-	static const unsigned char http_1_1[] = "\x08http/1.1";
+	const unsigned char *name;
+	unsigned int len;
+
+	SSL_get0_alpn_selected(ssl, &name, &len);
+	return len == 2 && memcmp(name, "h2", 2) == 0;
+}
+
+SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session, bool offer_h2)
+{
+	static const unsigned char protocols[] = "\x02h2\x08http/1.1";
+	const unsigned char *offer = offer_h2 ? protocols : protocols + 3;
 	SSL *ssl;
 
 	if (!t->client && make_client(t) < 0)
@@ -220,7 +230,8 @@ SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session)
 	if (!ssl)
 		return NULL;
 	if (!expect_name(ssl, host) ||
-		SSL_set_alpn_protos(ssl, http_1_1, sizeof(http_1_1) - 1) != 0) {
+		SSL_set_alpn_protos(ssl, offer,
+			(unsigned int)(protocols + sizeof(protocols) - 1 - offer)) != 0) {
 		SSL_free(ssl);
 		return NULL;
 	}

@@ -37,9 +37,11 @@ SSL *tls_accept_new(struct tls *t, struct tls_hello *hello);
 
 /*
  * A session that will connect to @host, whose certificate has to be valid for it; @session
- * (may be NULL) is offered for resumption.
+ * (may be NULL) is offered for resumption, HTTP/2 with @offer_h2.
  */
-SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session);
+SSL *tls_connect_new(struct tls *t, const char *host, SSL_SESSION *session, bool offer_h2);
+/* Whether the peers agreed on HTTP/2. */
+bool tls_chose_h2(const SSL *ssl);
 /* Called with each session that a server gives; @fn owns it. @arg is what tls_set_arg() set. */
 void tls_on_session(struct tls *t, void (*fn)(void *arg, SSL_SESSION *session));
 void tls_set_arg(SSL *ssl, void *arg);

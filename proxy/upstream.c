@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "proxy/back.h"
 #include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/dial.h"
@@ -179,13 +180,27 @@ static void ready(struct leg *leg)
 	conn_on_leg_ready(leg->conn);
 }
 
+/* Alone, or as the first of many on a connection that speaks HTTP/2. */
+static void ready_as(struct leg *leg, bool is_h2)
+{
+	if (is_h2 && back_adopt(leg) < 0)
+		fail(leg, LEG_FAILED, "out of memory");
+	else
+		ready(leg);
+}
+
+static void shaken(struct leg *leg)
+{
+	ready_as(leg, tls_chose_h2(stream_ssl(leg->side.stream)));
+}
+
 static void shake(struct leg *leg)
 {
 	struct loop *loop = leg->target->px->loop;
 	int r = stream_handshake(leg->side.stream);
 
 	if (r == 0)
-		ready(leg);
+		shaken(leg);
 	else if (r != -EAGAIN)
 		fail(leg, LEG_TLS_FAILED, stream_tls_error(leg->side.stream));
 	else if (side_want(loop, &leg->side, true) < 0)
@@ -217,7 +232,7 @@ static void on_timeout(struct loop *loop, struct timer *t)
 static int start_tls(struct leg *leg)
 {
 	struct target *t = leg->target;
-	SSL *ssl = tls_connect_new(t->px->tls, t->host, t->session);
+	SSL *ssl = tls_connect_new(t->px->tls, t->host, t->session, leg->offers_h2);
 
 	if (!ssl)
 		return -ENOMEM;
@@ -240,7 +255,7 @@ static void on_connected(struct leg *leg)
 	}
 	leg->side.stream = stream_tcp_new(leg->side.w.fd);
 	if (leg->side.stream)
-		ready(leg);
+		ready_as(leg, leg->offers_h2 && !leg->target->is_plain_http1);
 	else
 		fail(leg, LEG_FAILED, "out of memory");
 }
@@ -378,16 +393,42 @@ static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **r
 	leg->target = t;
 	leg->conn = c;
 	leg->is_tls = is_tls;
+	leg->offers_h2 = c->is_inner;
 	leg->state = LEG_DIALLING;
 	*ret = leg;
 	return 0;
+}
+
+/* One more request on a connection that there is. */
+static int leg_join(struct back *b, struct conn *c, struct leg **ret)
+{
+	struct target *t = c->target;
+	struct leg *leg = calloc(1, sizeof(*leg));
+
+	if (!leg)
+		return -ENOMEM;
+	side_init(&leg->side, -1, on_event, leg_destroy);
+	leg->timer.on_time = on_timeout;
+	if (back_join(b, leg) < 0) {
+		free(leg);
+		return -ENOMEM;
+	}
+	t->refs++;
+	leg->target = t;
+	leg->conn = c;
+	leg->state = LEG_BUSY;
+	*ret = leg;
+	return 1;
 }
 
 int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,
 	struct leg **ret)
 {
 	struct leg *leg = TAILQ_FIRST(&t->idle[is_tls]);
+	struct back *b = c->is_inner && idle_max_ms ? back_find(t, is_tls) : NULL;
 
+	if (b)
+		return leg_join(b, c, ret);
 	if (!leg || loop_now_ms(t->px->loop) - leg->idle_since_ms >= idle_max_ms)
 		return leg_new(t, c, is_tls, ret);
 	leave_pool(leg);
@@ -409,7 +450,8 @@ void leg_release(struct leg *leg)
 		buf_done(&leg->side.in);
 	if (!leg->side.out.len)
 		leg->side.out.max = SEND_PENDING_MAX;
-	if (t->generation != px->now.number || t->n_idle >= IDLE_PER_TARGET_MAX ||
+	if (leg->side.w.fd < 0 || t->generation != px->now.number ||
+		t->n_idle >= IDLE_PER_TARGET_MAX ||
 		leg->side.in.len || leg->side.out.len ||
 		side_want(px->loop, &leg->side, true) < 0 ||
 		timer_set(px->loop, &leg->timer, POOL_IDLE_MS) < 0) {
@@ -435,6 +477,7 @@ void legs_retire(struct proxy *px, uint32_t generation)
 		if (leg->target->generation != generation)
 			leg_close(leg);
 	}
+	backs_retire(px, generation);
 }
 
 static void keep_session(void *arg, SSL_SESSION *session)

@@ -35,6 +35,7 @@ struct target {
 	TAILQ_HEAD(leg_list, leg) idle[2]; /* plain, TLS; the most recently used first */
 	unsigned int n_idle;
 	SSL_SESSION *session; /* for resumption; NULL: none */
+	bool is_plain_http1;  /* HTTP/2 without TLS was tried, and not understood */
 };
 
 struct target_key {
@@ -73,6 +74,7 @@ struct leg {
 	uint64_t idle_since_ms;
 	struct netaddr addr;   /* where it is connected */
 	bool is_tls;
+	bool offers_h2;	       /* its client speaks HTTP/2; perhaps the server does */
 	bool is_reused;	       /* it carried a request before: may turn out to be dead */
 	TAILQ_ENTRY(leg) link; /* LEG_IDLE: in target->idle[is_tls] */
 	TAILQ_ENTRY(leg) age;  /* LEG_IDLE: in proxy->idle_legs */

@@ -332,3 +332,174 @@ def h2_connection_ends_when_the_policy_no_longer_allows_it():
             has(str(e), "closed the connection")
     finally:
         with_policy(lambda p: p)
+
+
+# ---- servers that speak HTTP/2 ----
+
+class H2Origin:
+    """Echoes bodies in capitals as they come, ends with trailers; special paths below."""
+
+    def __init__(self, tls=True):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(TMP + "/origin.crt", TMP + "/origin.key")
+        self.context.set_alpn_protocols(["h2"])
+        self.tls, self.connections, self.requests = tls, 0, []
+        self.sock = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            s, _ = self.sock.accept()
+            self.connections += 1
+            threading.Thread(target=self.serve, args=(s,), daemon=True).start()
+
+    def serve(self, s):
+        try:
+            s.settimeout(TIMEOUT)
+            if self.tls:
+                s = self.context.wrap_socket(s, server_side=True)
+            c = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
+            c.initiate_connection()
+            s.sendall(c.data_to_send())
+            paths, queue = {}, {}
+            while True:
+                data = s.recv(65536)
+                if not data:
+                    return
+                for e in c.receive_data(data):
+                    if isinstance(e, h2.events.RequestReceived):
+                        self.begin(c, e, paths, queue)
+                    elif isinstance(e, h2.events.DataReceived):
+                        queue[e.stream_id] += e.data.upper()
+                        c.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
+                    elif isinstance(e, h2.events.StreamEnded) and e.stream_id in queue:
+                        paths[e.stream_id] = "ended"
+                    elif isinstance(e, h2.events.StreamReset):
+                        queue.pop(e.stream_id, None)
+                self.pump(c, paths, queue)
+                s.sendall(c.data_to_send())
+        except (OSError, h2.exceptions.ProtocolError):
+            pass
+        finally:
+            s.close()
+
+    def begin(self, c, e, paths, queue):
+        h = dict(e.headers)
+        self.requests.append(h)
+        stream, path = e.stream_id, h[":path"]
+        if path == "/refused":
+            c.reset_stream(stream, 7)
+        elif path == "/goaway":
+            c.send_headers(stream, [(":status", "204")], end_stream=True)
+            c.close_connection()
+        else:
+            c.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc"), ("x-path", path)])
+            paths[stream] = path
+            queue[stream] = b"z" * 3000000 if path == "/large" else b""
+
+    def pump(self, c, paths, queue):
+        for stream in list(queue):
+            while queue[stream]:
+                n = min(len(queue[stream]), c.local_flow_control_window(stream), c.max_outbound_frame_size)
+                if n <= 0:
+                    break
+                c.send_data(stream, queue[stream][:n])
+                queue[stream] = queue[stream][n:]
+            if not queue[stream] and paths.get(stream) == "ended":
+                c.send_headers(stream, [("grpc-status", "0")], end_stream=True)
+                del queue[stream]
+
+
+def with_h2_origin(fn, tls_=True, host="full.test", port=443):
+    global D
+    o = H2Origin(tls_)
+    old = with_driver("--connect-to", "%s:%d:127.0.0.1:%d" % (host, port, o.port))
+    try:
+        fn(o)
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def h2_grpc_goes_from_end_to_end_with_trailers():
+    def run(o):
+        c = H2("full.test")
+        a = c.ask("POST", "/svc/Call", [("content-type", "application/grpc"), ("te", "trailers")], b"hello")
+        eq((a["status"], a["body"], a["trailers"]), (200, b"HELLO", {"grpc-status": "0"}))
+        eq(o.requests[0].get("te"), "trailers")
+        eq(o.requests[0][":authority"], "full.test")
+        eq(o.requests[0][":path"], "/svc/Call")
+        for i in range(5):
+            eq(c.ask("POST", "/svc/Call", body=b"x%d" % i)["body"], b"X%d" % i)
+        eq(o.connections, 1)
+    with_h2_origin(run)
+
+
+@case
+def h2_grpc_streams_both_ways_at_once():
+    def run(o):
+        c = H2("full.test")
+        one, two = (c.start("POST", "/svc/Stream", end=False) for _ in range(2))
+        for word in (b"a", b"bc", b"def"):
+            for stream in (one, two):
+                want = len(c.streams[stream]["body"]) + len(word)
+                c.send(stream, word)
+                while len(c.streams[stream]["body"]) < want:
+                    c.step()
+        for stream in (one, two):
+            c.c.end_stream(stream)
+            c.flush()
+            a = c.wait(stream)
+            eq((a["body"], a["trailers"]), (b"ABCDEF", {"grpc-status": "0"}))
+    with_h2_origin(run)
+
+
+@case
+def h2_large_bodies_go_both_ways_between_h2_and_h2():
+    def run(o):
+        c = H2("full.test")
+        body = os.urandom(1 << 20).hex().encode()
+        a = c.ask("POST", "/up", body=body)
+        eq((len(a["body"]), a["body"] == body.upper()), (len(body), True))
+        eq(len(c.ask("GET", "/large")["body"]), 3000000)
+    with_h2_origin(run)
+
+
+@case
+def h2_stream_refused_by_the_server_is_502_and_the_rest_goes_on():
+    def run(o):
+        c = H2("full.test")
+        eq(c.ask("GET", "/one")["status"], 200)
+        eq(c.ask("GET", "/refused")["status"], 502)
+        eq(c.ask("GET", "/two")["status"], 200)
+    with_h2_origin(run)
+
+
+@case
+def h2_goaway_of_the_server_means_a_new_connection():
+    def run(o):
+        c = H2("full.test")
+        eq(c.ask("GET", "/goaway")["status"], 204)
+        eq(c.ask("GET", "/one")["status"], 200)
+        eq(o.connections, 2)
+    with_h2_origin(run)
+
+
+@case
+def h2_without_tls_reaches_a_server_that_speaks_it():
+    def run(o):
+        s, head = tunnel("plain.test", 80)
+        has(head, b"200")
+        a = H2("plain.test", s, scheme="http").ask("POST", "/svc", body=b"abc")
+        eq((a["body"], a["trailers"]), (b"ABC", {"grpc-status": "0"}))
+    with_h2_origin(run, False, "plain.test", 80)
+
+
+@case
+def h2_denied_requests_never_open_a_stream_upstream():
+    def run(o):
+        eq(H2("api.test").ask("POST", "/denied", body=b"x")["status"], 403)
+        eq((o.connections, o.requests), (0, []))
+    with_h2_origin(run, host="api.test")
