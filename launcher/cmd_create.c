@@ -18,6 +18,7 @@
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
 #include "launcher/transfer.h"
+#include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/proto.h"
 #include "lib/spec.h"
@@ -165,7 +166,8 @@ static int take_paths(char ***ret, char *const *from, const char *option, struct
 		auto_free char *path = path_absolute(from[i]);
 
 		if (!path)
-			return err_set(err, -errno, "%s '%s': %s", option, from[i], err_name(errno));
+			return err_set(
+				err, -errno, "%s '%s': %s", option, from[i], err_name(errno));
 		if (strv_push(ret, path) < 0)
 			return err_set(err, -ENOMEM, "out of memory");
 		if (faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
@@ -220,6 +222,22 @@ static int take_upstream(struct sandbox_spec *s, struct options *o, struct err *
 	return r;
 }
 
+/* An argument may be any bytes; what is remembered of it is text. */
+static int remember_argument(char ***command, const char *arg)
+{
+	size_t len = strnlen(arg, SPEC_COMMAND_ARG_SHOWN);
+	auto_buf struct buf text;
+	const char *shown;
+
+	buf_init(&text, 8 * SPEC_COMMAND_ARG_SHOWN);
+	if (str_is_utf8(arg, strlen(arg)) && len < SPEC_COMMAND_ARG_SHOWN)
+		return strv_push(command, arg);
+	if (str_escape(&text, arg, len) < 0)
+		return -ENOMEM;
+	shown = buf_cstr(&text);
+	return shown ? strv_push(command, shown) : -ENOMEM;
+}
+
 static int take_command(struct sandbox_spec *s, const struct cli_args *a, struct err *err)
 {
 	if (a->n_command > SPEC_ARGV_MAX)
@@ -228,9 +246,9 @@ static int take_command(struct sandbox_spec *s, const struct cli_args *a, struct
 		if (strlen(a->command[i]) > SPEC_ARG_MAX)
 			return err_set(
 				err, -E2BIG, "an argument is longer than %d bytes", SPEC_ARG_MAX);
+		if (i < SPEC_COMMAND_SHOWN && remember_argument(&s->command, a->command[i]) < 0)
+			return err_set(err, -ENOMEM, "out of memory");
 	}
-	if (strv_push_n(&s->command, a->command, (size_t)a->n_command) < 0)
-		return err_set(err, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -291,18 +309,22 @@ static int spec_fill(
 		r = take_upstream(s, o, err);
 	if (r == 0)
 		r = path_workdir(o->workdir, &s->workdir, err);
+	if (r == 0 && s->workdir && !str_is_utf8(s->workdir, strlen(s->workdir)))
+		r = err_set(
+			err, -EILSEQ, "the working directory's name '%s' is not UTF-8", s->workdir);
 	return r;
 }
 
 /* --- running it --- */
 
-static int send_exec(int sock, const struct sandbox_spec *s, struct err *err)
+static int send_exec(
+	int sock, const struct sandbox_spec *s, const struct cli_args *a, struct err *err)
 {
-	struct ctl_exec exec = { .kind = CTL_EXEC_MAIN, .argv = s->command };
+	struct ctl_exec exec = { .kind = CTL_EXEC_MAIN, .argv = a->command };
 
 	if (s->tty)
 		exec.flags |= CTL_EXEC_TTY;
-	if (!s->command)
+	if (!a->command)
 		exec.flags |= CTL_EXEC_LOGIN;
 	return ctl_send_exec(sock, &exec, err);
 }
@@ -378,8 +400,8 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 	return out_json(sandbox_info_json(&info), o->format);
 }
 
-static int launch(
-	int sock, const struct sandbox_spec *s, const struct options *o, const char *policy)
+static int launch(int sock, const struct sandbox_spec *s, const struct options *o,
+	const struct cli_args *a, const char *policy)
 {
 	struct ready ready = { s, o };
 	struct session session = {
@@ -390,7 +412,7 @@ static int launch(
 
 	r = ctl_send_start(sock, s, policy, &err);
 	if (r == 0)
-		r = send_exec(sock, s, &err);
+		r = send_exec(sock, s, a, &err);
 	/* When it could not even read what we sent, its own words say more than ours. */
 	if (r < 0 && r != -EPIPE)
 		return out_fail(CLI_NO_START, &err);
@@ -447,12 +469,12 @@ static int create(struct options *o, const struct cli_args *a)
 	if (r == -EINVAL)
 		return out_fail(CLI_USAGE, &err);
 	if (r < 0)
-		return out_fail(CLI_FAILED, &err);
+		return out_fail(CLI_NO_START, &err);
 	if (file && file[0] && policyfile_load(file, POLICYFILE_TO_START, &policy) < 0)
 		return CLI_NO_START;
 	if (file && file[0] && protect_policy(&spec, file) < 0)
 		return out_error(CLI_FAILED, "out of memory");
-	return launch(sock, &spec, o, policy);
+	return launch(sock, &spec, o, a, policy);
 }
 
 int cmd_create(const struct cli_command *cmd, int argc, char **argv)

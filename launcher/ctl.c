@@ -24,10 +24,11 @@ enum { SOCKET_BUFFER = 512 * 1024, TRACER_PATH_MAX = 4096 };
 
 /* --- starting a supervisor --- */
 
-/* Beside our own binary, so that a build tree works uninstalled. */
+/* The directory of our own binary, so that a build tree works uninstalled; false when the others
+ * are not in it. */
 static bool beside_us(char *ret, size_t size)
 {
-	char self[TRACER_PATH_MAX];
+	char self[TRACER_PATH_MAX], path[TRACER_PATH_MAX + 32];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
@@ -38,21 +39,21 @@ static bool beside_us(char *ret, size_t size)
 	if (!slash)
 		return false;
 	*slash = '\0';
-	return str_format(ret, size, "%s/openshell-tracer", self) && access(ret, X_OK) == 0;
+	return str_format(path, sizeof(path), "%s/openshell-tracer", self) &&
+	       access(path, X_OK) == 0 && str_copy(ret, size, self);
 }
 
-static int tracer_path(char *ret, size_t size, struct err *err)
+int ctl_program_dir(char *ret, size_t size, struct err *err)
 {
 	const char *dir = getenv("OPENSHELL_LIBEXEC");
 
-	if (dir && dir[0]) {
-		if (!str_format(ret, size, "%s/openshell-tracer", dir))
-			return err_set(err, -ENAMETOOLONG, "OPENSHELL_LIBEXEC is too long");
-		return 0;
+	if (!dir || !dir[0]) {
+		if (beside_us(ret, size))
+			return 0;
+		dir = LIBEXECDIR;
 	}
-	if (beside_us(ret, size))
-		return 0;
-	(void)str_format(ret, size, "%s/openshell-tracer", LIBEXECDIR);
+	if (!str_copy(ret, size, dir))
+		return err_set(err, -ENAMETOOLONG, "the path '%.64s…' is too long", dir);
 	return 0;
 }
 
@@ -115,12 +116,13 @@ static int spawn(const char *path, int sock)
 int ctl_spawn(struct err *err)
 {
 	auto_close int ours = -1, theirs = -1;
-	char path[TRACER_PATH_MAX];
+	char dir[TRACER_PATH_MAX], path[TRACER_PATH_MAX + 32];
 	int sv[2], size = SOCKET_BUFFER, r;
 
-	r = tracer_path(path, sizeof(path), err);
+	r = ctl_program_dir(dir, sizeof(dir), err);
 	if (r < 0)
 		return r;
+	(void)str_format(path, sizeof(path), "%s/openshell-tracer", dir);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_set(err, -errno, "cannot make a socket: %s", err_name(errno));
 	ours = sv[0];
@@ -153,7 +155,7 @@ static int send_start(int sock, const struct sandbox_spec *spec, const char *pol
 
 	msg_out_init(&m, CTL_START, 0);
 	if (!json)
-		return err_set(err, -EINVAL, "an argument is not UTF-8");
+		return err_set(err, -EINVAL, "a path or a value of the sandbox is not UTF-8");
 	msg_put_str(&m, json);
 	msg_put_str(&m, policy);
 	msg_put_u32(&m, is_restart);

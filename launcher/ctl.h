@@ -10,6 +10,10 @@
 #include "lib/msg.h"
 #include "lib/spec.h"
 
+/* Where the other programs are: OPENSHELL_LIBEXEC, else beside our own, else where they were
+ * built to be. 0 or -errno. */
+int ctl_program_dir(char *ret, size_t size, struct err *err);
+
 /*
  * Starts a supervisor and returns the connection to it; nothing has been sent yet. It runs apart
  * from us: own session, working directory /, none of our descriptors. -errno with text.

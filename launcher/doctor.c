@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/ctl.h"
 #include "launcher/out.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
@@ -480,6 +481,27 @@ static void check_wsl(struct doctor_check *c)
 	REMEDY(c, "wsl.exe --set-version DISTRIBUTION 2");
 }
 
+static void check_programs(struct doctor_check *c)
+{
+	static const char *const names[] = { "openshell-tracer", "openshell-proxy",
+		"openshell-init" };
+	char dir[DOCTOR_TEXT_MAX - 64], path[DOCTOR_TEXT_MAX];
+
+	if (ctl_program_dir(dir, sizeof(dir), NULL) < 0)
+		dir[0] = '\0';
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)str_format(path, sizeof(path), "%s/%s", dir, names[i]);
+		if (access(path, X_OK) == 0)
+			continue;
+		c->state = DOCTOR_FAIL;
+		FOUND(c, "'%.200s' is missing", path);
+		COST(c, "no sandbox can start");
+		REMEDY(c, "reinstall openshell, or set OPENSHELL_LIBEXEC");
+		return;
+	}
+	FOUND(c, "%.200s", dir);
+}
+
 static void check_state(struct doctor_check *c)
 {
 	auto_close int root = -1, runtime = -1;
@@ -503,6 +525,7 @@ static const struct {
 	void (*fn)(struct doctor_check *c);
 } table[] = {
 	{ "kernel", check_kernel },
+	{ "programs", check_programs },
 	{ "user_namespaces", check_userns },
 	{ "apparmor", check_apparmor },
 	{ "bubblewrap", check_bwrap },
