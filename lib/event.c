@@ -163,7 +163,7 @@ static int line_end(struct line *l)
 
 static void put_bytes(struct line *l, const char *s, size_t n)
 {
-	if ((size_t)(l->end - l->p) < n && !line_reserve(l, n))
+	if ((!l->p || (size_t)(l->end - l->p) < n) && !line_reserve(l, n))
 		return;
 	memcpy(l->p, s, n);
 	l->p += n;

@@ -100,15 +100,15 @@ size_t learn_left_out(const struct learn *l)
 static bool one_more(void *list, size_t n, size_t *room, size_t size)
 {
 	size_t bigger = *room ? 2 * *room : 64;
-	void *p;
+	void *old, *grown;
 
 	if (n < *room)
 		return true;
-	memcpy(&p, list, sizeof(p));
-	p = reallocarray(p, bigger, size);
-	if (!p)
+	memcpy(&old, list, sizeof(old));
+	grown = reallocarray(old, bigger, size);
+	if (!grown)
 		return false;
-	memcpy(list, &p, sizeof(p));
+	memcpy(list, &grown, sizeof(grown));
 	*room = bigger;
 	return true;
 }
