@@ -18,6 +18,10 @@ extern const struct cli_option cmd_policy_update_options[];
 extern const struct cli_option cmd_policy_diff_options[];
 extern const struct cli_option cmd_policy_learn_options[];
 extern const struct cli_option cmd_policy_list_options[];
+extern const struct cli_option cmd_rule_get_options[];
+extern const struct cli_option cmd_rule_approve_options[];
+extern const struct cli_option cmd_rule_approve_all_options[];
+extern const struct cli_option cmd_rule_reject_options[];
 extern const struct cli_option cmd_format_options[];
 extern const struct cli_option cmd_logs_options[];
 extern const struct cli_option cmd_forward_start_options[];
@@ -45,6 +49,11 @@ int cmd_policy_diff(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_learn(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_rule_get(const struct cli_command *cmd, int argc, char **argv);
+int cmd_rule_approve(const struct cli_command *cmd, int argc, char **argv);
+int cmd_rule_approve_all(const struct cli_command *cmd, int argc, char **argv);
+int cmd_rule_reject(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_forward_start(const struct cli_command *cmd, int argc, char **argv);
 int cmd_forward_stop(const struct cli_command *cmd, int argc, char **argv);

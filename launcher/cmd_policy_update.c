@@ -3,15 +3,14 @@
  * revision, merges, validates, submits; two updates at once take turns.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 
 #include "launcher/cmd.h"
 #include "launcher/out.h"
 #include "launcher/policyfile.h"
+#include "launcher/policyedit.h"
 #include "launcher/policysubmit.h"
 #include "launcher/sandbox.h"
 #include "lib/cleanup.h"
@@ -94,27 +93,6 @@ static int check_usage(const struct update_options *o)
 	return CLI_USAGE;
 }
 
-static int print_valid(const struct policy_doc *d, char **ret_yaml, struct err *err)
-{
-	struct policy_findings findings = { 0 };
-	auto_buf struct buf out = { 0 };
-	struct policy *policy = NULL;
-	int r;
-
-	buf_init(&out, POLICY_TEXT_MAX);
-	r = policy_print(&out, d);
-	if (r < 0 || !buf_cstr(&out))
-		return err_set(err, r < 0 ? r : -ENOMEM, "policy: %s", err_name(r));
-	r = policy_load(buf_cstr(&out), out.len, &policy, &findings);
-	if (r < 0)
-		policy_findings_to_err(&findings, "the policy that would come out", err);
-	policy_findings_done(&findings);
-	policy_unref(policy);
-	if (r == 0)
-		*ret_yaml = buf_steal(&out);
-	return r;
-}
-
 static bool is_same(const struct policy_doc *d, const char *yaml)
 {
 	auto_policy_doc struct policy_doc *before = NULL;
@@ -143,28 +121,18 @@ static int apply(const char *yaml, const struct update_options *o, char **ret_ya
 		r = policy_merge(d, plan.ops, plan.n, &report, err);
 	for (size_t i = 0; i < report.n_warnings; i++)
 		out_note("warning: %s", report.warnings[i].text);
-	return r < 0 || is_same(d, yaml) ? r : print_valid(d, ret_yaml, err);
-}
-
-/* Whoever holds this may read the last revision and write the next. */
-static int lock_revisions(const struct state *s)
-{
-	int fd = openat(s->dir, "policy", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd >= 0)
-		(void)flock(fd, LOCK_EX);
-	return fd;
+	return r < 0 || is_same(d, yaml) ? r : policy_edit_print(d, ret_yaml, err);
 }
 
 static int update(const struct state *s, const struct update_options *o)
 {
-	auto_close int lock = lock_revisions(s);
+	auto_close int lock = policy_edit_lock(s);
 	auto_free char *before = NULL, *after = NULL;
 	struct state_revision rev;
 	struct err err = { 0 };
 
 	if (lock < 0)
-		return out_error(CLI_FAILED, "sandbox '%s': %s", s->name, err_name(-errno));
+		return out_error(CLI_FAILED, "sandbox '%s': %s", s->name, err_name(lock));
 	if (sandbox_policy(s, 0, &rev, &before, &err) < 0 || apply(before, o, &after, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
 	if (!after)
