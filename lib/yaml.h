@@ -16,7 +16,7 @@
 
 enum {
 	YAML_DEPTH_MAX = 64,
-	YAML_NODES_MAX = 4 * 1000 * 1000, /* after expansion of aliases */
+	YAML_NODES_MAX = 2 * 1000 * 1000, /* after expansion of aliases */
 	YAML_ANCHORS_MAX = 10000,
 	YAML_ARENA_MAX = 512 * 1024 * 1024,
 };
