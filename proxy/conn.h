@@ -103,6 +103,8 @@ struct conn {
 	uint32_t generation;
 	struct carriage carriage;
 	bool is_inspected; /* requests are parsed and judged */
+	bool is_watched;   /* --audit lets it pass: inspected if it turns out to be TLS or HTTP */
+	bool has_said_ok;  /* CONNECT was answered */
 	bool is_tls;	   /* the client speaks TLS with us */
 	bool is_forward;   /* absolute-form: each request names its own target */
 	struct refusal *refusal; /* what every request on this connection is answered with; or NULL */

@@ -96,10 +96,20 @@ static void open_inspected(struct conn *c)
 			conn_close(c);
 			return;
 		}
+		c->has_said_ok = true;
 		stream_free(take_ptr(c->client.stream));
 	}
 	conn_set_state(c, CONN_SNIFF);
 	entry_on_sniff(c, EPOLLIN);
+}
+
+/* --audit: the first bytes tell whether requests can be recorded; silence means that they cannot. */
+static void open_watched(struct conn *c)
+{
+	c->is_inspected = c->adapter == EVENT_FORWARD;
+	open_inspected(c);
+	if (c->state == CONN_SNIFF && timer_set(c->px->loop, &c->deadline, WATCH_MS) < 0)
+		conn_close(c);
 }
 
 static void open_relay(struct conn *c)
@@ -113,7 +123,9 @@ static void open_relay(struct conn *c)
 
 static void proceed(struct conn *c)
 {
-	if (c->is_inspected || c->adapter == EVENT_FORWARD)
+	if (c->is_watched)
+		open_watched(c);
+	else if (c->is_inspected || c->adapter == EVENT_FORWARD)
 		open_inspected(c);
 	else
 		open_relay(c);
@@ -256,6 +268,23 @@ static void find_addresses(struct conn *c)
 	}
 }
 
+static bool is_untouched(const struct conn *c)
+{
+	for (unsigned int i = 0; i < c->px->n_untouched; i++)
+		if (strcmp(c->px->untouched[i], c->host) == 0)
+			return true;
+	return false;
+}
+
+/* The client does not want our certificate: its next attempt meets the real one. */
+static void leave_untouched(struct conn *c)
+{
+	struct proxy *px = c->px;
+
+	if (c->is_watched && px->n_untouched < UNTOUCHED_MAX && !is_untouched(c))
+		(void)str_copy(px->untouched[px->n_untouched++], sizeof(px->untouched[0]), c->host);
+}
+
 /* The name, the port and who asks are known. */
 static void decide(struct conn *c)
 {
@@ -268,6 +297,7 @@ static void decide(struct conn *c)
 	}
 	c->carriage = d.carriage;
 	c->is_inspected = d.carriage.is_inspected && !d.carriage.tls_skip;
+	c->is_watched = d.verdict == VERDICT_AUDIT && !is_untouched(c);
 	find_addresses(c);
 }
 
@@ -402,6 +432,7 @@ static void start_tls(struct conn *c)
 		return;
 	}
 	c->is_tls = true;
+	c->is_inspected = true;
 	conn_set_state(c, CONN_HANDSHAKE);
 	entry_on_handshake(c, EPOLLIN);
 }
@@ -424,6 +455,7 @@ static void start_plain(struct conn *c)
 	bool is_h2 = preface_of(&c->client.in) == PREFACE_YES;
 
 	c->client.stream = stream_tcp_new(c->client.w.fd);
+	c->is_inspected = true;
 	if (!c->client.stream)
 		conn_reset(c);
 	else if (is_h2)
@@ -445,6 +477,21 @@ static void refuse_unknown(struct conn *c)
 	conn_commit(c, conn_reset);
 }
 
+/* Many protocols begin with a capital letter; a relay must not be denied to them. */
+static bool is_inspectable(const struct buf *in)
+{
+	static const char *const starts[] = { "\x16\x03", "GET /", "HEAD /", "POST /", "PUT /",
+		"PATCH /", "DELETE /", "OPTIONS " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+		size_t n = strlen(starts[i]);
+
+		if (in->len >= n && memcmp(buf_head(in), starts[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
 void entry_on_sniff(struct conn *c, uint32_t events)
 {
 	struct buf *in = &c->client.in;
@@ -459,6 +506,8 @@ void entry_on_sniff(struct conn *c, uint32_t events)
 	}
 	if (!in->len || preface_of(in) == PREFACE_MAYBE)
 		(void)side_want(c->px->loop, &c->client, true);
+	else if (c->is_watched && !c->refusal && !is_inspectable(in))
+		open_relay(c);
 	else if ((uint8_t)*buf_head(in) == TLS_HANDSHAKE_RECORD)
 		start_tls(c);
 	else if (*buf_head(in) >= 'A' && *buf_head(in) <= 'Z')
@@ -502,6 +551,7 @@ void entry_on_handshake(struct conn *c, uint32_t events)
 	if (r == -EAGAIN) {
 		(void)side_want(c->px->loop, &c->client, true);
 	} else if (r < 0) {
+		leave_untouched(c);
 		log_client_tls(c);
 		conn_close(c);
 	} else {
@@ -524,6 +574,8 @@ void entry_on_deadline(struct conn *c)
 		fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: no answer",
 			c->host, c->port);
 		refuse_fault(c, &r);
+	} else if (c->state == CONN_SNIFF && c->is_watched) {
+		open_relay(c);
 	} else {
 		conn_reset(c);
 	}
@@ -533,7 +585,8 @@ static void begin_relay(struct conn *c)
 {
 	static const char ok[] = "HTTP/1.1 200 Connection Established\r\n\r\n";
 
-	if (c->adapter == EVENT_CONNECT && side_send(&c->client, ok, sizeof(ok) - 1) < 0)
+	if (c->adapter == EVENT_CONNECT && !c->has_said_ok &&
+		side_send(&c->client, ok, sizeof(ok) - 1) < 0)
 		conn_close(c);
 	else
 		relay_begin(c);

@@ -15,11 +15,29 @@ struct intent judge_intent(const struct conn *c)
 		.identity_error = c->denied };
 }
 
-/* Where HTTP is to be expected, audit looks into what no policy names: requests are evidence too.
+/*
+ * Nobody wrote the host into a policy, so nothing says what it may reach: what no policy could
+ * allow, and this machine, it may not.
  */
-static bool is_web_port(uint16_t port)
+static void audit_addresses(const struct conn *c, const struct netaddr *addrs, size_t n,
+	struct decision *ret)
 {
-	return port == 80 || port == 443 || port == 8080 || port == 8443;
+	for (size_t i = 0; i < n; i++) {
+		bool is_own = false;
+		char text[NETADDR_TEXT_MAX];
+
+		for (size_t k = 0; k < c->px->n_own_addrs; k++)
+			is_own = is_own || netaddr_equal(&addrs[i], &c->px->own_addrs[k]);
+		if (!is_own && netaddr_classify(&addrs[i]) != NETADDR_BLOCKED)
+			continue;
+		ret->verdict = VERDICT_DENY;
+		ret->layer = LAYER_SSRF;
+		(void)str_format(ret->reason, sizeof(ret->reason),
+			"%s resolves to %s address %s, connection rejected", c->host,
+			is_own ? "this machine's" : "always-blocked",
+			netaddr_format(&addrs[i], text, sizeof(text)));
+		return;
+	}
 }
 
 void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret)
@@ -35,7 +53,7 @@ void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, str
 	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 &&
 		!c->denied) {
 		ret->verdict = VERDICT_AUDIT;
-		ret->carriage.is_inspected = is_web_port(c->port);
+		audit_addresses(c, addrs, n, ret);
 	}
 }
 

@@ -18,6 +18,7 @@ enum {
 	RESOLVED_ADDRS_MAX = 16,   /* addresses of one answer; the rest is not looked at */
 	RESOLVE_CACHE_MAX = 64,	   /* answers remembered */
 	TLS_SESSIONS_MAX = 256,	   /* upstream sessions kept for resumption */
+	UNTOUCHED_MAX = 64,	   /* hosts whose clients refuse our leaves under --audit */
 	CONNECT_TO_MAX = 256,	   /* pinned addresses an operator can give */
 
 	/* Bytes. */
@@ -35,6 +36,7 @@ enum {
 
 	/* Milliseconds. */
 	SNIFF_MS = 10 * 1000,	       /* first byte after CONNECT or connect() */
+	WATCH_MS = 300,		       /* the same under --audit; then it is a server that speaks first */
 	HANDSHAKE_MS = 15 * 1000,      /* TLS with the client */
 	HEAD_MS = 30 * 1000,	       /* first to last byte of a request head: 408 */
 	KEEPALIVE_MS = 120 * 1000,     /* between requests: close */

@@ -55,6 +55,8 @@ struct proxy {
 	char sandbox[128];
 	bool is_audit;	       /* --audit: let through what policy would deny, and say so */
 	bool is_setup, is_ready;
+	char untouched[UNTOUCHED_MAX][256]; /* --audit: relayed, for their clients pin certificates */
+	unsigned int n_untouched;
 	struct pin *pins;
 	size_t n_pins;
 	struct netaddr *own_addrs;

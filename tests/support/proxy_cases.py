@@ -1062,6 +1062,52 @@ def a_refused_connection_asks_anew_after_a_change():
         with_policy(lambda p: p)
 
 
+# ---- audit of a whole sandbox ----
+
+def with_driver(*args):
+    global D
+    old, D = D, Driver(*args)
+    return old
+
+
+@case
+def audit_records_requests_to_hosts_that_no_policy_names():
+    global D
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "unnamed.test:7:127.0.0.1:%d" % raw_port,
+                      "--connect-to", "unnamed.test:80:127.0.0.1:%d" % plain.port)
+    try:
+        s = tls("unnamed.test")
+        eq(ask(s, b"POST /v1/x HTTP/1.1\r\nHost: unnamed.test\r\nContent-Length: 1\r\n\r\nx")[0], 200)
+        e = D.request_event()
+        eq((e["d"], e["v"], e["x"], e["h"]), ("audit", "POST", "/v1/x", "unnamed.test"))
+        eq(get("unnamed.test", "/p", D.connect("unnamed.test 80"))[0], 200)
+        s, head = tunnel("unnamed.test", 7)
+        eq(read_until(s, b"\n"), b"220 hello\n")
+        s, head = tunnel("localhost", 80)
+        has(head, b"403")
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def audit_leaves_clients_alone_that_pin_certificates():
+    global D
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    try:
+        pinned = ssl.create_default_context(cafile=TMP + "/origin.crt")
+        try:
+            tls("unnamed.test", context=pinned)
+            raise AssertionError("the pinned client took our leaf")
+        except ssl.SSLCertVerificationError:
+            pass
+        D.await_event(h="unnamed.test", g="tls")
+        eq(get("unnamed.test", "/", tls("unnamed.test", context=pinned))[0], 200)
+    finally:
+        D.close()
+        D = old
+
+
 # ---- a corporate proxy ----
 
 def corporate_proxy(status=b"200 OK"):
@@ -1097,12 +1143,6 @@ def corporate_proxy(status=b"200 OK"):
             threading.Thread(target=serve, args=(sock.accept()[0],), daemon=True).start()
     threading.Thread(target=accept, daemon=True).start()
     return sock.getsockname()[1], seen
-
-
-def with_driver(*args):
-    global D
-    old, D = D, Driver(*args)
-    return old
 
 
 @case
@@ -1206,13 +1246,13 @@ def free_port():
 
 
 raw_port = raw_server()
-names = ["far.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "skip.test"]
+names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "skip.test"]
 certificate("origin", names)
 with open(TMP + "/policy.yaml", "w") as f:
     f.write(POLICY)
 origin, plain = Server(True), Server(False)
 origin.messages = []
-pins = ["%s:443:127.0.0.1:%d" % (n, origin.port) for n in names[1:] + ["badname.test"]]
+pins = ["%s:443:127.0.0.1:%d" % (n, origin.port) for n in names[2:] + ["badname.test"]]
 pins += ["plain.test:80:127.0.0.1:%d" % plain.port, "raw.test:7:127.0.0.1:%d" % raw_port, "refused.test:443:127.0.0.1:%d" % free_port()]
 D = Driver(*[a for p in pins for a in ("--connect-to", p)])
 
