@@ -11,6 +11,7 @@
 #include "launcher/config.h"
 #include "launcher/credential.h"
 #include "launcher/ctl.h"
+#include "launcher/doctor.h"
 #include "launcher/forward.h"
 #include "launcher/out.h"
 #include "launcher/paths.h"
@@ -374,6 +375,14 @@ static void on_ready(void *arg)
 	forward_all(name, ready->options->forward);
 }
 
+static int start_failed(int status, const struct err *err)
+{
+	(void)out_fail(status, err);
+	if (status == CLI_NO_START && !err->hint[0])
+		doctor_hint();
+	return status;
+}
+
 /* Waits until the main process runs, and leaves it to itself. */
 static int leave(int sock, const struct sandbox_spec *s, const struct options *o)
 {
@@ -390,7 +399,7 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 		r = ctl_wait(sock, CTL_STARTED, -1, &m, &status, &err);
 	}
 	if (r < 0)
-		return out_fail(r == -EEXIST ? CLI_FAILED : status, &err);
+		return start_failed(r == -EEXIST ? CLI_FAILED : status, &err);
 	if (o->format == OUT_TABLE) {
 		out_done("Created sandbox %s", s->name);
 		return CLI_OK;

@@ -560,6 +560,21 @@ bool doctor_can_start(const struct doctor *d)
 	return true;
 }
 
+void doctor_hint(void)
+{
+	struct doctor d;
+
+	doctor_run(&d);
+	for (size_t i = 0; i < d.n; i++) {
+		const struct doctor_check *c = &d.checks[i];
+
+		if (c->state != DOCTOR_FAIL)
+			continue;
+		out_hint("%s%s%s", c->found, c->remedy[0] ? ": " : "", c->remedy);
+		return;
+	}
+}
+
 json_t *doctor_json(const struct doctor *d)
 {
 	json_t *checks = json_array();

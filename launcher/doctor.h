@@ -34,5 +34,9 @@ json_t *doctor_json(const struct doctor *d);
 /* For people, on standard output. */
 void doctor_print(const struct doctor *d);
 
+/* After a start that failed without saying what to do: the first thing that is missing on this host
+ * and its remedy, as a hint. Nothing where nothing is missing. */
+void doctor_hint(void);
+
 /* "bubblewrap 0.8.0" → 800 (major * 10000 + minor * 100 + patch), -1 if it is none. Pure. */
 int doctor_bwrap_version(const char *text);

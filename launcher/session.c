@@ -15,6 +15,7 @@
 
 #include "launcher/cli.h"
 #include "launcher/ctl.h"
+#include "launcher/doctor.h"
 #include "launcher/out.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -311,7 +312,24 @@ static int on_failed(struct run *run, struct msg_in *m)
 	if (r == -ENOENT && !run->is_started && status == CLI_FAILED)
 		return -ENOENT;
 	/* A name that is taken is an error of the request, not of the sandbox. */
-	return out_fail(r == -EEXIST && !run->is_started ? CLI_FAILED : status, &err);
+	if (r == -EEXIST && !run->is_started)
+		status = CLI_FAILED;
+	(void)out_fail(status, &err);
+	if (status == CLI_NO_START && !run->is_started && !err.hint[0])
+		doctor_hint();
+	return status;
+}
+
+static int on_gone(struct run *run)
+{
+	raw_off(run);
+	if (run->is_started)
+		return out_error(CLI_FAILED,
+			"the supervisor of '%s' has ended, and with it the sandbox", run->s->name);
+	(void)out_error(CLI_NO_START, "the supervisor of '%s' ended before the sandbox was up",
+		run->s->name);
+	doctor_hint();
+	return CLI_NO_START;
 }
 
 static int on_ctl(struct run *run)
@@ -321,14 +339,8 @@ static int on_ctl(struct run *run)
 
 	if (r == -EAGAIN || r == -EINTR)
 		return ON_GOING;
-	if (r <= 0) {
-		raw_off(run);
-		return out_error(run->is_started ? CLI_FAILED : CLI_NO_START,
-			run->is_started
-				? "the supervisor of '%s' has ended, and with it the sandbox"
-				: "the supervisor of '%s' ended before the sandbox was up",
-			run->s->name);
-	}
+	if (r <= 0)
+		return on_gone(run);
 	switch (m.type) {
 	case CTL_READY:
 		if (run->s->on_ready)
