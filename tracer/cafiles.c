@@ -52,25 +52,35 @@ static int fill_ca(int dir, const char *pem)
 	return fd < 0 ? fd : fd_write_all(fd, pem, strlen(pem));
 }
 
-static int fill_bundle(int dir, const char *pem)
+/* The last line of a file may lack its end. */
+static int append(int to, int from)
+{
+	int r = copy_all(to, from);
+
+	return r < 0 ? r : fd_write_all(to, "\n", 1);
+}
+
+static int fill_bundle(int dir, const char *extra, const char *pem)
 {
 	auto_close int fd = open_to_fill(dir, CAFILES_BUNDLE);
 	auto_close int host = etcfiles_open_trust();
+	auto_close int more = extra ? open(extra, O_RDONLY | O_CLOEXEC) : -1;
 	int r = fd < 0 ? fd : 0;
 
+	if (extra && more < 0)
+		return -errno;
 	if (r == 0 && host >= 0)
-		r = copy_all(fd, host);
-	/* The host's last line may lack its end. */
-	if (r == 0)
-		r = fd_write_all(fd, "\n", 1);
+		r = append(fd, host);
+	if (r == 0 && more >= 0)
+		r = append(fd, more);
 	return r < 0 ? r : fd_write_all(fd, pem, strlen(pem));
 }
 
-int cafiles_fill(int runtime_dir, const char *pem, struct err *err)
+int cafiles_fill(int runtime_dir, const char *extra, const char *pem, struct err *err)
 {
 	int r = fill_ca(runtime_dir, pem);
 
 	if (r == 0)
-		r = fill_bundle(runtime_dir, pem);
+		r = fill_bundle(runtime_dir, extra, pem);
 	return r < 0 ? err_set(err, r, "writing the trust bundle: %s", err_name(r)) : 0;
 }

@@ -11,5 +11,8 @@
 /* Makes the two files, empty, in the runtime directory: they are mounted before their content is
  * known. 0 or -errno with text. */
 int cafiles_make(int runtime_dir, struct err *err);
-/* Fills them: the sandbox's CA @pem, and the host's bundle with @pem added. */
-int cafiles_fill(int runtime_dir, const char *pem, struct err *err);
+/*
+ * Fills them: the sandbox's CA @pem; and the host's bundle, the roots in the file @extra
+ * (--upstream-ca, NULL: none), which servers that are not inspected may show, and @pem.
+ */
+int cafiles_fill(int runtime_dir, const char *extra, const char *pem, struct err *err);

@@ -488,7 +488,7 @@ static int take_ca(struct sandbox *s, struct err *err)
 	pem = msg_get_str(&m);
 	if (!msg_in_done(&m) || !pem)
 		return err_set(err, -EPROTO, "the proxy answered nonsense");
-	return cafiles_fill(s->runtime_dir, pem, err);
+	return cafiles_fill(s->runtime_dir, s->spec.upstream_ca, pem, err);
 }
 
 static int take_proxy_ready(struct sandbox *s, struct err *err)

@@ -1,0 +1,50 @@
+#!/bin/bash
+# From a denial to a rule: rule get, approve, reject, approve-all.
+. "$(dirname "$0")/../support/tap.sh"
+
+need_sandbox
+start_origin
+ok 'a sandbox that may do nothing' sandbox rules
+in_it() { openshell sandbox exec -n rules -- "$@"; }
+
+run in_it curl -sS --noproxy '*' https://api.github.com/zen
+like "$out" policy_denied 'a request is refused'
+run in_it curl -sS --noproxy '*' https://telemetry.test/v1
+run openshell rule get rules
+is "$status" 0 'the denials are listed'
+like "$out" '/usr/bin/curl wants api\.github\.com:443' 'with who wanted what'
+like "$out" 'host: api\.github\.com' 'and the rule that would allow it'
+run openshell rule get rules -o json
+id=$(jq -r '.[] | select(.host == "api.github.com") | .id' <<<"$out")
+other=$(jq -r '.[] | select(.host == "telemetry.test") | .id' <<<"$out")
+like "$id" '^[0-9a-f]{12}$' 'JSON names it'
+
+run openshell rule approve rules "$id"
+is "$status" 0 'it is approved'
+run in_it curl -sS https://api.github.com/zen
+like "$out" 'Anything added' 'the same request passes at once'
+run in_it wget -qO- https://api.github.com/zen
+unlike "$status" '^0$' 'another program is still refused'
+run openshell rule get rules
+unlike "$out" "$id" 'what is allowed is no longer proposed'
+
+run openshell rule reject rules "$other" --reason telemetry
+is "$status" 0 'another one is rejected'
+run openshell rule get rules
+unlike "$out" telemetry 'and not listed again'
+run openshell rule get rules --status rejected
+like "$out" 'telemetry\.test' 'but when asked for'
+run openshell rule approve rules 000000000000
+is "$status" 1 'an unknown one is an error'
+like "$err" "no proposal '000000000000'" 'that says so'
+run openshell rule approve rules
+is "$status" 2 'none at all is wrong usage'
+
+run in_it curl -sS --noproxy '*' http://10.1.2.3:5432/
+run openshell rule approve-all rules
+like "$err" 'security note' 'approve-all leaves out what has a security note'
+run openshell policy get rules
+unlike "$out" '10\.1\.2\.3' 'so that it is not allowed'
+run openshell sandbox delete rules
+is "$(leftovers)" '' 'nothing is left'
+done_testing
