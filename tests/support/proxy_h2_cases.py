@@ -53,6 +53,7 @@ class H2:
             if isinstance(e, h2.events.ResponseReceived):
                 s["headers"] = dict(e.headers)
                 s["status"] = int(s["headers"][":status"])
+                s["ended_with_head"] = e.stream_ended is not None
             elif isinstance(e, h2.events.InformationalResponseReceived):
                 s["interim"].append(int(dict(e.headers)[":status"]))
             elif isinstance(e, h2.events.DataReceived):
@@ -371,7 +372,8 @@ class H2Origin:
                     if isinstance(e, h2.events.RequestReceived):
                         self.begin(c, e, paths, queue)
                     elif isinstance(e, h2.events.DataReceived):
-                        queue[e.stream_id] += e.data.upper()
+                        if e.stream_id in queue:
+                            queue[e.stream_id] += e.data.upper()
                         c.acknowledge_received_data(e.flow_controlled_length, e.stream_id)
                     elif isinstance(e, h2.events.StreamEnded) and e.stream_id in queue:
                         paths[e.stream_id] = "ended"
@@ -390,6 +392,8 @@ class H2Origin:
         stream, path = e.stream_id, h[":path"]
         if path == "/refused":
             c.reset_stream(stream, 7)
+        elif path == "/error":
+            c.send_headers(stream, [(":status", "200"), ("grpc-status", "5")], end_stream=True)
         elif path == "/goaway":
             c.send_headers(stream, [(":status", "204")], end_stream=True)
             c.close_connection()
@@ -431,6 +435,8 @@ def h2_grpc_goes_from_end_to_end_with_trailers():
         eq(o.requests[0].get("te"), "trailers")
         eq(o.requests[0][":authority"], "full.test")
         eq(o.requests[0][":path"], "/svc/Call")
+        a = c.ask("POST", "/error", body=b"x")
+        eq((a["headers"]["grpc-status"], a["body"], a["ended_with_head"]), ("5", b"", True))
         for i in range(5):
             eq(c.ask("POST", "/svc/Call", body=b"x%d" % i)["body"], b"X%d" % i)
         eq(o.connections, 1)
