@@ -17,6 +17,8 @@ install: all	## programs, library, manual pages, completions, examples
 		install -d "$(DESTDIR)$(DATADIR)/examples/$$dir"; \
 		cp -r examples/$$dir/. "$(DESTDIR)$(DATADIR)/examples/$$dir/"; \
 	done
+	install -d '$(DESTDIR)$(DATADIR)/profiles'
+	install -m 0644 profiles/*.yaml '$(DESTDIR)$(DATADIR)/profiles/'
 	@set -e; install -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
 		'$(DESTDIR)$(PREFIX)/share/zsh/site-functions' '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'; \
 	$(O)/bin/openshell completions bash >'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/openshell'; \

@@ -69,4 +69,7 @@ int cmd_doctor(const struct cli_command *cmd, int argc, char **argv);
 int cmd_completions(const struct cli_command *cmd, int argc, char **argv);
 int cmd_complete(int argc, char **argv);
 
+int cmd_profile_list(const struct cli_command *cmd, int argc, char **argv);
+int cmd_profile_show(const struct cli_command *cmd, int argc, char **argv);
+
 int cmd_logs(const struct cli_command *cmd, int argc, char **argv);

@@ -16,6 +16,7 @@
 #include "launcher/out.h"
 #include "launcher/paths.h"
 #include "launcher/policyfile.h"
+#include "launcher/profiles.h"
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
 #include "launcher/transfer.h"
@@ -33,6 +34,8 @@ struct options {
 	struct config config;
 	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
+	const char *profile;
+	bool no_profile;
 	enum out_format format;
 	bool has_format;
 };
@@ -46,6 +49,9 @@ const struct cli_option cmd_create_options[] = {
 	{ CLI_FLAG, "detach", 'd', AT(detach), 0, NULL, "Start it and return; implies --keep" },
 	{ CLI_STR, "policy", 0, AT(policy), 0, "FILE",
 		"Policy to start with [env: OPENSHELL_SANDBOX_POLICY]" },
+	{ CLI_STR, "profile", 0, AT(profile), 0, "NAME",
+		"Profile of the agent (default: the one that is for the command)" },
+	{ CLI_FLAG, "no-profile", 0, AT(no_profile), 0, NULL, "Apply none" },
 	{ CLI_LIST, "env", 0, AT(env), 0, "KEY=VALUE", "Set a variable inside; repeatable" },
 	{ CLI_FLAG, "no-credential-warnings", 0, AT(no_credential_warnings), 0, NULL,
 		"Say nothing about --env values that look like secrets" },
@@ -479,6 +485,11 @@ static int create(struct options *o, const struct cli_args *a)
 		return out_fail(CLI_USAGE, &err);
 	if (r < 0)
 		return out_fail(CLI_NO_START, &err);
+	r = o->no_profile ? 0 : profiles_apply(&spec, o->profile, &policy, &err);
+	if (r < 0)
+		return out_fail(CLI_NO_START, &err);
+	if (file && file[0])
+		free(take_ptr(policy));
 	if (file && file[0] && policyfile_load(file, POLICYFILE_TO_START, &policy) < 0)
 		return CLI_NO_START;
 	if (file && file[0] && protect_policy(&spec, file) < 0)

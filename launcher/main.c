@@ -228,6 +228,24 @@ static const struct cli_command rule_commands[] = {
 	{ 0 },
 };
 
+static const struct cli_command profile_commands[] = {
+	{ .name = "list",
+		.summary = "List the profiles of agents, the user's own and the built-in ones",
+		.examples = "  openshell profile list\n",
+		.options = cmd_format_options,
+		.run = cmd_profile_list },
+	{ .name = "show",
+		.args = "NAME",
+		.summary = "Show a profile: what the agent is granted",
+		.examples = "  openshell profile show claude\n"
+			    "  openshell profile show claude >~/.config/openshell/profiles/claude.yaml\n",
+		.options = cmd_format_options,
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_profile_show },
+	{ 0 },
+};
+
 static const struct cli_command forward_commands[] = {
 	{ .name = "start",
 		.args = "[BIND:]PORT [NAME]",
@@ -321,6 +339,11 @@ static const struct cli_command commands[] = {
 		.examples = "  openshell rule get demo\n"
 			    "  openshell rule approve demo 3f9c0a12d4e5\n",
 		.subs = rule_commands },
+	{ .name = "profile",
+		.summary = "What is granted to which agent",
+		.examples = "  openshell profile list\n"
+			    "  openshell profile show claude\n",
+		.subs = profile_commands },
 	{ .name = "forward",
 		.alias = "fwd",
 		.summary = "Reach servers in a sandbox from the host",

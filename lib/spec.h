@@ -44,6 +44,9 @@ struct sandbox_spec {
 	char **ro;	     /* absolute paths that --ro named */
 	char **rw;
 	char **protect; /* files that stay read-only inside writable directories: the policy's */
+	char **home;  /* DEST=PATH: the user's own settings below /sandbox, read-write */
+	char **home_ro; /* the same, read-only */
+	char **links; /* NAME=PATH: commands in /run/openshell/bin, which is first in PATH */
 	char **env;    /* KEY=VALUE */
 	char **labels; /* key=value, sorted by key */
 	bool keep;     /* outlives its main process */

@@ -11,13 +11,14 @@
 #include "lib/strv.h"
 #include "tracer/addrs.h"
 
+#define PATH "/sandbox/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PROXY_URL "http://" ADDRS_HOST4 ":3128"
 
 static const char *const base[] = {
 	"HOME=/sandbox",
 	"USER=sandbox",
 	"LOGNAME=sandbox",
-	"PATH=/sandbox/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+	"PATH=" PATH,
 	/* openshell-upstream.md, section 3.11, with compat.md's additions */
 	"ALL_PROXY=" PROXY_URL,
 	"HTTP_PROXY=" PROXY_URL,
@@ -89,6 +90,8 @@ char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_t
 
 	for (size_t i = 0; i < ARRAY_SIZE(base) && r == 0; i++)
 		r = strv_push(&env, base[i]);
+	if (r == 0 && spec->links)
+		r = set_format(&env, "PATH", ENV_BIN_DIR ":" PATH);
 	if (r == 0)
 		r = set_format(&env, "SHELL", shell);
 	if (r == 0)

@@ -1,6 +1,7 @@
 #include "tracer/mounts.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "lib/strv.h"
+#include "tracer/env.h"
 #include "tracer/gitdir.h"
 
 /* The sandbox's own, whatever the host has there (design.md, section 5). */
@@ -238,6 +240,32 @@ static int grant_workdir(struct mounts *m, const char *workdir, struct err *err)
 	return r < 0 ? err_set(err, r, "the git directory of '%s': %s", workdir, err_name(r)) : 0;
 }
 
+/* NAME=PATH entries, placed below @dir. What is gone since the sandbox was made is left out. */
+static int add_pairs(struct mounts *m, char *const *pairs, const char *dir, enum mount_kind kind)
+{
+	int r = 0;
+
+	for (; pairs && *pairs && r == 0; pairs++) {
+		const char *path = strchr(*pairs, '=');
+		char dest[PATH_MAX];
+
+		if (!path || !str_format(dest, sizeof(dest), "%s/%.*s", dir, (int)(path - *pairs), *pairs))
+			return -EINVAL;
+		if (faccessat(AT_FDCWD, path + 1, F_OK, 0) == 0)
+			r = mounts_add(m, kind, path + 1, dest, -1, false);
+	}
+	return r;
+}
+
+static int add_profile(struct mounts *m, const struct sandbox_spec *spec)
+{
+	int r = add_pairs(m, spec->home, "/sandbox", MOUNT_RW);
+
+	if (r == 0)
+		r = add_pairs(m, spec->home_ro, "/sandbox", MOUNT_RO);
+	return r < 0 ? r : add_pairs(m, spec->links, ENV_BIN_DIR, MOUNT_SYMLINK);
+}
+
 int mounts_plan(struct mounts *m, const struct policy_static *policy,
 	const struct sandbox_spec *spec, const char *home, struct err *err)
 {
@@ -254,6 +282,8 @@ int mounts_plan(struct mounts *m, const struct policy_static *policy,
 		r = grant_all(m, (const char *const *)spec->ro, false, true, err);
 	if (r == 0)
 		r = grant_all(m, (const char *const *)spec->rw, true, true, err);
+	if (r == 0)
+		r = add_profile(m, spec);
 	if (r == 0 && spec->workdir && policy->include_workdir)
 		r = grant_workdir(m, spec->workdir, err);
 	return r;

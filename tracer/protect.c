@@ -273,9 +273,9 @@ static int find_roots(struct protect *p, const struct mounts *m)
 		const struct mount *e = &m->list[i];
 		struct stat st;
 
-		if (e->kind == MOUNT_RW && !e->is_private && stat(e->dest, &st) == 0 &&
+		if (e->kind == MOUNT_RW && !e->is_private && stat(e->src, &st) == 0 &&
 			S_ISDIR(st.st_mode))
-			r = strv_push(&p->roots, e->dest);
+			r = strv_push(&p->roots, e->src);
 	}
 	return r;
 }
@@ -311,6 +311,40 @@ static int protect_worktree(struct protect *p, const struct grants *q, const str
 	return r;
 }
 
+/* Settings of the user's home that stand in the sandbox's: the profile says what is protected. */
+static const struct mount *moved_by(const struct mounts *m, const char *path)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->list[i].kind == MOUNT_RW && !m->list[i].is_private &&
+			!str_eq(m->list[i].src, m->list[i].dest) &&
+			mounts_is_under(path, m->list[i].src))
+			return &m->list[i];
+	return NULL;
+}
+
+/* Found at their places on the host, mounted at those inside. */
+static int move_entries(struct protect *p, const struct mounts *m)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		struct protect_entry *e = &p->list[i];
+		const struct mount *moved = moved_by(m, e->path);
+		char path[PATH_MAX];
+		char *copy;
+
+		if (!moved)
+			continue;
+		if (!str_format(path, sizeof(path), "%s%s", moved->dest,
+			    e->path + strlen(moved->src)))
+			return -ENAMETOOLONG;
+		copy = strdup(path);
+		if (!copy)
+			return -ENOMEM;
+		free(e->path);
+		e->path = copy;
+	}
+	return 0;
+}
+
 /* A directory that was granted inside a protected one stays as granted. */
 static void keep_grants(struct protect *p, const struct mounts *m)
 {
@@ -328,7 +362,7 @@ int protect_plan(struct protect *p, const struct mounts *m, const struct policy_
 	int r = find_roots(p, m);
 
 	for (char **root = p->roots; root && *root && r == 0; root++)
-		r = m->git_dir && str_eq(*root, m->git_dir) ?
+		r = moved_by(m, *root) ? 0 : m->git_dir && str_eq(*root, m->git_dir) ?
 			    protect_names(p, &q, *root, git_names, ARRAY_SIZE(git_names), err) :
 			    protect_names(p, &q, *root, names, ARRAY_SIZE(names), err);
 	if (r == 0 && m->git_worktree)
@@ -336,6 +370,8 @@ int protect_plan(struct protect *p, const struct mounts *m, const struct policy_
 	if (r == 0)
 		r = protect_named(p, &q, err);
 	keep_grants(p, m);
+	if (r == 0)
+		r = move_entries(p, m);
 	return r == -ENOMEM ? err_set(err, r, "out of memory") : r;
 }
 

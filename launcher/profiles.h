@@ -1,0 +1,24 @@
+/*
+ * The profiles there are: the user's own in $XDG_CONFIG_HOME/openshell/profiles, and those that
+ * come with the program. A user's profile hides the built-in one of the same name.
+ */
+#pragma once
+
+#include "lib/err.h"
+#include "lib/profile.h"
+#include "lib/spec.h"
+
+/* The names of all, sorted: a strv of the caller, or NULL. */
+char **profiles_names(void);
+/* The profile called @name and its file: 0, -ENOENT (with text and hint), -EINVAL with text. The
+ * text of the file and its path (either may be NULL) are the caller's. */
+int profiles_load(const char *name, struct profile *ret, char **ret_text, char **ret_path,
+	struct err *err);
+
+/*
+ * What wrapping @spec's command takes: the profile @name, or without one the first that is for the
+ * command, is found and put into @spec (paths, settings, links), and said in one line.
+ * @ret_policy: its policy, the caller's; NULL when there is no such profile or the program is not
+ * installed where it is looked for (then the command runs as any other). 0 or -errno with text.
+ */
+int profiles_apply(struct sandbox_spec *spec, const char *name, char **ret_policy, struct err *err);
