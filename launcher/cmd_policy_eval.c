@@ -237,15 +237,16 @@ static char *base64(const char *in, size_t len)
 	uint32_t bits = 0;
 	int n = 0;
 
-	for (size_t i = 0; out && i < len; i++) {
+	if (!out)
+		return NULL;
+	for (size_t i = 0; i < len; i++) {
 		bits = bits << 8 | (unsigned char)in[i];
 		for (n += 8; n >= 6; n -= 6)
 			*to++ = digits[bits >> (n - 6) & 63];
 	}
-	if (out && n)
+	if (n)
 		*to++ = digits[bits << (6 - n) & 63];
-	if (out)
-		*to = '\0';
+	*to = '\0';
 	return out;
 }
 

@@ -436,11 +436,10 @@ static int compile_registry(struct policy *p, const struct doc_endpoint *in, str
 /* One limit for whatever body the protocol has; the mcp stanza wins over json_rpc. */
 static size_t body_limit(const struct doc_endpoint *in, const struct endpoint *e)
 {
-	const struct doc_int *limit = NULL;
+	const struct doc_int *limit = &in->graphql_max_body_bytes;
 
 	switch (e->protocol) {
 	case PROTOCOL_GRAPHQL:
-		limit = &in->graphql_max_body_bytes;
 		break;
 	case PROTOCOL_JSON_RPC:
 	case PROTOCOL_MCP:

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,51 +27,80 @@ void doc_path_format(const struct doc_path *path, char *out, size_t size)
 		(void)snprintf(out + at, size - at, "[%zu]", path->index);
 }
 
+static void finding_done(struct policy_finding *p)
+{
+	free(p->field);
+	free(p->text);
+}
+
 /* Grows by doubling: there is room whenever n is no power of two. */
-static struct policy_finding *add(struct policy_findings *f)
+static bool grow(struct policy_findings *f)
 {
 	struct policy_finding *grown;
 
-	if (f->n == POLICY_FINDINGS_MAX)
-		return NULL;
-	if ((f->n & (f->n - 1)) == 0) {
-		grown = realloc(f->list, (f->n ? f->n * 2 : 1) * sizeof(*grown));
-		if (!grown)
-			return NULL;
-		f->list = grown;
+	if ((f->n & (f->n - 1)) != 0)
+		return true;
+	grown = realloc(f->list, (f->n ? f->n * 2 : 1) * sizeof(*grown));
+	if (!grown)
+		return false;
+	f->list = grown;
+	return true;
+}
+
+/* Where the next finding goes. Once all places are taken, an error takes that of a warning. */
+static struct policy_finding *make_place(struct policy_findings *f, enum policy_severity severity)
+{
+	if (f->n < POLICY_FINDINGS_MAX)
+		return grow(f) ? &f->list[f->n++] : NULL;
+	for (size_t i = f->n; severity == POLICY_ERROR && i > 0; i--) {
+		if (f->list[i - 1].severity != POLICY_WARNING)
+			continue;
+		finding_done(&f->list[i - 1]);
+		return &f->list[i - 1];
 	}
-	f->list[f->n] = (struct policy_finding){ 0 };
-	return &f->list[f->n];
+	return NULL;
+}
+
+static bool format(
+	struct policy_finding *ret, const struct doc_path *path, const char *fmt, va_list ap)
+{
+	char field[FIELD_MAX], text[TEXT_MAX];
+
+	doc_path_format(path, field, sizeof(field));
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	ret->field = strdup(field);
+	ret->text = strdup(text);
+	return ret->field && ret->text;
+}
+
+static bool is_wanted(const struct policy_findings *f, enum policy_severity severity)
+{
+	return f->n < POLICY_FINDINGS_MAX ||
+	       (severity == POLICY_ERROR && f->n_errors <= POLICY_FINDINGS_MAX);
 }
 
 void policy_finding(struct policy_findings *f, enum policy_severity severity, struct yaml_pos pos,
 	const struct doc_path *path, const char *fmt, ...)
 {
-	char field[FIELD_MAX], text[TEXT_MAX];
-	struct policy_finding *p;
+	struct policy_finding new = {
+		.severity = severity, .line = pos.line, .column = pos.column
+	};
+	struct policy_finding *place = NULL;
 	va_list ap;
 
 	if (!f)
 		return;
 	f->n_errors += severity == POLICY_ERROR;
-	p = add(f);
-	if (!p)
+	if (!is_wanted(f, severity))
 		return;
-	doc_path_format(path, field, sizeof(field));
 	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	if (format(&new, path, fmt, ap))
+		place = make_place(f, severity);
 	va_end(ap);
-	p->severity = severity;
-	p->line = pos.line;
-	p->column = pos.column;
-	p->field = strdup(field);
-	p->text = strdup(text);
-	if (p->field && p->text) {
-		f->n++;
-		return;
-	}
-	free(p->field);
-	free(p->text);
+	if (place)
+		*place = new;
+	else
+		finding_done(&new);
 }
 
 /* Insertion: at most POLICY_FINDINGS_MAX, nearly in order already. */
@@ -93,10 +123,8 @@ void policy_findings_sort(struct policy_findings *f)
 
 void policy_findings_done(struct policy_findings *f)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		free(f->list[i].field);
-		free(f->list[i].text);
-	}
+	for (size_t i = 0; i < f->n; i++)
+		finding_done(&f->list[i]);
 	free(f->list);
 	*f = (struct policy_findings){ 0 };
 }

@@ -6,6 +6,7 @@
  */
 #include "lib/yaml.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -302,13 +303,15 @@ static int close_list(struct reader *r, struct yaml_node *n, struct yaml_node **
 
 static int on_close(struct reader *r)
 {
-	struct frame *f = &r->frames[--r->depth];
+	struct frame *f = &r->frames[r->depth - 1];
 	struct yaml_node **kids = r->children ? r->children + f->first : NULL;
 	size_t count = r->n_children - f->first;
 	int error;
 
+	assert(r->depth > 0 && f->node); /* libyaml's events are balanced */
+	r->depth--;
 	r->n_children = f->first;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; kids && i < count; i++)
 		f->node->weight += kids[i]->weight;
 	error = f->node->type == YAML_MAP ? close_map(r, f->node, kids, count)
 					  : close_list(r, f->node, kids, count);

@@ -416,6 +416,24 @@ static void too_many_errors_are_counted_not_kept(void **state)
 	policy_findings_done(&f);
 }
 
+static void an_error_is_told_however_many_warnings_came_before(void **state)
+{
+	struct policy_findings f = { 0 };
+	struct policy *p = NULL;
+	auto_buf struct buf b;
+
+	(void)state;
+	buf_init(&b, 1 << 20);
+	(void)buf_puts(&b, "version: 1\nnetwork_policies:\n  p:\n    endpoints:\n");
+	for (int i = 0; i < 500; i++)
+		(void)buf_printf(&b, "      - { host: h%d, port: 1, access: full }\n", i);
+	(void)buf_puts(&b, "      - { host: last }\n");
+	assert_int_equal(policy_load(buf_head(&b), b.len, &p, &f), -EINVAL);
+	assert_int_equal(f.n, POLICY_FINDINGS_MAX);
+	assert_true(says(&f, POLICY_ERROR, NULL, "must declare at least one port"));
+	policy_findings_done(&f);
+}
+
 static void a_hundred_thousand_rules_load(void **state)
 {
 	struct policy *p = NULL;
@@ -498,6 +516,7 @@ int main(void)
 		cmocka_unit_test(what_means_nothing_cannot_be_asked),
 		cmocka_unit_test(middlewares_are_held_to_their_rules),
 		cmocka_unit_test(too_many_errors_are_counted_not_kept),
+		cmocka_unit_test(an_error_is_told_however_many_warnings_came_before),
 		cmocka_unit_test(a_hundred_thousand_rules_load),
 		cmocka_unit_test(many_endpoints_of_one_host_load),
 		cmocka_unit_test(a_text_past_its_limit_is_refused),
