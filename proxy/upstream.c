@@ -194,18 +194,7 @@ static void shaken(struct leg *leg)
 	ready_as(leg, tls_chose_h2(stream_ssl(leg->side.stream)));
 }
 
-static void shake(struct leg *leg)
-{
-	struct loop *loop = leg->target->px->loop;
-	int r = stream_handshake(leg->side.stream);
-
-	if (r == 0)
-		shaken(leg);
-	else if (r != -EAGAIN)
-		fail(leg, LEG_TLS_FAILED, stream_tls_error(leg->side.stream));
-	else if (side_want(loop, &leg->side, true) < 0)
-		fail(leg, LEG_FAILED, "out of memory");
-}
+static void shake(struct leg *leg);
 
 static void on_idle_event(struct leg *leg)
 {
@@ -354,6 +343,41 @@ static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 		on_connected(leg);
 }
 
+/* A server that refuses TLS over the protocols alone speaks another: once more, with HTTP/2. */
+static bool dial_for_h2(struct leg *leg)
+{
+	struct target *t = leg->target;
+
+	if (leg->offers_h2 || t->is_chained ||
+		!strstr(stream_tls_error(leg->side.stream), "no application protocol"))
+		return false;
+	if (dial_start(t->px->loop, t->addrs, t->n_addrs, t->dial_port, on_dialled, leg, &leg->dial) < 0)
+		return false;
+	t->is_only_http2 = leg->offers_h2 = true;
+	timer_clear(t->px->loop, &leg->timer);
+	(void)watch_set(t->px->loop, &leg->side.w, 0);
+	tls_set_arg(stream_ssl(leg->side.stream), NULL);
+	stream_free(take_ptr(leg->side.stream));
+	(void)close(take_fd(leg->side.w.fd));
+	leg->state = LEG_DIALLING;
+	return true;
+}
+
+static void shake(struct leg *leg)
+{
+	struct loop *loop = leg->target->px->loop;
+	int r = stream_handshake(leg->side.stream);
+
+	if (r == 0)
+		shaken(leg);
+	else if (r != -EAGAIN && !dial_for_h2(leg))
+		fail(leg, LEG_TLS_FAILED, stream_tls_error(leg->side.stream));
+	else if (r != -EAGAIN)
+		return;
+	else if (side_want(loop, &leg->side, true) < 0)
+		fail(leg, LEG_FAILED, "out of memory");
+}
+
 static void on_event(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct leg *leg = container_of(w, struct leg, side.w);
@@ -393,7 +417,7 @@ static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **r
 	leg->target = t;
 	leg->conn = c;
 	leg->is_tls = is_tls;
-	leg->offers_h2 = c->is_inner;
+	leg->offers_h2 = c->is_inner || t->is_only_http2;
 	leg->state = LEG_DIALLING;
 	*ret = leg;
 	return 0;
@@ -425,7 +449,8 @@ int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms
 	struct leg **ret)
 {
 	struct leg *leg = TAILQ_FIRST(&t->idle[is_tls]);
-	struct back *b = c->is_inner && idle_max_ms ? back_find(t, is_tls) : NULL;
+	bool may_h2 = c->is_inner || t->is_only_http2;
+	struct back *b = may_h2 && idle_max_ms ? back_find(t, is_tls) : NULL;
 
 	if (b)
 		return leg_join(b, c, ret);

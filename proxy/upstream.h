@@ -35,6 +35,7 @@ struct target {
 	TAILQ_HEAD(leg_list, leg) idle[2]; /* plain, TLS; the most recently used first */
 	unsigned int n_idle;
 	SSL_SESSION *session; /* for resumption; NULL: none */
+	bool is_only_http2;   /* HTTP/1 alone was offered, and TLS refused it */
 	bool is_plain_http1;  /* HTTP/2 without TLS was tried, and not understood */
 };
 
