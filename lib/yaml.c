@@ -301,15 +301,12 @@ static int close_list(struct reader *r, struct yaml_node *n, struct yaml_node **
 	return 0;
 }
 
-static int on_close(struct reader *r)
+static int close_node(struct reader *r, const struct frame *f)
 {
-	struct frame *f = &r->frames[r->depth - 1];
 	struct yaml_node **kids = r->children ? r->children + f->first : NULL;
 	size_t count = r->n_children - f->first;
 	int error;
 
-	assert(r->depth > 0 && f->node); /* libyaml's events are balanced */
-	r->depth--;
 	r->n_children = f->first;
 	for (size_t i = 0; kids && i < count; i++)
 		f->node->weight += kids[i]->weight;
@@ -317,6 +314,14 @@ static int on_close(struct reader *r)
 					  : close_list(r, f->node, kids, count);
 	f->node->is_finished = true;
 	return error;
+}
+
+static int on_close(struct reader *r)
+{
+	assert(r->depth > 0); /* libyaml's events are balanced */
+	r->depth--;
+	assert(r->frames[r->depth].node);
+	return close_node(r, &r->frames[r->depth]);
 }
 
 static int on_document(struct reader *r, const yaml_event_t *e)
