@@ -18,6 +18,7 @@ extern const struct cli_option cmd_policy_update_options[];
 extern const struct cli_option cmd_policy_diff_options[];
 extern const struct cli_option cmd_policy_learn_options[];
 extern const struct cli_option cmd_policy_list_options[];
+extern const struct cli_option cmd_policy_coverage_options[];
 extern const struct cli_option cmd_rule_get_options[];
 extern const struct cli_option cmd_rule_approve_options[];
 extern const struct cli_option cmd_rule_approve_all_options[];
@@ -49,6 +50,8 @@ int cmd_policy_diff(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_learn(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_policy_coverage(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_rule_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_approve(const struct cli_command *cmd, int argc, char **argv);

@@ -45,6 +45,14 @@ run openshell rule approve-all rules
 like "$err" 'security note' 'approve-all leaves out what has a security note'
 run openshell policy get rules
 unlike "$out" '10\.1\.2\.3' 'so that it is not allowed'
+# Which rules earn their place: policy coverage.
+run openshell policy update rules --add-endpoint never.test:443 --binary /usr/bin/curl --wait
+run openshell policy coverage rules
+like "$out" ' [1-9][0-9]* .*api\.github\.com:443' 'what was used is counted'
+like "$out" ' 0  never .*never\.test:443' 'what never was is said so'
+run openshell policy coverage rules --unused -o json
+is "$(jq -r '.[].what' <<<"$out")" 'never.test:443' 'and listed alone on demand'
+
 run openshell sandbox delete rules
 is "$(leftovers)" '' 'nothing is left'
 done_testing
