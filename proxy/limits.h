@@ -35,6 +35,7 @@ enum {
 	TRUST_STORE_MAX = 8 * 1024 * 1024,
 
 	/* Milliseconds. */
+	ACCEPT_PAUSE_MS = 100,	       /* when descriptors run out */
 	SNIFF_MS = 10 * 1000,	       /* first byte after CONNECT or connect() */
 	WATCH_MS = 300,		       /* the same under --audit; then it is a server that speaks first */
 	HANDSHAKE_MS = 15 * 1000,      /* TLS with the client */

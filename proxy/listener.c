@@ -36,6 +36,7 @@ struct listener {
 	TAILQ_HEAD(, waiting) ages; /* the oldest first */
 	unsigned int n_waiting;
 	struct timer expiry;
+	struct timer recovery; /* armed while nothing can be accepted */
 };
 
 static void waiting_free(struct listener *l, struct waiting *w)
@@ -69,6 +70,14 @@ static void on_expiry(struct loop *loop, struct timer *t)
 		(void)timer_set(loop, &l->expiry, w->until_ms - loop_now_ms(loop));
 }
 
+static void on_recovered(struct loop *loop, struct timer *t)
+{
+	struct listener *l = container_of(t, struct listener, recovery);
+
+	for (unsigned int i = 0; i < l->n_ports; i++)
+		(void)watch_set(loop, &l->ports[i].w, EPOLLIN);
+}
+
 struct listener *listener_new(struct proxy *px)
 {
 	struct listener *l = calloc(1, sizeof(*l));
@@ -78,6 +87,7 @@ struct listener *listener_new(struct proxy *px)
 	l->px = px;
 	TAILQ_INIT(&l->ages);
 	l->expiry.on_time = on_expiry;
+	l->recovery.on_time = on_recovered;
 	return l;
 }
 
@@ -130,6 +140,21 @@ static void welcome(struct listener *l, int fd, const struct sockaddr_storage *f
 	waiting_free(l, w);
 }
 
+/* No descriptor or memory is left: the kernel would report the same connection again and again. */
+static void pause_accepting(struct listener *l)
+{
+	const struct event e = { .level = EVENT_WARN,
+		.adapter = EVENT_TCP,
+		.action = EVENT_DENY,
+		.reason = "out of descriptors: new connections wait" };
+
+	if (timer_set(l->px->loop, &l->recovery, ACCEPT_PAUSE_MS) < 0)
+		return;
+	log_event(l->px->log, &e);
+	for (unsigned int i = 0; i < l->n_ports; i++)
+		(void)watch_set(l->px->loop, &l->ports[i].w, 0);
+}
+
 static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct listener *l = container_of(w, struct port, w)->l;
@@ -141,6 +166,8 @@ static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
 		socklen_t len = sizeof(from);
 		int fd = accept4(w->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+			pause_accepting(l);
 		if (fd < 0)
 			break;
 		welcome(l, fd, &from);

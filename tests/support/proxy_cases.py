@@ -179,15 +179,23 @@ class Server:
 # ---- the client ----
 
 class Driver:
-    def __init__(self, *args):
+    def __init__(self, *args, nofile=None):
         self.log_path = TMP + "/events.%d" % time.monotonic_ns()
         self.ca = self.log_path + ".pem"
         cmd = [BUILD + "/support/proxy_driver", "--proxy", os.environ.get("PROXY", BUILD + "/bin/openshell-proxy"), "--policy", TMP + "/policy.yaml",
                "--log", self.log_path, "--ca-out", self.ca, "--extra-ca", TMP + "/origin.crt", "--binary", "/usr/bin/curl", *args,
                "--", "sh", "-c", "echo $PROXY_PORT $PROXY_TUPLES; exec cat"]
+        if nofile:
+            cmd = ["prlimit", "--nofile=%d:%d" % (nofile, nofile)] + cmd
         self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         port, self.tuples = self.proc.stdout.readline().split()
         self.port = int(port)
+
+    def proxy_pid(self):
+        for line in subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(self.proc.pid)], capture_output=True, text=True).stdout.splitlines():
+            if line.split()[1].startswith("openshell-proxy"):
+                return int(line.split()[0])
+        raise AssertionError("no proxy")
 
     def close(self):
         self.proc.stdin.close()
@@ -550,6 +558,18 @@ def clients_resume_their_sessions():
     eq(get("api.test", "/", a)[0], 200)
     s, _ = tunnel("api.test")
     b = c.wrap_socket(s, server_hostname="api.test", session=a.session)
+    eq(b.session_reused, True)
+
+
+@case
+def clients_resume_tls_1_3_sessions_too():
+    c = client_context()
+    c.minimum_version = ssl.TLSVersion.TLSv1_3
+    a = tls("api.test", context=c)
+    eq(get("api.test", "/", a)[0], 200)
+    s, _ = tunnel("api.test")
+    b = c.wrap_socket(s, server_hostname="api.test", session=a.session)
+    eq(get("api.test", "/", b)[0], 200)
     eq(b.session_reused, True)
 
 
@@ -1062,13 +1082,51 @@ def a_refused_connection_asks_anew_after_a_change():
         with_policy(lambda p: p)
 
 
-# ---- audit of a whole sandbox ----
+# ---- when things run out ----
 
 def with_driver(*args):
     global D
     old, D = D, Driver(*args)
     return old
 
+
+@case
+def a_decision_that_cannot_be_logged_has_no_effect():
+    global D
+    old = with_driver("--log", "/dev/full", "--connect-to", "api.test:443:127.0.0.1:%d" % origin.port)
+    before = origin.connections
+    try:
+        s = D.connect()
+        s.sendall(b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n")
+        eq(closed(s), True)
+        eq(origin.connections, before)
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def running_out_of_descriptors_makes_connections_wait_and_not_the_proxy_spin():
+    global D
+    old = D
+    D = Driver("--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, nofile=40)
+    try:
+        held = [D.connect() for _ in range(60)]
+        t = time.process_time()
+        stat = lambda: sum(map(int, open("/proc/%d/stat" % D.proxy_pid()).read().split()[13:15]))
+        before = stat()
+        time.sleep(0.5)
+        if stat() - before > 25:
+            raise AssertionError("the proxy spins")
+        for s in held:
+            s.close()
+        eq(get("api.test", "/after")[0], 200)
+    finally:
+        D.close()
+        D = old
+
+
+# ---- audit of a whole sandbox ----
 
 @case
 def audit_records_requests_to_hosts_that_no_policy_names():
