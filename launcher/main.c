@@ -135,7 +135,7 @@ static const struct cli_command policy_commands[] = {
 		.args = "[NAME]",
 		.summary = "Change the policy of a running sandbox by small steps",
 		.examples = "  openshell policy update demo --add-endpoint "
-			    "pypi.org:443:read-only:rest:enforce --binary /usr/bin/pip --wait\n"
+			    "pkgs.example.com:443:read-only:rest:enforce --binary /usr/bin/pip --wait\n"
 			    "  openshell policy update demo --add-allow "
 			    "'api.github.com:443:POST:/repos/*/issues'\n"
 			    "  openshell policy update demo --remove-rule github_api --dry-run\n",

@@ -101,7 +101,7 @@ static void nothing_to_change_is_no_new_revision(void **state)
 
 static void a_wrong_command_line_is_a_usage_error(void **state)
 {
-	static const char *const lines[] = { "demo", "demo --add-endpoint pypi.org:443",
+	static const char *const lines[] = { "demo", "demo --add-endpoint pkgs.example.com:443",
 		"demo --rule-name x --add-allow h:443:GET:/", "demo --binary /usr/bin/curl" };
 
 	(void)state;

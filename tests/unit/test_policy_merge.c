@@ -392,7 +392,7 @@ static void allowing_a_method_writes_the_preset_out(void **state)
 static void a_new_endpoint_becomes_a_rule_of_its_own(void **state)
 {
 	auto_free char *got = updated(github,
-		&(struct update_flags){ .add_endpoint = LIST("pypi.org:443:read-only:rest:enforce"),
+		&(struct update_flags){ .add_endpoint = LIST("pkgs.example.com:443:read-only:rest:enforce"),
 			.binary = LIST("/usr/bin/pip") });
 
 	(void)state;
