@@ -523,7 +523,9 @@ bool conn_rejudge(struct conn *c, const struct generation *g)
 	if (c->refusal) {
 		/* It tells what the old policy said, once more at most; the next one asks anew. */
 		c->ex.keep_client = false;
-		if (c->state == CONN_REQUEST && !c->client.in.len)
+		if (c->state == CONN_H2)
+			front_retire(c);
+		else if (c->state == CONN_REQUEST && !c->client.in.len)
 			conn_finish(c);
 		return false;
 	}

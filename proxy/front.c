@@ -401,6 +401,13 @@ void front_on_deadline(struct conn *c)
 		conn_finish(c);
 }
 
+void front_retire(struct conn *c)
+{
+	h2_shutdown(c->front->h2);
+	if (!c->front->timer.at_ms)
+		(void)timer_set(c->px->loop, &c->front->timer, 0);
+}
+
 void front_close(struct conn *c)
 {
 	struct front *f = c->front;

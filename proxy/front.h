@@ -19,6 +19,8 @@ void front_begin(struct conn *c);
 void front_on_client(struct conn *c, uint32_t events);
 /* Nothing happened for KEEPALIVE_MS. */
 void front_on_deadline(struct conn *c);
+/* Lets the requests of @c finish, and takes no more. */
+void front_retire(struct conn *c);
 /* Ends every request of @c; part of conn_close(). */
 void front_close(struct conn *c);
 /* Releases it; NULL is fine. */

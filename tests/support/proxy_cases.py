@@ -1269,8 +1269,12 @@ def no_proxy_keeps_hosts_away_from_the_corporate_proxy():
 
 # ---- HTTP/2 ----
 
-with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy_h2_cases.py")) as f:
-    exec(compile(f.read(), f.name, "exec"))
+try:
+    import h2
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy_h2_cases.py")) as f:
+        exec(compile(f.read(), f.name, "exec"))
+except ImportError:
+    print("# the cases of HTTP/2 are left out: they need python3-h2")
 
 
 # ---- running them ----

@@ -335,6 +335,21 @@ def h2_connection_ends_when_the_policy_no_longer_allows_it():
         with_policy(lambda p: p)
 
 
+@case
+def h2_refused_connection_asks_anew_when_the_policy_changes():
+    context = client_context(verify=False)
+    context.set_alpn_protocols(["h2"])
+    c = H2("unknown.test", context.wrap_socket(D.connect("unknown.test 443"), server_hostname="unknown.test"))
+    eq(c.ask("GET", "/")["status"], 403)
+    try:
+        with_policy(lambda p: p)
+        while c.goaway is None:
+            c.step()
+        eq(c.goaway, 0)
+    finally:
+        with_policy(lambda p: p)
+
+
 # ---- servers that speak HTTP/2 ----
 
 class H2Origin:
