@@ -397,7 +397,7 @@ static void a_new_endpoint_becomes_a_rule_of_its_own(void **state)
 
 	(void)state;
 	expect_valid(got);
-	assert_non_null(strstr(got, "  allow_pypi_org_443:\n"));
+	assert_non_null(strstr(got, "  allow_pkgs_example_com_443:\n"));
 	assert_non_null(strstr(got, "- path: /usr/bin/pip\n"));
 }
 
