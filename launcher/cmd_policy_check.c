@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "launcher/out.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
@@ -30,7 +31,7 @@
 enum check_exit { CHECK_VALID = 0, CHECK_INVALID = 1, CHECK_USAGE = 2 };
 
 static const char help[] =
-	"Usage: openshell policy check [-o text|json] FILE...\n"
+	"Usage: openshell policy check [-o table|json|yaml] FILE...\n"
 	"\n"
 	"Validates policies without a sandbox. Every error is printed as\n"
 	"FILE:LINE:COLUMN: FIELD: TEXT, every surprise as a warning. \"-\" is standard input.\n"
@@ -175,18 +176,16 @@ static int check_file(const char *file, json_t *json)
 	return r < 0 ? CHECK_INVALID : CHECK_VALID;
 }
 
-static int check_files(char *const *files, json_t *json)
+static int check_files(char *const *files, enum out_format format)
 {
+	json_t *json = format == OUT_TABLE ? NULL : json_array();
 	int status = CHECK_VALID;
 
 	for (; *files; files++)
 		if (check_file(*files, json) != CHECK_VALID)
 			status = CHECK_INVALID;
-	if (json) {
-		(void)json_dumpf(json, stdout, JSON_INDENT(2));
-		(void)putchar('\n');
-		json_decref(json);
-	}
+	if (json)
+		(void)out_json(json, format);
 	return status;
 }
 
@@ -203,7 +202,7 @@ int cmd_policy_check(int argc, char **argv)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' },
 		{ "output", required_argument, NULL, 'o' }, { NULL, 0, NULL, 0 } };
-	bool is_json = false;
+	enum out_format format = OUT_TABLE;
 	int c;
 
 	optind = 0;
@@ -214,9 +213,8 @@ int cmd_policy_check(int argc, char **argv)
 			(void)fputs(help, stdout);
 			return CHECK_VALID;
 		case 'o':
-			is_json = strcmp(optarg, "json") == 0;
-			if (!is_json && strcmp(optarg, "text") != 0)
-				return usage("-o takes text or json");
+			if (out_format_parse(optarg, &format) < 0)
+				return usage("-o takes table, json or yaml");
 			break;
 		default:
 			return usage("unknown option");
@@ -224,5 +222,5 @@ int cmd_policy_check(int argc, char **argv)
 	}
 	if (optind == argc)
 		return usage("no file given");
-	return check_files(argv + optind, is_json ? json_array() : NULL);
+	return check_files(argv + optind, format);
 }

@@ -11,7 +11,8 @@
  *
  *  Layer 4. A connection is allowed when some policy has an endpoint whose host and port match and
  *  a binary that matches the caller's executable or one of its ancestors. No binaries: nothing
- *  matches. The policy reported is the one with the smallest map key.
+ *  matches. The policy reported is the one with the smallest map key. Executables are known by
+ *  their real path; lib/policy_resolve.h adds what a policy's symbolic links lead to.
  *
  *  SSRF. Once resolved, every address must be one the endpoint may reach: loopback, link-local
  *  and the like never; private ranges only for a host the user wrote out in full or an address
