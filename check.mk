@@ -7,7 +7,7 @@ SCRIPTS := .ci/run $(wildcard tests/support/*.sh tests/e2e/*.t tests/bench/*.sh 
 MANS    := $(wildcard */*.[1-9])
 JOBS    ?= 2
 
-check: setup-check	## set-up, build, all tests and linters
+check: setup-$(if $(CI),ci,check)	## set-up, build, all tests and linters
 	@$(MAKE) --no-print-directory -j$(JOBS) all unit-build support
 	@$(MAKE) --no-print-directory headers shellcheck mandoc
 	@$(MAKE) --no-print-directory prove

@@ -188,7 +188,8 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	static struct step steps[STEPS_MAX];
-	struct drive d = { .fd = -1, .timeout_s = 20 };
+	static char output[OUTPUT_MAX];
+	struct drive d = { .fd = -1, .output = output, .timeout_s = 20 };
 	struct winsize ws = size_parse("");
 	int opt, n = 0;
 	pid_t child;
@@ -203,8 +204,7 @@ int main(int argc, char **argv)
 		else
 			return usage();
 	}
-	d.output = calloc(1, OUTPUT_MAX);
-	if (optind >= argc || !d.output)
+	if (optind >= argc)
 		return usage();
 	child = forkpty(&d.fd, NULL, NULL, &ws);
 	if (child == 0) {
