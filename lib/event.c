@@ -301,26 +301,15 @@ static bool is_placeholder(const char *s, size_t len)
 	       memmem(s, len, "OPENSHELL-RESOLVE-ENV-", 22);
 }
 
-/*
- * A path, segment by segment where it has to hide one. The caller gives canonical paths without
- * a query; should one come with a query all the same, the query stays out of the log.
- */
-static void put_target(struct line *l, const char *key, const char *s)
+/* The pieces of a text between @ends, those with a credential's placeholder hidden. */
+static void put_pieces(struct line *l, const char *s, size_t len, const char *ends)
 {
-	size_t len;
-
-	if (!s)
-		return;
-	len = strcspn(s, "?#");
-	put(l, key);
-	if (!is_placeholder(s, len)) {
-		put_string_n(l, s, len);
-		return;
-	}
 	put(l, "\"");
 	while (len && l->left) {
-		size_t n = s[0] == '/' ? 1 : strcspn(s, "/?#");
+		size_t n = strcspn(s, ends);
 
+		n = n ? n : 1;
+		n = n < len ? n : len;
 		n = n < l->left ? n : l->left;
 		if (is_placeholder(s, n))
 			put(l, "[CREDENTIAL]");
@@ -331,6 +320,36 @@ static void put_target(struct line *l, const char *key, const char *s)
 		s += n;
 	}
 	put(l, "\"");
+}
+
+/*
+ * A path. The caller gives canonical ones without a query; should one come with a query all the
+ * same, the query stays out of the log.
+ */
+static void put_target(struct line *l, const char *key, const char *s)
+{
+	size_t len;
+
+	if (!s)
+		return;
+	len = strcspn(s, "?#");
+	put(l, key);
+	if (is_placeholder(s, len))
+		put_pieces(l, s, len, "/");
+	else
+		put_string_n(l, s, len);
+}
+
+/* A sentence that may quote a path. */
+static void put_sentence(struct line *l, const char *key, const char *s)
+{
+	if (!s)
+		return;
+	put(l, key);
+	if (is_placeholder(s, strlen(s)))
+		put_pieces(l, s, strlen(s), "/ \"';,?");
+	else
+		put_string_n(l, s, strlen(s));
 }
 
 static void put_padded(struct line *l, const char *key, size_t width, uint64_t v)
@@ -373,8 +392,8 @@ static void put_why(struct line *l, const struct event *e)
 	put_text(l, ",\"e\":", e->endpoint);
 	put_text(l, ",\"y\":", e->rule);
 	put_text(l, ",\"g\":", e->engine);
-	put_text(l, ",\"w\":", e->reason);
-	put_text(l, ",\"q\":", e->nearest);
+	put_sentence(l, ",\"w\":", e->reason);
+	put_sentence(l, ",\"q\":", e->nearest);
 }
 
 static void put_what(struct line *l, const struct event *e)
@@ -403,7 +422,7 @@ int event_format_identity(struct buf *out, const struct event *e)
 		put(&l, event_action_name(e->action));
 		put(&l, "\"");
 	}
-	put_text(&l, ",\"m\":", e->message);
+	put_sentence(&l, ",\"m\":", e->message);
 	put_where(&l, e);
 	put_why(&l, e);
 	put_what(&l, e);

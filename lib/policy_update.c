@@ -292,10 +292,41 @@ static size_t count(char *const *list)
 	return n;
 }
 
+/* A policy is UTF-8; control characters have no place in any of these. */
+static bool is_text(const char *s)
+{
+	size_t left = strlen(s), n;
+	uint32_t cp = 0;
+
+	for (; left; left -= n, s += n) {
+		n = str_utf8_decode((const unsigned char *)s, left, &cp);
+		if (!n || cp < 0x20 || cp == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static int check_text(const struct update_flags *f, struct err *err)
+{
+	char *const *const lists[] = { f->add_endpoint, f->remove_endpoint, f->add_allow,
+		f->add_deny, f->remove_rule, f->binary };
+	bool is_good = !f->rule_name || is_text(f->rule_name);
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (char *const *s = lists[i]; s && *s; s++)
+			is_good &= is_text(*s);
+	if (is_good)
+		return 0;
+	return err_set(err, -EINVAL,
+		"the values of policy update must be UTF-8 without control characters");
+}
+
 int update_check_flags(const struct update_flags *f, struct err *err)
 {
 	size_t adds = count(f->add_endpoint);
 
+	if (check_text(f, err) < 0)
+		return -EINVAL;
 	if (!adds && !count(f->remove_endpoint) && !count(f->add_allow) && !count(f->add_deny) &&
 		!count(f->remove_rule) && !f->rule_name && !count(f->binary))
 		return err_set(err, -EINVAL, "policy update requires at least one operation flag");

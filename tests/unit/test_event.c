@@ -120,6 +120,16 @@ static void a_credential_placeholder_in_a_path_is_hidden(void **state)
 			"\"x\":\"/bot/[CREDENTIAL]/send\"}\n");
 }
 
+static void a_credential_placeholder_in_a_reason_is_hidden(void **state)
+{
+	struct event e = { .time_ms = 1775014132118,
+		.reason = "POST /bot/x-OPENSHELL-RESOLVE-ENV-KEY/send not permitted by policy" };
+
+	(void)state;
+	expect_line(&e, "{\"t\":1775014132118,\"l\":0,\"a\":\"LIFECYCLE\","
+			"\"w\":\"POST /bot/[CREDENTIAL]/send not permitted by policy\"}\n");
+}
+
 static void a_long_string_is_cut_and_shows_it(void **state)
 {
 	auto_free char *huge = malloc(3 * EVENT_FIELD_MAX);
@@ -189,6 +199,7 @@ int main(void)
 		cmocka_unit_test(every_line_is_json),
 		cmocka_unit_test(a_query_on_a_target_is_cut_off),
 		cmocka_unit_test(a_credential_placeholder_in_a_path_is_hidden),
+		cmocka_unit_test(a_credential_placeholder_in_a_reason_is_hidden),
 		cmocka_unit_test(a_long_string_is_cut_and_shows_it),
 		cmocka_unit_test(no_line_is_longer_than_the_maximum),
 		cmocka_unit_test(a_line_that_does_not_fit_leaves_nothing),
