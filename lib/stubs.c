@@ -44,9 +44,22 @@ static bool is_stub_content(const char *path)
 	return false;
 }
 
+static bool is_stub_link(const char *path)
+{
+	char text[sizeof(STUBS_LINK) + 1];
+	ssize_t n = readlink(path, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	return str_eq(text, STUBS_LINK);
+}
+
 bool stubs_is_one(const char *path, const struct stat *st)
 {
-	if (st->st_uid != getuid() || st->st_mode & 0222)
+	if (st->st_uid != getuid())
+		return false;
+	if (S_ISLNK(st->st_mode))
+		return is_stub_link(path);
+	if (st->st_mode & 0222)
 		return false;
 	if (S_ISDIR(st->st_mode))
 		return st->st_mode & S_ISVTX;
@@ -124,8 +137,14 @@ static int make_file(const char *path, const char *content)
 static int make(const char *path, const char *content)
 {
 	struct stat st;
-	int r = content ? make_file(path, content) : (mkdir(path, 01555) < 0 ? -errno : 0);
+	int r;
 
+	if (!content)
+		r = mkdir(path, 01555) < 0 ? -errno : 0;
+	else if (str_eq(content, STUBS_LINK))
+		r = symlink(content, path) < 0 ? -errno : 0;
+	else
+		r = make_file(path, content);
 	if (r == -EEXIST && lstat(path, &st) == 0 && stubs_is_one(path, &st))
 		return 0;
 	return r;

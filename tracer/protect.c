@@ -25,60 +25,63 @@
 static const struct name {
 	const char *path;
 	const char *content;
+	const char *reader; /* below the home directory: what is missing is left so without this */
 } names[] = {
 	/* What git runs, and what can point it to settings elsewhere. */
-	{ ".git/hooks", NULL },
-	{ ".git/config", "" },
-	{ ".git/config.worktree", "" },
-	{ ".git/commondir", ".\n" },
-	{ ".git/modules", NULL },
-	{ ".gitmodules", NULL },
+	{ ".git/hooks", NULL, NULL },
+	{ ".git/config", "", NULL },
+	{ ".git/config.worktree", "", NULL },
+	{ ".git/commondir", ".\n", NULL },
+	{ ".git/modules", NULL, NULL },
+	{ ".gitmodules", NULL, NULL },
 	/* Agents: settings, hooks, commands, MCP servers. */
-	{ ".mcp.json", NULL },
-	{ ".claude/settings.json", NULL },
-	{ ".claude/settings.local.json", NULL },
-	{ ".claude/hooks", NULL },
-	{ ".claude/commands", NULL },
-	{ ".claude/agents", NULL },
-	{ ".claude/skills", NULL },
-	{ ".codex", NULL },
-	{ ".gemini", NULL },
-	{ ".opencode", NULL },
-	{ "opencode.json", NULL },
-	{ "opencode.jsonc", NULL },
-	{ ".cursor", NULL },
-	{ ".windsurf", NULL },
-	{ ".aider.conf.yml", NULL },
+	{ ".mcp.json", NULL, NULL },
+	{ ".claude/settings.json", NULL, NULL },
+	{ ".claude/settings.local.json", NULL, NULL },
+	{ ".claude/hooks", NULL, NULL },
+	{ ".claude/commands", NULL, NULL },
+	{ ".claude/agents", NULL, NULL },
+	{ ".claude/skills", NULL, NULL },
+	{ ".codex", NULL, NULL },
+	{ ".gemini", NULL, NULL },
+	{ ".opencode", NULL, NULL },
+	/* opencode takes a directory there for an error, and git shows any other stub: only for those
+	 * who use it. */
+	{ "opencode.json", STUBS_LINK, ".config/opencode" },
+	{ "opencode.jsonc", STUBS_LINK, ".config/opencode" },
+	{ ".cursor", NULL, NULL },
+	{ ".windsurf", NULL, NULL },
+	{ ".aider.conf.yml", NULL, NULL },
 	/* Editors and what runs on entering a directory. */
-	{ ".vscode/tasks.json", NULL },
-	{ ".vscode/settings.json", NULL },
-	{ ".vscode/launch.json", NULL },
-	{ ".vscode/mcp.json", NULL },
-	{ ".idea", NULL },
-	{ ".zed", NULL },
-	{ ".devcontainer", NULL },
-	{ ".envrc", NULL },
+	{ ".vscode/tasks.json", NULL, NULL },
+	{ ".vscode/settings.json", NULL, NULL },
+	{ ".vscode/launch.json", NULL, NULL },
+	{ ".vscode/mcp.json", NULL, NULL },
+	{ ".idea", NULL, NULL },
+	{ ".zed", NULL, NULL },
+	{ ".devcontainer", NULL, NULL },
+	{ ".envrc", NULL, NULL },
 	/* Shell start files. */
-	{ ".bashrc", NULL },
-	{ ".bash_profile", NULL },
-	{ ".bash_login", NULL },
-	{ ".bash_logout", NULL },
-	{ ".bash_aliases", NULL },
-	{ ".profile", NULL },
-	{ ".zshenv", NULL },
-	{ ".zshrc", NULL },
-	{ ".zprofile", NULL },
-	{ ".zlogin", NULL },
-	{ ".zlogout", NULL },
+	{ ".bashrc", NULL, NULL },
+	{ ".bash_profile", NULL, NULL },
+	{ ".bash_login", NULL, NULL },
+	{ ".bash_logout", NULL, NULL },
+	{ ".bash_aliases", NULL, NULL },
+	{ ".profile", NULL, NULL },
+	{ ".zshenv", NULL, NULL },
+	{ ".zshrc", NULL, NULL },
+	{ ".zprofile", NULL, NULL },
+	{ ".zlogin", NULL, NULL },
+	{ ".zlogout", NULL, NULL },
 };
 
 /* Below a git directory that is granted because a worktree needs it. */
 static const struct name git_names[] = {
-	{ "hooks", NULL },
-	{ "config", "" },
-	{ "config.worktree", "" },
-	{ "commondir", ".\n" },
-	{ "modules", NULL },
+	{ "hooks", NULL, NULL },
+	{ "config", "", NULL },
+	{ "config.worktree", "", NULL },
+	{ "commondir", ".\n", NULL },
+	{ "modules", NULL, NULL },
 };
 
 void protect_done(struct protect *p)
@@ -236,7 +239,7 @@ static int protect_path(struct protect *p, const struct grants *q, const char *r
 						 err_set(err, -errno, "protecting '%s': %s", path,
 							 err_name(errno));
 		path[end] = saved;
-		if (S_ISLNK(st.st_mode)) {
+		if (S_ISLNK(st.st_mode) && !stubs_is_one(path, &st)) {
 			char tail[PATH_MAX];
 
 			(void)str_copy(tail, sizeof(tail), path + end);
@@ -255,13 +258,27 @@ static int protect_path(struct protect *p, const struct grants *q, const char *r
 
 enum { LINKS_MAX = 8 };
 
+static bool is_wanted(const char *root, const struct name *name)
+{
+	const char *home = getenv("HOME");
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!name->reader ||
+		(str_format(path, sizeof(path), "%s/%s", root, name->path) && lstat(path, &st) == 0))
+		return true;
+	return home && str_format(path, sizeof(path), "%s/%s", home, name->reader) &&
+	       lstat(path, &st) == 0;
+}
+
 static int protect_names(struct protect *p, const struct grants *q, const char *root,
 	const struct name *list, size_t n, struct err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; i < n && r == 0; i++)
-		r = protect_path(p, q, root, list[i].path, list[i].content, LINKS_MAX, err);
+		if (is_wanted(root, &list[i]))
+			r = protect_path(p, q, root, list[i].path, list[i].content, LINKS_MAX, err);
 	return r;
 }
 

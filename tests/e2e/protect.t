@@ -24,7 +24,7 @@ is "$out" 2 'control: git commits'
 for path in .git/hooks/pre-commit .git/config .git/config.worktree .git/commondir .git/modules/m/config \
 	.gitmodules .mcp.json .claude/settings.json .claude/settings.local.json .claude/commands/x .cursor/mcp.json \
 	.vscode/tasks.json .vscode/settings.json .vscode/launch.json .idea/workspace.xml .envrc .codex/config.toml \
-	.gemini/settings.json .bashrc .profile .bash_profile .zshrc .zshenv opencode.json; do
+	.gemini/settings.json .bashrc .profile .bash_profile .zshrc .zshenv; do
 	see "mkdir -p '${path%/*}' 2>/dev/null; echo evil >>'$path'"
 	not_ok "$path cannot be written" test "$status" = 0
 	see "echo evil >tmp; mv -T tmp '$path'"
@@ -100,6 +100,13 @@ not_ok 'the others cannot' test "$status" = 0
 run inside listed 'echo evil >>policy.yaml'
 not_ok 'nor can the policy' test "$status" = 0
 run openshell sandbox delete listed
+
+# opencode's file: a link to nothing, for those who use it.
+user mkdir -p "$T/home/.config/opencode"
+run openshell sandbox create --no-auto-providers -- sh -c 'cat opencode.json; echo evil >opencode.json || mv file opencode.json || rm opencode.json'
+not_ok 'a missing opencode.json cannot be made either' test "$status" = 0
+like "$err" 'opencode.json: No such file' 'and reads as missing'
+not_ok 'nor is it left' test -h opencode.json
 
 # Nothing is known of a directory that is no repository: none can be made there.
 user mkdir "$T/work/plain"
