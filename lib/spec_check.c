@@ -31,6 +31,15 @@ static bool env_key_is_good(const char *s, size_t len)
 	return true;
 }
 
+/* v1_KEY and s<64 hex>_KEY are forms of upstream's credential placeholders. */
+static bool env_key_is_reserved(const char *key)
+{
+	size_t digits = strspn(key + 1, "0123456789"), hex = strspn(key + 1, "0123456789abcdef");
+
+	return str_starts(key, "OPENSHELL_") || (key[0] == 'v' && digits && key[1 + digits] == '_') ||
+	       (key[0] == 's' && hex == 64 && key[65] == '_');
+}
+
 int spec_env_check(const char *entry, struct err *err)
 {
 	const char *eq = strchr(entry, '=');
@@ -41,7 +50,7 @@ int spec_env_check(const char *entry, struct err *err)
 	if (!env_key_is_good(entry, len))
 		return err_set(err, -EINVAL, "'%.*s': keys must match [A-Za-z_][A-Za-z0-9_]*",
 			(int)(len > 64 ? 64 : len), entry);
-	if (str_starts(entry, "OPENSHELL_"))
+	if (env_key_is_reserved(entry))
 		return err_set(err, -EINVAL, "'%.*s' is reserved", (int)len, entry);
 	if (strpbrk(eq + 1, "\r\n"))
 		return err_set(
