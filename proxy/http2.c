@@ -43,6 +43,8 @@ struct h2_stream {
 	bool is_answered;  /* server: a final head was submitted */
 	bool is_known;	   /* the owner has been told of it */
 	size_t unconsumed; /* given to the owner, counted against the windows */
+	bool is_answer_whole; /* server: sent, before the request had come */
+	size_t discarded;  /* of the request, since then */
 };
 
 struct h2 {
@@ -257,6 +259,16 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 	return 0;
 }
 
+/* Of a request that was answered already. */
+static void discard(struct h2_stream *st, size_t len)
+{
+	(void)nghttp2_session_consume(st->h->session, st->id, len);
+	st->discarded += len;
+	if (st->discarded > H2_DISCARD_MAX)
+		(void)nghttp2_submit_rst_stream(
+			st->h->session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
+}
+
 static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data,
 	size_t len, void *arg)
 {
@@ -266,6 +278,10 @@ static int on_data_chunk(nghttp2_session *session, uint8_t flags, int32_t id, co
 	(void)flags;
 	if (!st || !st->is_known || !h->handler->on_data) {
 		(void)nghttp2_session_consume(session, id, len);
+		return 0;
+	}
+	if (st->is_answer_whole) {
+		discard(st, len);
 		return 0;
 	}
 	st->unconsumed += len;
@@ -304,7 +320,10 @@ static int on_invalid_frame(
 	return 0;
 }
 
-/* An answer that did not wait for the whole request: the rest of it is not wanted (section 8.1). */
+/*
+ * An answer that did not wait for the whole request. The rest of it is taken and thrown away up to
+ * H2_DISCARD_MAX: a reset with NO_ERROR, as section 8.1 has it, makes curl forget the answer.
+ */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2_stream *st = find_stream(session, frame->hd.stream_id);
@@ -313,8 +332,7 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
 	if (st && h->role == H2_SERVER && st->part != PART_DONE &&
 		(frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 		(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
-		(void)nghttp2_submit_rst_stream(
-			session, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_NO_ERROR);
+		st->is_answer_whole = true;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ enum {
 	H2_WINDOW = 1024 * 1024,       /* of all streams of a connection */
 	H2_STREAM_OUT_MAX = 64 * 1024, /* body bytes of one stream waiting to be sent */
 	H2_OUT_MAX = 64 * 1024,	       /* h2_send() stops when this much waits in the buffer */
+	H2_DISCARD_MAX = 1024 * 1024,  /* of a body whose request is answered already: reset */
 	H2_RESET_BURST = 200,	       /* RST_STREAM a peer may send at once (CVE-2023-44487) … */
 	H2_RESET_RATE = 50,	       /* … and per second: then GOAWAY */
 	H2_FAULTS_MAX = 100,	  /* streams that broke the rules, so that we reset them: GOAWAY */

@@ -283,18 +283,47 @@ static void streams_that_are_dropped_give_their_window_back(void **state)
 	end_done(&server);
 }
 
-static void an_answer_before_the_end_of_the_request_stops_it(void **state)
+static void an_answer_before_the_end_of_the_request_lets_the_client_finish(void **state)
 {
 	struct end client, server;
+	struct h2_stream *st;
 
 	(void)state;
 	end_init(&client, H2_CLIENT);
 	end_init(&server, H2_SERVER);
-	(void)ask(&client, "POST", "/x", HTTP1_CHUNKED, 0);
+	st = ask(&client, "POST", "/x", HTTP1_CHUNKED, 0);
 	pump(&client, &server);
 	answer(&server, 403, HTTP1_NO_BODY);
 	pump(&client, &server);
+	assert_log(&client, "403 framing=0 n=0|end|");
+	assert_int_equal(h2_write(st, "late", 4), 4);
+	assert_int_equal(h2_end(st, NULL, 0), 0);
+	pump(&client, &server);
 	assert_log(&client, "403 framing=0 n=0|end|close 0|");
+	assert_int_equal(h2_count(server.h), 0);
+	end_done(&client);
+	end_done(&server);
+}
+
+static void what_follows_an_answer_is_taken_up_to_a_limit(void **state)
+{
+	static const char chunk[4096];
+	struct end client, server;
+	struct h2_stream *st;
+	size_t sent = 0;
+
+	(void)state;
+	end_init(&client, H2_CLIENT);
+	end_init(&server, H2_SERVER);
+	st = ask(&client, "POST", "/x", HTTP1_CHUNKED, 0);
+	pump(&client, &server);
+	answer(&server, 403, HTTP1_NO_BODY);
+	pump(&client, &server);
+	for (; h2_count(server.h) && sent < 4 * H2_DISCARD_MAX; sent += sizeof(chunk)) {
+		(void)h2_write(st, chunk, sizeof(chunk));
+		pump(&client, &server);
+	}
+	assert_true(sent > H2_DISCARD_MAX && sent < 2 * H2_DISCARD_MAX);
 	assert_int_equal(h2_count(server.h), 0);
 	end_done(&client);
 	end_done(&server);
@@ -599,7 +628,8 @@ int main(void)
 		cmocka_unit_test(trailers_follow_the_body_both_ways),
 		cmocka_unit_test(a_slow_reader_stops_the_sender),
 		cmocka_unit_test(streams_that_are_dropped_give_their_window_back),
-		cmocka_unit_test(an_answer_before_the_end_of_the_request_stops_it),
+		cmocka_unit_test(an_answer_before_the_end_of_the_request_lets_the_client_finish),
+		cmocka_unit_test(what_follows_an_answer_is_taken_up_to_a_limit),
 		cmocka_unit_test(a_flood_of_resets_ends_the_connection),
 		cmocka_unit_test(shutdown_lets_what_runs_finish),
 		cmocka_unit_test(malformed_requests_are_refused),
