@@ -20,25 +20,31 @@ enum {
 	ID_MAX = 4294967294u,
 };
 
-bool check_word(struct policy_findings *f, const struct doc_str *s, const char *const *words,
-	const struct doc_path *path)
+static void unknown_word(struct policy_findings *f, const struct doc_str *s,
+	const char *const *words, const struct doc_path *path)
 {
+	const char *meant = str_suggest(s->text, words);
 	char list[256] = "";
-	const char *meant;
 
-	if (!doc_has(s))
-		return true;
 	for (size_t i = 0; words[i]; i++) {
 		size_t at = strlen(list);
 
-		if (strcmp(words[i], s->text) == 0)
-			return true;
 		(void)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "", words[i]);
 	}
-	meant = str_suggest(s->text, words);
 	meaningless(f, s->pos, path, "unrecognized value '%.80s'; expected one of: %s%s%s%s",
 		s->text, list, meant ? " (did you mean '" : "", meant ? meant : "",
 		meant ? "'?)" : "");
+}
+
+bool check_word(struct policy_findings *f, const struct doc_str *s, const char *const *words,
+	const struct doc_path *path)
+{
+	if (!doc_has(s))
+		return true;
+	for (size_t i = 0; words[i]; i++)
+		if (strcmp(words[i], s->text) == 0)
+			return true;
+	unknown_word(f, s, words, path);
 	return false;
 }
 

@@ -2,7 +2,6 @@
  * Document → compiled policy. The document has been checked, so nothing here judges; what a check
  * would have refused (policy_load_refused()) compiles to something that allows nothing.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -559,6 +558,7 @@ static int compile_groups(struct policy *p, const struct doc_network_policies *i
 	for (size_t i = 0; i < in->n; i++) {
 		int r = compile_group(p, order[i], &p->groups[i]);
 
+		p->groups[i].doc_index = (size_t)(order[i] - in->list);
 		if (r < 0)
 			return r;
 	}

@@ -80,6 +80,7 @@ struct endpoint {
 
 struct group {
 	const char *key, *name;
+	size_t doc_index;      /* in the document's network_policies */
 	const char **binaries; /* literal, sorted */
 	size_t n_binaries;
 	struct glob **binary_globs;

@@ -6,9 +6,7 @@
  * through the index: an endpoint is compared with those under the suffixes of its own host, which
  * is where everything that overlaps it and is not more specific stands.
  */
-#include <errno.h>
 #include <stdarg.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
@@ -25,7 +23,7 @@ struct side {
 
 struct overlap {
 	const struct policy *p;
-	const struct doc_network_policy **docs; /* by group index */
+	const struct doc_network_policies *docs;
 	struct policy_findings *f;
 	size_t pairs, reports;
 	bool is_exhausted;
@@ -33,7 +31,7 @@ struct overlap {
 
 static const struct doc_endpoint *doc_of(const struct overlap *o, const struct endpoint *e)
 {
-	return &o->docs[e->group - o->p->groups]->endpoints.list[e->number];
+	return &o->docs->list[e->group->doc_index].endpoints.list[e->number];
 }
 
 static const char *text_of(const struct doc_str *s)
@@ -311,26 +309,11 @@ static void compare_above(struct overlap *o, const struct bucket *b)
 	}
 }
 
-static int by_key(const void *a, const void *b)
-{
-	return strcmp((*(const struct doc_network_policy *const *)a)->head.key.text,
-		(*(const struct doc_network_policy *const *)b)->head.key.text);
-}
-
 void policy_check_overlaps(
 	const struct policy *p, const struct policy_doc *doc, struct policy_findings *f)
 {
-	size_t n = doc->network_policies.n;
-	auto_free const struct doc_network_policy **docs = calloc(n + 1, sizeof(*docs));
-	struct overlap o = { .p = p, .docs = docs, .f = f };
+	struct overlap o = { .p = p, .docs = &doc->network_policies, .f = f };
 
-	if (!docs) {
-		bad(f, (struct yaml_pos){ 0 }, NULL, "out of memory");
-		return;
-	}
-	for (size_t i = 0; i < n; i++)
-		docs[i] = &doc->network_policies.list[i];
-	qsort(docs, n, sizeof(*docs), by_key);
 	for (size_t i = 0; i < p->n_buckets; i++) {
 		const struct bucket *b = &p->buckets[i];
 

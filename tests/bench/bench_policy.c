@@ -14,11 +14,12 @@
 
 enum { MANY = 10000, LOADS = 5, ROUNDS = 200000, TEXT_MAX = 16 * 1024 * 1024 };
 
+/* Processor time: nothing here waits, and a busy machine should not count. */
 static double now_ns(void)
 {
 	struct timespec t;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -159,7 +160,8 @@ int main(void)
 	buf_init(&one, TEXT_MAX);
 	write_policy(&many, MANY);
 	write_policy(&one, 1);
-	report("policy_load", load_ms(&many), "ms", 0, LOAD_MS_MAX, "10000 endpoints, best of 5");
+	report("policy_load", load_ms(&many), "ms", 0, LOAD_MS_MAX,
+		"10000 endpoints, processor time, best of 5");
 	all = load(&many);
 	single = load(&one);
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
