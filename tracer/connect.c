@@ -18,11 +18,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -122,14 +124,15 @@ static int connect_watched(struct sandbox *s, const struct sockcall *sc, const s
 }
 
 /*
- * A process with more calls waiting leaves the rest of the link's room to the others: past a
- * quarter of it, as POLLOUT says for these sockets, it waits.
+ * Whether the proxy has to catch up before it is told of more. A process with further calls waiting
+ * leaves most of the link's room to the others.
  */
 static bool must_wait(const struct sandbox *s, const struct call *c)
 {
-	struct pollfd p = { .fd = s->proxy_link.fd, .events = POLLOUT };
+	const int room = c->has_company ? s->link_room / 4 : s->link_room;
+	int queued = 0;
 
-	return c->has_company && poll(&p, 1, 0) == 0;
+	return ioctl(s->proxy_link.fd, SIOCOUTQ, &queued) == 0 && queued > room;
 }
 
 /* Connects to the proxy and says whose connection it is. */

@@ -501,6 +501,18 @@ static int allocate(struct notifier *n)
 	return n->req && n->resp ? 0 : -ENOMEM;
 }
 
+/* Room for a burst of connections; some of it stays free for what cannot wait. */
+static int widen_link(int sock)
+{
+	const int wanted = 1024 * 1024;
+	socklen_t len = sizeof(int);
+	int size = 0;
+
+	(void)setsockopt(sock, SOL_SOCKET, SO_SNDBUF, &wanted, sizeof(wanted));
+	(void)getsockopt(sock, SOL_SOCKET, SO_SNDBUF, &size, &len);
+	return size / 4 * 3;
+}
+
 static int start(struct notifier *n)
 {
 	int proxy = fcntl(n->sandbox->proxy_link.fd, F_DUPFD_CLOEXEC, 3), r;
@@ -508,6 +520,7 @@ static int start(struct notifier *n)
 	watch_init(&n->proxy, proxy, on_proxy_writable, NULL);
 	if (proxy < 0)
 		return -errno;
+	n->sandbox->link_room = widen_link(proxy);
 	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
 	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
 		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);

@@ -70,6 +70,7 @@ struct sandbox {
 	struct child bwrap, proxy, init;
 	int bwrap_stderr, bwrap_info;
 	struct watch init_link, proxy_link, signals, control;
+	int link_room; /* bytes that may be on their way to the proxy, as the kernel counts them */
 	int landlock_abi; /* 0: not confined by Landlock */
 	int netns;
 	struct mounts mounts;
