@@ -143,6 +143,26 @@ int msg_send(int sock, const struct msg_out *m)
 	return send_packet(sock, &f, "", 0, fds, m->n_fds + 1);
 }
 
+int msg_send_plain(int sock, const struct msg_out *m)
+{
+	struct frame f = { .type = m->type, .id = m->id, .len = (uint32_t)m->body.len };
+	char packet[sizeof(f) + MSG_PLAIN_MAX];
+
+	if (m->error)
+		return m->error;
+	if (m->n_fds || m->body.len > MSG_PLAIN_MAX)
+		return -EMSGSIZE;
+	memcpy(packet, &f, sizeof(f));
+	if (m->body.len)
+		memcpy(packet + sizeof(f), buf_head(&m->body), m->body.len);
+	for (;;) {
+		if (send(sock, packet, sizeof(f) + m->body.len, MSG_NOSIGNAL) >= 0)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+	}
+}
+
 int msg_send_empty(int sock, uint16_t type, uint32_t id)
 {
 	auto_msg_out struct msg_out m;

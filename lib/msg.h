@@ -21,6 +21,7 @@
 enum {
 	MSG_FDS_MAX = 8,
 	MSG_INLINE_MAX = 32 * 1024,
+	MSG_PLAIN_MAX = 1024,
 	MSG_BODY_MAX = 16 * 1024 * 1024,
 	MSG_STRV_MAX = 8192, /* strings in one vector */
 };
@@ -62,6 +63,9 @@ void msg_put_fd(struct msg_out *m, int fd);
 
 /* Sends as one packet: 0; -EAGAIN when a non-blocking socket is full; else -errno. */
 int msg_send(int sock, const struct msg_out *m);
+/* The same with send(2) alone, for a sender whose sendmsg(2) is intercepted: a short message (up to
+ * MSG_PLAIN_MAX bytes) without descriptors; -EMSGSIZE for another. */
+int msg_send_plain(int sock, const struct msg_out *m);
 /* type, id, nothing else. */
 int msg_send_empty(int sock, uint16_t type, uint32_t id);
 

@@ -61,7 +61,8 @@ enum init_msg {
 	INIT_HELLO = 1,	  /* init → (empty), with its pid in the credentials */
 	INIT_SETUP,	  /* → init  filter:bytes (sock_filter[]) landlock:u32 (enum init_landlock)
 			     ro:strv rw:strv (paths as seen inside) fds: none */
-	INIT_READY,	  /* init → landlock_abi:u32 note:str fds: seccomp listener */
+	INIT_READY,	  /* init → landlock_abi:u32 note:str listener:u32 (its descriptor of the seccomp
+			     listener, open until the next message to init) */
 	INIT_FAILED,	  /* init → errno:u32 text:str: nothing was started, the sandbox ends */
 	INIT_SPAWN,	  /* → init  flags:u32 (ctl_exec_flags) rows:u32 cols:u32 cwd:str env:strv
 			     argv:strv fds: stdin stdout stderr unless a tty; id = session */

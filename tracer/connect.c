@@ -32,6 +32,7 @@
 #include "lib/netaddr.h"
 #include "lib/tuple.h"
 #include "tracer/addrs.h"
+#include "tracer/dgramgate.h"
 #include "tracer/names.h"
 #include "tracer/notify.h"
 #include "tracer/owner.h"
@@ -305,6 +306,11 @@ struct answer connect_handle(struct sandbox *s, struct notifier *n, struct call 
 		r = sockcall_read_addr(&sc, c->req.data.args[1], c->req.data.args[2], &ss, &len);
 	if (r < 0)
 		return answer_error(r);
+	if (sc.is_foreign) {
+		sockcall_log_refused(s, &sc, EVENT_SOCKET, "fd", NULL, 0,
+			"a socket of another network namespace");
+		return answer_error(-EACCES);
+	}
 	if (sc.domain == AF_UNIX)
 		return unixsock_connect(s, n, &sc, c, &ss, len);
 	if ((sc.domain == AF_INET || sc.domain == AF_INET6) && sc.type == SOCK_STREAM)
@@ -357,6 +363,16 @@ static int socket_refusal(int domain, int type, int protocol)
 	return domain == AF_NETLINK ? -EPROTONOSUPPORT : -EAFNOSUPPORT;
 }
 
+/* A datagram socket of AF_UNIX, or a pair: fine as soon as every sendmsg() is ours to carry out. */
+static struct answer open_gate(struct sandbox *s)
+{
+	int r = dgramgate_open(s->gate);
+
+	if (r == -EAGAIN)
+		return (struct answer){ .kind = ANSWER_PARK_RETRY, .fd = -1 };
+	return r < 0 ? answer_error(r) : (struct answer){ .kind = ANSWER_CONTINUE, .fd = -1 };
+}
+
 /* All arguments are numbers, so what is let go on is what was judged. */
 struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *c)
 {
@@ -368,6 +384,8 @@ struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *
 	char what[64];
 
 	(void)n;
+	if (domain == AF_UNIX)
+		return open_gate(s);
 	if (r == 0)
 		return (struct answer){ .kind = ANSWER_CONTINUE, .fd = -1 };
 	(void)snprintf(what, sizeof(what), "socket(%d,%d,%d)", domain, type, protocol);

@@ -160,26 +160,36 @@ static int add_arguments(scmp_filter_ctx ctx)
 	return r;
 }
 
-/* sendto with an address, and the fast-open flag that makes a send connect. */
+/* sendto with an address, messages, and the fast-open flag that makes a send connect. */
 static int add_sends(scmp_filter_ctx ctx)
 {
-	struct scmp_arg_cmp has_addr = SCMP_A4(SCMP_CMP_NE, 0);
+	const struct scmp_arg_cmp has_addr = SCMP_A4(SCMP_CMP_NE, 0);
+	const struct scmp_arg_cmp opens[] = {
+		SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN),
+		SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, MSG_FASTOPEN),
+	};
+	const struct scmp_arg_cmp sends[] = {
+		SCMP_A2(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0),
+		SCMP_A3(SCMP_CMP_MASKED_EQ, MSG_FASTOPEN, 0),
+	};
 	int r;
 
 	r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendto), 1, &has_addr);
 	if (r == 0)
-		r = add_any_flag(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmsg), 2,
-			MSG_FASTOPEN);
+		r = add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmsg), 1, &opens[0]);
 	if (r == 0)
-		r = add_any_flag(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmmsg), 3,
-			MSG_FASTOPEN);
+		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendmsg), 1, &sends[0]);
+	if (r == 0)
+		r = add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmmsg), 1, &opens[1]);
+	if (r == 0)
+		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendmmsg), 1, &sends[1]);
 	return r;
 }
 
 /*
- * Sockets. What every program makes passes without a detour: all of AF_UNIX, netlink's route
+ * Sockets. What every program makes passes without a detour: AF_UNIX but for datagrams, netlink's route
  * family, and streams and datagrams of IPv4 and IPv6 with protocol 0 or TCP. The rest is notified:
- * socket_judge() lets explicit UDP and MPTCP go on (all arguments are numbers, nothing can be
+ * socket_handle() lets explicit UDP and MPTCP go on (all arguments are numbers, nothing can be
  * exchanged behind the answer) and refuses the others, so that the attempt is in the log.
  */
 static int add_socket_families(scmp_filter_ctx ctx)
@@ -215,6 +225,26 @@ static int add_inet_family(scmp_filter_ctx ctx, unsigned int family)
 	return r;
 }
 
+/*
+ * Datagrams of AF_UNIX (SOCK_RAW is another word for it there): the supervisor has to know that there
+ * are some (dgramgate.h).
+ */
+static int add_unix_datagrams(scmp_filter_ctx ctx)
+{
+	static const unsigned int types[] = { SOCK_DGRAM, SOCK_RAW };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(types) && r == 0; i++) {
+		struct scmp_arg_cmp cmp[2] = { SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
+			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[i]) };
+
+		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, cmp);
+		if (r == 0)
+			r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socketpair), 2, cmp);
+	}
+	return r;
+}
+
 static int add_sockets(scmp_filter_ctx ctx)
 {
 	struct scmp_arg_cmp netlink[2] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
@@ -227,6 +257,8 @@ static int add_sockets(scmp_filter_ctx ctx)
 		r = add_inet_family(ctx, AF_INET6);
 	if (r == 0)
 		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, netlink);
+	if (r == 0)
+		r = add_unix_datagrams(ctx);
 	return r;
 }
 

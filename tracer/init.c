@@ -46,6 +46,8 @@ struct session {
 
 static struct session sessions[SESSIONS_MAX];
 
+static int listener = -1; /* until the supervisor, which has fetched it, says something */
+
 static _Noreturn void fail(int errnum, const char *text)
 {
 	auto_msg_out struct msg_out m;
@@ -166,15 +168,19 @@ static int filter_install(const void *code, size_t len)
 	return fd < 0 ? -errno : fd;
 }
 
-static void send_ready(int listener, int abi, const char *note)
+/*
+ * The listener's number, not the listener: sendmsg() is notified from now on, and nobody could answer
+ * yet. The supervisor fetches it (pidfd_getfd).
+ */
+static void send_ready(int abi, const char *note)
 {
 	auto_msg_out struct msg_out m;
 
 	msg_out_init(&m, INIT_READY, 0);
 	msg_put_u32(&m, abi > 0 ? (uint32_t)abi : 0);
 	msg_put_str(&m, note);
-	msg_put_fd(&m, listener);
-	if (msg_send(INIT_FD, &m) < 0)
+	msg_put_u32(&m, (uint32_t)listener);
+	if (msg_send_plain(INIT_FD, &m) < 0)
 		_exit(125);
 }
 
@@ -185,7 +191,6 @@ static void on_setup(struct msg_in *m)
 	enum init_landlock mode = (enum init_landlock)msg_get_u32(m);
 	auto_free char **ro = msg_get_strv(m);
 	auto_free char **rw = msg_get_strv(m);
-	auto_close int listener = -1;
 	const char *note = NULL;
 	int abi = 0;
 
@@ -202,7 +207,7 @@ static void on_setup(struct msg_in *m)
 	listener = filter_install(code, len);
 	if (listener < 0)
 		fail(-listener, "the seccomp filter with its notification listener");
-	send_ready(listener, abi, note);
+	send_ready(abi, note);
 }
 
 /* Sessions. */
@@ -435,6 +440,8 @@ static void on_message(void)
 		_exit(125);
 	if (r < 0)
 		return;
+	cleanup_close(&listener);
+	listener = -1;
 	switch (m.type) {
 	case INIT_SETUP:
 		on_setup(&m);

@@ -26,6 +26,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/kernel.h"
+#include "tracer/dgramgate.h"
 #include "tracer/owner.h"
 #include "tracer/procfs.h"
 #include "tracer/sandbox.h"
@@ -94,7 +95,12 @@ static handler *handler_of(int nr)
 		return getpeername_handle;
 	case SYS_sendto:
 		return sendto_handle;
+	case SYS_sendmsg:
+		return sendmsg_handle;
+	case SYS_sendmmsg:
+		return sendmmsg_handle;
 	case SYS_socket:
+	case SYS_socketpair:
 		return socket_handle;
 	default:
 		return NULL;
@@ -433,6 +439,7 @@ static bool receive(struct notifier *n, struct call *ret)
 	if (ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, n->req) < 0)
 		return false;
 	*ret = (struct call){ .req = *n->req, .held = -1 };
+	dgramgate_returned(n->sandbox->gate, (pid_t)n->req->pid);
 	return true;
 }
 

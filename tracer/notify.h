@@ -13,6 +13,7 @@
 
 #include <linux/seccomp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
 
@@ -23,7 +24,6 @@ struct sandbox;
 
 enum {
 	NOTIFY_PENDING_MAX = 4096,  /* calls taken and not answered; beyond: refused with EAGAIN */
-	NOTIFY_PAYLOAD_MAX = 65536, /* bytes of a datagram that are copied */
 	NOTIFY_TURN_MAX = 16,	    /* queued calls served before other events are looked at */
 };
 
@@ -59,6 +59,7 @@ struct call {
 	socklen_t to_len;
 	uint64_t cookie;   /* of the connection, for the log */
 	bool has_company;  /* more calls of the same process wait */
+	size_t n_sent;     /* with held: bytes of a stream's message that have gone */
 };
 
 /* Whether the caller still waits: to be asked after each look into /proc. */
@@ -68,4 +69,7 @@ bool notifier_is_valid(struct notifier *n, const struct call *c);
 struct answer connect_handle(struct sandbox *s, struct notifier *n, struct call *c);
 struct answer getpeername_handle(struct sandbox *s, struct notifier *n, struct call *c);
 struct answer sendto_handle(struct sandbox *s, struct notifier *n, struct call *c);
+struct answer sendmsg_handle(struct sandbox *s, struct notifier *n, struct call *c);
+struct answer sendmmsg_handle(struct sandbox *s, struct notifier *n, struct call *c);
+/* socket() and socketpair(). */
 struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *c);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,26 @@ int procfs_stat_ppid(const char *text, pid_t *ret)
 	if (!p || p[1] != ' ' || !p[2] || p[3] != ' ')
 		return -EINVAL;
 	return parse_pid(p + 4, &end, ret);
+}
+
+int procfs_stat_run(const char *text, char *ret_state, uint64_t *ret_ticks)
+{
+	const char *p = strrchr(text, ')');
+	uint64_t user, kernel;
+	char state;
+
+	/* ") S …": utime and stime are the 12th and 13th after the state (proc(5)). */
+	if (!p || p[1] != ' ' || !p[2] || p[3] != ' ')
+		return -EINVAL;
+	state = p[2];
+	p += 3;
+	for (int i = 0; i < 11 && p; i++)
+		p = strchr(p + 1, ' ');
+	if (!p || sscanf(p, " %" SCNu64 " %" SCNu64, &user, &kernel) != 2)
+		return -EINVAL;
+	*ret_state = state;
+	*ret_ticks = user + kernel;
+	return 0;
 }
 
 static const char *field(const char *text, const char *name)

@@ -5,11 +5,14 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The parent's pid from the text of /proc/PID/stat; -EINVAL when malformed. The name in it may
  * hold anything, parentheses and newlines too. */
 int procfs_stat_ppid(const char *text, pid_t *ret);
+/* State letter and processor time (user and system, in clock ticks) from the same text. */
+int procfs_stat_run(const char *text, char *ret_state, uint64_t *ret_ticks);
 /* The number in the field @name of /proc/PID/status; of several numbers (NSpid) the last. */
 int procfs_status_number(const char *text, const char *name, pid_t *ret);
 

@@ -20,6 +20,7 @@
 #include "lib/tuple.h"
 #include "tracer/change.h"
 #include "tracer/control.h"
+#include "tracer/dgramgate.h"
 #include "tracer/dnsserver.h"
 #include "tracer/filehash.h"
 #include "tracer/names.h"
@@ -153,7 +154,8 @@ static int start_services(struct sandbox *s, struct err *err)
 	s->peers = peers_new();
 	s->once = once_new();
 	s->watchman = watchman_new();
-	if (!s->hashes || !s->names || !s->peers || !s->watchman)
+	s->gate = dgramgate_new();
+	if (!s->hashes || !s->names || !s->peers || !s->watchman || !s->gate)
 		return err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	s->dns = dnsserver_new(s->loop, s->names, s->spec.name, &s->sockets);
 	if (!s->dns)

@@ -26,6 +26,7 @@
 
 struct policy_change;
 struct control;
+struct dgramgate;
 struct filehash;
 struct dnsserver;
 struct names;
@@ -86,6 +87,7 @@ struct sandbox {
 	struct peers *peers;
 	struct once *once;
 	struct watchman *watchman;
+	struct dgramgate *gate;
 	uint64_t next_connection; /* cookies of connections, for the log */
 
 	LIST_HEAD(, control) controls;

@@ -73,7 +73,8 @@ static int look(const struct sandbox *s, struct sockcall *sc)
 	if (r < 0 || (sc->domain != AF_INET && sc->domain != AF_INET6))
 		return r;
 	sc->port = sockcall_port(sc);
-	return is_foreign(s, sc->sock) ? -EACCES : 0;
+	sc->is_foreign = is_foreign(s, sc->sock);
+	return 0;
 }
 
 int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c, struct sockcall *ret)
@@ -88,9 +89,6 @@ int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c, s
 	if (r == -EPERM)
 		sockcall_log_refused(s, &sc, EVENT_SOCKET, "fd", NULL, 0,
 			"the process cannot be looked into");
-	if (r == -EACCES)
-		sockcall_log_refused(s, &sc, EVENT_SOCKET, "fd", NULL, 0,
-			"a socket of another network namespace");
 	if (r < 0) {
 		cleanup_close(&sc.sock);
 		return r;

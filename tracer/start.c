@@ -464,14 +464,19 @@ static int take_ready(struct sandbox *s, struct err *err)
 	auto_msg_in struct msg_in m = { 0 };
 	const char *note;
 	int r = await_message(s, s->init_link.fd, &s->bwrap, "init", INIT_READY, &m, err);
+	int listener;
 
 	if (r < 0)
 		return r;
 	s->landlock_abi = (int)msg_get_u32(&m);
 	note = msg_get_str(&m);
-	s->listener = msg_get_fd(&m);
+	listener = (int)msg_get_u32(&m);
 	if (!msg_in_done(&m))
 		return err_set(err, -EPROTO, "init of the sandbox answered nonsense");
+	s->listener = (int)syscall(SYS_pidfd_getfd, s->init.watch.fd, listener, 0);
+	if (s->listener < 0)
+		return err_set(err, -errno, "the seccomp listener cannot be fetched from init: %s",
+			err_name(errno));
 	if (note)
 		sandbox_say(s, EVENT_WARN, "Landlock is not applied: %s", note);
 	return 0;

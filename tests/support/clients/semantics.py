@@ -266,8 +266,59 @@ def datagrams():
     os.unlink(path)
 
 
+def messages():
+    """By now a datagram socket of AF_UNIX exists: every sendmsg() is carried out by the supervisor."""
+    a, b = socket.socketpair()
+    big = os.urandom(3 << 20)
+    got = []
+
+    def read():
+        while sum(map(len, got)) < len(big):
+            got.append(b.recv(1 << 16))
+
+    t = threading.Thread(target=read)
+    t.start()
+    n = a.sendmsg([big[: 1 << 20], big[1 << 20 :]])
+    t.join()
+    say("stream sendmsg", n == len(big), b"".join(got) == big)
+    a.setblocking(False)
+    n = a.sendmsg([big])
+    say("stream sendmsg, full", 0 < n < len(big))
+    try:
+        while True:
+            a.sendmsg([big])
+    except OSError as e:
+        say("stream sendmsg, no room", name(e.errno))
+    a.setblocking(True)
+    a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, 200000))
+    try:
+        a.sendmsg([big])
+    except OSError as e:
+        say("stream sendmsg, SO_SNDTIMEO", name(e.errno))
+    b.close()
+    seen = []
+    signal.signal(signal.SIGPIPE, lambda *x: seen.append(1))
+    try:
+        a.sendmsg([b"x"])
+    except OSError as e:
+        say("broken pipe", name(e.errno), len(seen))
+    try:
+        a.sendmsg([b"x"], [], socket.MSG_NOSIGNAL)
+    except OSError as e:
+        say("broken pipe, no signal", name(e.errno), len(seen))
+    s = socket.create_connection(v4)
+    say("tcp sendmsg", s.sendmsg([b"x", b"y"]))
+    try:
+        socket.socket().sendmsg([b"x"])
+    except OSError as e:
+        say("unconnected sendmsg", name(e.errno))
+    for what, args in (("null", (None, 0)), ("bad", (ctypes.c_void_p(1), 0))):
+        ctypes.set_errno(0)
+        say("sendmsg " + what, libc.sendmsg(s.fileno(), *args), name(ctypes.get_errno()))
+
+
 for case in (blocking, nonblocking, refused, bound, listening, arguments, disconnect, mapped, multipath, fast_open, timeout, interrupted,
-             own_files, children, unix, datagrams):
+             own_files, children, unix, datagrams, messages):
     try:
         case()
     except Exception as e:

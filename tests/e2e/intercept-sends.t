@@ -1,0 +1,109 @@
+#!/bin/bash
+# Messages to an address: sendto(), sendmsg() and sendmmsg() over datagrams of AF_UNIX and UDP. A host
+# program's socket in the working directory is none of the sandbox's business.
+. "$(dirname "$0")/../support/tap.sh"
+
+need_sandbox
+cat >"$T/work/host.py" <<'PY'
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print(1, flush=True)
+log = open(sys.argv[2], "a", buffering=1)
+while True:
+    log.write("heard %r\n" % s.recv(99))
+PY
+cat >"$T/work/send.py" <<'PY'
+import ctypes, errno, os, socket, struct, sys, threading
+way, to = sys.argv[1], sys.argv[2]
+to = (to, 7000) if to[0].isdigit() else to
+libc = ctypes.CDLL(None, use_errno=True)
+
+class iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("len", ctypes.c_size_t)]
+
+class msghdr(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("namelen", ctypes.c_uint), ("iov", ctypes.POINTER(iovec)), ("iovlen", ctypes.c_size_t),
+                ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int), ("pad", ctypes.c_int), ("len", ctypes.c_uint),
+                ("pad2", ctypes.c_int)]
+
+def sendmmsg(s, n):
+    if isinstance(to, tuple):
+        raw = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(to[1]), socket.inet_aton(to[0]))
+    else:
+        raw = struct.pack("=H", socket.AF_UNIX) + os.fsencode(to) + b"\0"
+    v = (msghdr * n)(*[msghdr(raw, len(raw), ctypes.pointer(iovec(b"mmsg", 4)), 1) for _ in range(n)])
+    r = libc.sendmmsg(s.fileno(), v, n, 0)
+    if r < 0:
+        raise OSError(ctypes.get_errno(), "")
+    return r, [m.len for m in v]
+
+def spin():
+    """A thread that was let go on with sendmsg() and never sleeps again."""
+    a, b = socket.socketpair()
+    a.sendmsg([b"x"])
+    while True:
+        pass
+
+for _ in range(2 if "spin" in sys.argv else 0):
+    threading.Thread(target=spin, daemon=True).start()
+family = socket.AF_INET if isinstance(to, tuple) else socket.AF_UNIX
+if way.startswith("pair"):
+    s, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+else:
+    s = socket.socket(family, socket.SOCK_RAW if way.startswith("raw") else socket.SOCK_DGRAM)
+try:
+    if way.endswith("sendto"):
+        print("ok", s.sendto(b"sendto", to))
+    elif way.endswith("sendmsg"):
+        print("ok", s.sendmsg([b"send", b"msg"], [], 0, to))
+    elif way.endswith("sendmmsg"):
+        print("ok", *sendmmsg(s, 3))
+    elif way.endswith("connect"):
+        s.connect(to)
+        print("ok", s.send(b"connect"))
+except OSError as e:
+    print(errno.errorcode[e.errno])
+sys.stdout.flush()
+os._exit(0)
+PY
+chmod 0644 "$T/work/"*.py
+start unused /usr/bin/python3 "$T/work/host.py" "$T/work/host.sock" "$T/tmp/host.log"
+ok 'a sandbox' sandbox sends
+send() { run inside sends "/usr/bin/python3 $T/work/send.py $*"; }
+ways='sendto sendmsg sendmmsg pair-sendmsg pair-sendto raw-sendmsg connect'
+
+for way in $ways; do
+	run user /usr/bin/python3 "$T/work/send.py" "$way" "$T/work/host.sock"
+	like "$out" '^ok' "control: outside, $way reaches it"
+done
+ok 'control: and it is heard' wait_line "$T/tmp/host.log" heard
+: >"$T/tmp/host.log"
+for way in $ways; do
+	send "$way" "$T/work/host.sock"
+	is "$out" EACCES "$way to the host's socket"
+done
+send sendmsg "$T/work/host.sock" spin
+is "$out" EACCES 'beside threads that spin'
+not_ok 'the host heard nothing' grep -q . "$T/tmp/host.log"
+run openshell logs sends --since 5m
+like "$out" 'WARN \[UNIX\] action=deny .*host\.sock' 'the attempts are in the log'
+
+# The sandbox's own, there and elsewhere.
+for path in "$T/work/own.sock" /tmp/own.sock; do
+	run inside sends "/usr/bin/python3 $T/work/host.py $path /tmp/own.log >/dev/null & until [ -S $path ]; do :; done
+		for way in sendto sendmsg sendmmsg pair-sendmsg connect; do /usr/bin/python3 $T/work/send.py \$way $path; done
+		until [ \$(wc -l </tmp/own.log) -ge 7 ]; do :; done
+		kill \$!; cat /tmp/own.log; rm -f /tmp/own.log"
+	is "$(grep -c '^ok' <<<"$out"):$(grep -c '^heard' <<<"$out")" 5:7 "the sandbox's own socket $(basename "$(dirname "$path")")/own.sock hears all"
+done
+
+for way in sendto sendmsg sendmmsg; do
+	send "$way" 192.0.2.7
+	is "$out" ECONNREFUSED "$way over UDP is refused at once"
+done
+run openshell logs sends --since 5m
+is "$(grep -c 'dst_host=192\.0\.2\.7' <<<"$out")" 1 'and logged, once for the destination'
+run openshell sandbox delete sends
+is "$(leftovers)" '' 'nothing is left'
+done_testing
