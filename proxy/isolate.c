@@ -26,6 +26,15 @@
 
 enum { NOFILE_WANTED = 65536 };
 
+/* Should all connections use what they may at once, some fail and are closed; the host stays well. */
+#define MEMORY_MAX (1024UL * 1024 * 1024)
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { IS_SANITIZED = 1 }; /* the shadow memory alone is larger */
+#else
+enum { IS_SANITIZED = 0 };
+#endif
+
 #define ARG_LOW(n)  ((unsigned int)offsetof(struct seccomp_data, args[n]))
 #define LOAD_NR	    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
 #define VERDICT(v)  BPF_STMT(BPF_RET | BPF_K, (v))
@@ -122,10 +131,12 @@ static const struct sock_filter filter[] = {
 
 static int limit_resources(void)
 {
-	const struct rlimit none = { 0, 0 };
+	const struct rlimit none = { 0, 0 }, memory = { MEMORY_MAX, MEMORY_MAX };
 	struct rlimit files;
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NPROC, &none) < 0)
+		return -errno;
+	if (!IS_SANITIZED && setrlimit(RLIMIT_DATA, &memory) < 0)
 		return -errno;
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;

@@ -5,7 +5,7 @@ usage: proxy_cases.py BUILD_DIR [NAME-PART...]
 Each case is a function whose name is the sentence it proves. The server records every byte it is
 sent, so that a case can show what never arrived; `allowed` requests beside it are the control.
 """
-import base64, hashlib, json, os, re, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time
+import base64, hashlib, json, os, re, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time, zlib
 
 BUILD = os.path.abspath(sys.argv[1])
 ONLY = sys.argv[2:]
@@ -51,6 +51,13 @@ network_policies:
         rules:
           - allow: { method: GET, path: /chat }
           - allow: { method: WEBSOCKET_TEXT, path: /chat }
+      - host: wsgql.test
+        port: 443
+        protocol: websocket
+        enforcement: enforce
+        rules:
+          - allow: { method: GET, path: /chat }
+          - allow: { operation_type: query, fields: [viewer] }
       - host: wsro.test
         port: 443
         protocol: websocket
@@ -1012,6 +1019,51 @@ def a_text_message_that_no_rule_allows_closes_with_1008_and_does_not_arrive():
 
 
 @case
+def graphql_operations_over_a_websocket_are_judged_one_by_one():
+    s, head = ws_open("wsgql.test", extra="Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
+    has(head, b"101")
+    sub = lambda q: json.dumps({"id": "1", "type": "subscribe", "payload": {"query": q}}).encode()
+    s.sendall(ws_frame(1, b'{"type":"connection_init"}'))
+    eq(ws_read(s)[0], 1)
+    s.sendall(ws_frame(1, sub("{ viewer { login } }")))
+    eq(ws_read(s), (1, sub("{ viewer { login } }")))
+    origin.messages.clear()
+    s.sendall(ws_frame(1, sub("mutation { viewer { login } }")))
+    op, data = ws_read(s)
+    eq((op, struct.unpack(">H", data[:2])[0]), (8, 1008))
+    if any(m[0] == 1 for m in origin.messages):
+        raise AssertionError("the message arrived")
+
+
+@case
+def compressed_messages_are_judged_and_arrive_readable():
+    def script(srv, c, head):
+        has(head.decode(), "permessage-deflate; client_no_context_takeover")
+        key = re.search(rb"(?i)sec-websocket-key: (\S+)", head).group(1)
+        c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + ws_accept(key) +
+                  b"\r\nSec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n\r\n")
+        srv.messages.append(ws_read(c, srv))
+        c.sendall(b"\x81\x02ok")
+        return None if ws_read(c, srv) else None
+    s, head = None, None
+    origin.messages.clear()
+    real = globals()["ws_script"]
+    globals()["ws_script"] = script
+    try:
+        s, head = ws_open("ws.test", extra="Sec-WebSocket-Extensions: permessage-deflate; client_no_context_takeover\r\n")
+    finally:
+        globals()["ws_script"] = real
+    has(head, b"permessage-deflate; client_no_context_takeover")
+    z = zlib.compressobj(wbits=-15)
+    packed = (z.compress(b"compressed hello") + z.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    frame = bytearray(ws_frame(1, packed))
+    frame[0] |= 0x40
+    s.sendall(bytes(frame))
+    eq(ws_read(s), (1, b"ok"))
+    eq(origin.messages[0], (1, b"compressed hello"))
+
+
+@case
 def an_unmasked_frame_closes_with_1002():
     s, head = ws_open("ws.test")
     s.sendall(b"\x81\x02hi")
@@ -1308,7 +1360,7 @@ def free_port():
 
 
 raw_port = raw_server()
-names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "skip.test"]
+names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "wsgql.test", "skip.test"]
 certificate("origin", names)
 with open(TMP + "/policy.yaml", "w") as f:
     f.write(POLICY)
