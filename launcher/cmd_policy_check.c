@@ -37,7 +37,7 @@ static const char help[] =
 	"FILE:LINE:COLUMN: FIELD: TEXT, every surprise as a warning. \"-\" is standard input.\n"
 	"Exits 0 when all are valid, 1 when one is not, 2 for wrong usage.\n"
 	"\n"
-	"Example:\n"
+	"EXAMPLES\n"
 	"  openshell policy check policy.yaml\n";
 
 static int read_file(struct buf *b, const char *path, struct err *err)

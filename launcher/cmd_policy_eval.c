@@ -36,7 +36,7 @@ static const char help[] =
 	"judges\n"
 	"the text alone; otherwise links to programs are followed, as a sandbox does here.\n"
 	"\n"
-	"Example:\n"
+	"EXAMPLES\n"
 	"  openshell policy eval --policy policy.yaml --binary /usr/bin/curl \\\n"
 	"      --host api.github.com --port 443 --method GET --path /zen\n";
 
