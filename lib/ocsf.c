@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -386,6 +385,13 @@ static const struct activity *activity_find(enum ocsf_class class, const char *n
 	return NULL;
 }
 
+int ocsf_activity_id(enum ocsf_class class, const char *name)
+{
+	const struct activity *a = activity_find(class, name);
+
+	return a ? a->id : 99;
+}
+
 /* The words our own messages begin with. */
 static const struct {
 	const char *word, *activity;
@@ -515,237 +521,4 @@ int ocsf_render_shorthand(struct buf *out, const struct event *e)
 		return r < 0 ? r : -ENOMEM;
 	return ocsf_log_line(
 		out, e->time_ms, event_source(e->adapter), "OCSF", "ocsf", buf_cstr(&line));
-}
-
-/* ---- JSON ------------------------------------------------------------------------------- */
-
-static void set_string(json_t *o, const char *key, const char *value)
-{
-	if (value)
-		(void)json_object_set_new(o, key, json_string(value));
-}
-
-static void set_number(json_t *o, const char *key, uint64_t value)
-{
-	if (value)
-		(void)json_object_set_new(o, key, json_integer((json_int_t)value));
-}
-
-/* An enumeration in OCSF is a number and its name. */
-static void set_enum(json_t *o, const char *key, const char *key_id, int id, const char *name)
-{
-	(void)json_object_set_new(o, key_id, json_integer(id));
-	set_string(o, key, name);
-}
-
-static const struct class_names {
-	enum ocsf_class class;
-	int category;
-	const char *name, *category_name;
-} class_names[] = {
-	{ OCSF_PROCESS, 1, "Process Activity", "System Activity" },
-	{ OCSF_FINDING, 2, "Detection Finding", "Findings" },
-	{ OCSF_NETWORK, 4, "Network Activity", "Network Activity" },
-	{ OCSF_HTTP, 4, "HTTP Activity", "Network Activity" },
-	{ OCSF_SSH, 4, "SSH Activity", "Network Activity" },
-	{ OCSF_CONFIG, 5, "Device Config State Change", "Discovery" },
-	{ OCSF_LIFECYCLE, 6, "Application Lifecycle", "Application Activity" },
-	{ OCSF_BASE, 0, "Base Event", "Uncategorized" },
-};
-
-static void set_class(json_t *json, const struct ocsf *o)
-{
-	const char *wanted = o->class == OCSF_CONFIG	? "Log"
-			     : o->class == OCSF_FINDING ? "Create"
-							: o->activity;
-	const struct activity *a = activity_find(o->class, wanted);
-	const struct class_names *c = class_names;
-	int activity = a ? a->id : 99;
-	char type_name[96];
-
-	while (c->class != o->class && c->class != OCSF_BASE)
-		c++;
-	set_enum(json, "class_name", "class_uid", (int)c->class, c->name);
-	set_enum(json, "category_name", "category_uid", c->category, c->category_name);
-	set_enum(json, "activity_name", "activity_id", activity, a ? a->name : "Other");
-	(void)str_format(type_name, sizeof(type_name), "%s: %s", c->name, a ? a->name : "Other");
-	set_enum(json, "type_name", "type_uid", (int)c->class * 100 + activity, type_name);
-}
-
-static void set_outcome(json_t *json, const struct ocsf *o)
-{
-	static const char *const severities[] = { "Unknown", "Informational", "Low", "Medium",
-		"High", "Critical", "Fatal" };
-
-	set_enum(json, "severity", "severity_id", o->severity, severities[o->severity]);
-	set_enum(json, "status", "status_id", o->is_failure ? 2 : 1,
-		o->is_failure ? "Failure" : "Success");
-	set_string(json, "message", o->message);
-	set_string(json, "status_detail", o->status_detail);
-	if (!o->action)
-		return;
-	set_enum(json, "action", "action_id", o->is_failure ? 2 : 1, o->action);
-	set_enum(json, "disposition", "disposition_id", o->is_failure ? 2 : 1,
-		o->is_failure ? "Blocked" : "Allowed");
-}
-
-static json_t *metadata(const struct ocsf_origin *origin)
-{
-	return json_pack("{s:s, s:{s:s, s:s, s:s}, s:[s, s, s], s:s, s:s}", "version", "1.8.0",
-		"product", "name", "OpenShell Sandbox Supervisor", "vendor_name", "OpenShell",
-		"version", VERSION, "profiles", "security_control", "container", "host", "uid",
-		origin->id ? origin->id : origin->sandbox, "log_source", "sandbox");
-}
-
-static void set_origin(json_t *json, const struct ocsf_origin *origin)
-{
-	(void)json_object_set_new(json, "metadata", metadata(origin));
-	(void)json_object_set_new(json, "device",
-		json_pack("{s:s, s:i, s:s, s:{s:s, s:i, s:s}}", "hostname",
-			origin->hostname ? origin->hostname : origin->sandbox, "type_id", 99,
-			"type", "Sandbox", "os", "name", "Linux", "type_id", 200, "type", "Linux"));
-	(void)json_object_set_new(json, "container", json_pack("{s:s}", "name", origin->sandbox));
-}
-
-static void set_actor(json_t *json, const struct event *e)
-{
-	json_t *who;
-
-	if (!e->binary)
-		return;
-	who = json_pack("{s:s}", "name", e->binary);
-	set_number(who, "pid", e->pid);
-	if (e->ancestors && e->ancestors[0])
-		(void)json_object_set_new(
-			who, "parent_process", json_pack("{s:s}", "name", e->ancestors[0]));
-	(void)json_object_set_new(json, "actor", json_pack("{s:o}", "process", who));
-}
-
-static void set_destination(json_t *json, const struct event *e)
-{
-	json_t *to = json_object();
-
-	set_string(to, "domain", e->host);
-	set_string(to, e->adapter == EVENT_UNIX ? "name" : "ip", e->addr);
-	set_number(to, "port", e->port);
-	if (json_object_size(to))
-		(void)json_object_set_new(json, "dst_endpoint", to);
-	else
-		json_decref(to);
-	if (e->protocol)
-		(void)json_object_set_new(json, "connection_info",
-			json_pack("{s:s, s:i, s:s}", "protocol_name", e->protocol, "direction_id",
-				2, "direction", "Outbound"));
-	if (e->bytes_up || e->bytes_down)
-		(void)json_object_set_new(json, "traffic",
-			json_pack("{s:I, s:I}", "bytes_out", (json_int_t)e->bytes_up, "bytes_in",
-				(json_int_t)e->bytes_down));
-}
-
-static void set_http(json_t *json, const struct ocsf *o, const struct event *e)
-{
-	json_t *url = json_pack("{s:s}", "scheme", o->scheme);
-
-	set_string(url, "hostname", e->host);
-	set_string(url, "path", e->target);
-	set_number(url, "port", e->port);
-	(void)json_object_set_new(json, "http_request",
-		json_pack("{s:s, s:o}", "http_method", o->method, "url", url));
-	if (e->status)
-		(void)json_object_set_new(
-			json, "http_response", json_pack("{s:i}", "code", (int)e->status));
-}
-
-static void set_finding(json_t *json, const struct ocsf *o)
-{
-	const char *title = o->title ? o->title : o->message;
-
-	(void)json_object_set_new(json, "finding_info",
-		json_pack("{s:s, s:s, s:s}", "uid", o->uid, "title", title, "desc", o->message));
-}
-
-static void set_class_objects(json_t *json, const struct ocsf *o, const struct event *e)
-{
-	if (o->class == OCSF_NETWORK || o->class == OCSF_HTTP) {
-		set_destination(json, e);
-		(void)json_object_set_new(json, "firewall_rule",
-			json_pack("{s:s, s:s}", "name", o->rule, "type", o->engine));
-	}
-	if (o->class == OCSF_HTTP)
-		set_http(json, o, e);
-	if (o->class == OCSF_FINDING)
-		set_finding(json, o);
-	if (o->class == OCSF_LIFECYCLE)
-		(void)json_object_set_new(json, "app",
-			json_pack("{s:s, s:s}", "name", "openshell-sandbox", "vendor_name",
-				"OpenShell"));
-	if (o->class == OCSF_CONFIG)
-		set_enum(json, "state", "state_id", o->is_failure ? 99 : 2,
-			o->is_failure ? o->activity : "Enabled");
-}
-
-static json_t *strings(const char *const *list)
-{
-	json_t *array = json_array();
-
-	for (; *list; list++)
-		(void)json_array_append_new(array, json_string(*list));
-	return array;
-}
-
-static void set_unmapped(json_t *json, const struct event *e)
-{
-	json_t *u = json_object();
-
-	set_string(u, "adapter", event_adapter_name(e->adapter));
-	set_string(u, "decision", e->action ? event_action_name(e->action) : NULL);
-	set_string(u, "endpoint", e->endpoint);
-	set_string(u, "rule", e->rule);
-	set_string(u, "nearest", e->nearest);
-	set_string(u, "operation", e->operation);
-	set_string(u, "stack", e->stack);
-	set_number(u, "policy_version", e->generation);
-	set_number(u, "connection", e->connection);
-	if (e->ancestors && e->ancestors[0])
-		(void)json_object_set_new(u, "ancestors", strings(e->ancestors));
-	(void)json_object_set_new(json, "unmapped", u);
-}
-
-static void set_times(json_t *json, const struct event *e)
-{
-	set_number(json, "time", e->time_ms);
-	if (!e->count)
-		return;
-	set_number(json, "count", e->count);
-	set_number(json, "start_time", e->time_ms);
-	set_number(json, "end_time", e->until_ms);
-}
-
-/* All that is not ASCII leaves as \u escapes: nothing in it can act on a terminal. */
-int ocsf_render_json(struct buf *out, const struct event *e, const struct ocsf_origin *origin)
-{
-	auto_buf struct buf text = { 0 };
-	auto_free char *dumped = NULL;
-	json_t *json;
-	struct ocsf o;
-	int r;
-
-	buf_init(&text, 2 * EVENT_LINE_MAX);
-	r = ocsf_from_event(&o, e, &text);
-	if (r < 0)
-		return r;
-	json = json_object();
-	set_class(json, &o);
-	set_times(json, e);
-	set_outcome(json, &o);
-	set_origin(json, origin);
-	set_actor(json, e);
-	set_class_objects(json, &o, e);
-	set_unmapped(json, e);
-	dumped = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
-	json_decref(json);
-	if (!dumped)
-		return -ENOMEM;
-	r = buf_puts(out, dumped);
-	return r < 0 ? r : buf_putc(out, '\n');
 }

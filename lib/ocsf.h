@@ -79,6 +79,9 @@ int ocsf_shorthand(struct buf *out, const struct ocsf *o);
 int ocsf_log_line(struct buf *out, uint64_t time_ms, const char *source, const char *level,
 	const char *target, const char *message);
 
+/* The number OCSF has for an activity of a class, 99 ("Other") if it has none. */
+int ocsf_activity_id(enum ocsf_class class, const char *name);
+
 /* The event as OCSF sees it; texts that had to be composed live in @text (initialised, empty). */
 int ocsf_from_event(struct ocsf *ret, const struct event *e, struct buf *text);
 
