@@ -12,12 +12,18 @@
 #include "proxy/judge.h"
 #include "proxy/lane.h"
 
-enum { INTERNAL_ERROR = 2, REFUSED_STREAM = 7 };
+enum {
+	NO_ERROR = 0,
+	INTERNAL_ERROR = 2,
+	REFUSED_STREAM = 7,
+	LATE_MAX = 1024 * 1024, /* bytes of a request that nobody waits for; then it is reset */
+};
 
 struct front {
 	struct conn *c;
 	struct h2 *h2;
-	struct timer timer; /* the lanes want to be looked at */
+	struct timer timer;  /* the lanes want to be looked at */
+	struct timer linger; /* clients that were answered have not ended their requests */
 	TAILQ_HEAD(, lane) lanes;
 };
 
@@ -128,9 +134,18 @@ static void on_data(void *arg, struct h2_stream *st, const char *data, size_t le
 	struct lane *lane = h2_user(st);
 
 	(void)arg;
-	if (!lane || !lane->holder || lane->state == LANE_DONE)
+	if (!lane) {
 		h2_consume(st, len);
-	else if (lane_put_data(lane, data, len) < 0)
+		return;
+	}
+	if (!lane->holder || lane->state == LANE_DONE) {
+		lane->late += len;
+		h2_consume(st, len);
+		if (lane->late > LATE_MAX)
+			h2_reset(st, NO_ERROR);
+		return;
+	}
+	if (lane_put_data(lane, data, len) < 0)
 		h2_reset(st, INTERNAL_ERROR);
 }
 
@@ -230,6 +245,18 @@ static void lane_down(struct lane *lane)
 		lane_fail(lane);
 }
 
+/* Answered before its request has ended: what still comes is thrown away, but not for ever. */
+static void linger(struct lane *lane)
+{
+	struct front *f = lane->owner;
+
+	if (!lane->st || lane->done_ms)
+		return;
+	lane->done_ms = loop_now_ms(f->c->px->loop);
+	if (!f->linger.at_ms)
+		(void)timer_set(f->c->px->loop, &f->linger, DRAIN_MS);
+}
+
 /*
  * One lane: what came down goes on, the inner connection is woken, and when the answer has passed
  * it is not needed any more: what it used upstream was given back before its last byte was here.
@@ -247,6 +274,7 @@ static void lane_run(struct lane *lane)
 	if (lane->state == LANE_DONE) {
 		if (inner)
 			conn_close(inner);
+		linger(lane);
 	} else if (!inner && (lane->state == LANE_HEAD || !lane->out.len)) {
 		/* It ended without an answer, or in the middle of one, and all it said is passed
 		 * on. */
@@ -279,7 +307,7 @@ static void set_deadline(struct front *f)
 {
 	struct conn *c = f->c;
 
-	if (h2_count(f->h2))
+	if (!TAILQ_EMPTY(&f->lanes))
 		timer_clear(c->px->loop, &c->deadline);
 	else if (!c->deadline.at_ms && timer_set(c->px->loop, &c->deadline, KEEPALIVE_MS) < 0)
 		conn_close(c);
@@ -316,6 +344,26 @@ static void on_timer(struct loop *loop, struct timer *t)
 {
 	(void)loop;
 	run(container_of(t, struct front, timer));
+}
+
+static void on_linger(struct loop *loop, struct timer *t)
+{
+	struct front *f = container_of(t, struct front, linger);
+	uint64_t now = loop_now_ms(loop);
+	struct lane *lane;
+	bool again = false;
+
+	TAILQ_FOREACH (lane, &f->lanes, link) {
+		if (!lane->done_ms || !lane->st)
+			continue;
+		if (now - lane->done_ms >= DRAIN_MS)
+			h2_reset(lane->st, NO_ERROR);
+		else
+			again = true;
+	}
+	if (again)
+		(void)timer_set(loop, &f->linger, DRAIN_MS);
+	settle(f);
 }
 
 /* ---- the client's connection ---- */
@@ -380,6 +428,7 @@ void front_begin(struct conn *c)
 	c->front = f;
 	f->c = c;
 	f->timer.on_time = on_timer;
+	f->linger.on_time = on_linger;
 	TAILQ_INIT(&f->lanes);
 	f->h2 = h2_new(H2_SERVER, &handler, f);
 	conn_set_state(c, CONN_H2);
@@ -416,6 +465,7 @@ void front_close(struct conn *c)
 	if (!f)
 		return;
 	timer_clear(c->px->loop, &f->timer);
+	timer_clear(c->px->loop, &f->linger);
 	while ((lane = TAILQ_FIRST(&f->lanes))) {
 		TAILQ_REMOVE(&f->lanes, lane, link);
 		lane->owner = NULL;

@@ -90,7 +90,10 @@ bool h2_can_request(const struct h2 *h);
  */
 int h2_request(struct h2 *h, const struct http1_send *s, bool is_https, bool wants_trailers,
 	const struct http1_header *list, size_t n, struct h2_stream **ret);
-/* Server: sends an answer, or a 1xx before it; framing says whether a body follows. */
+/*
+ * Server: sends an answer, or a 1xx before it; framing says whether a body follows. It may come
+ * before the request has ended: what then follows is thrown away, up to H2_DISCARD_MAX.
+ */
 int h2_respond(struct h2_stream *st, const struct http1_answer *a, const struct http1_header *list,
 	size_t n);
 

@@ -48,7 +48,9 @@ struct lane {
 	struct buf in, out;		   /* what the holder receives, and what it sent */
 	bool is_chunked;		   /* the body in @in */
 	bool is_in_ended, is_out_ended;
-	size_t owed; /* body bytes in @in that the peer's window lacks */
+	size_t owed;	  /* body bytes in @in that the peer's window lacks */
+	uint64_t done_ms; /* when LANE_DONE was reached, while the peer had not ended */
+	size_t late;	  /* bytes that came after that and were thrown away */
 	size_t scan;
 	struct http1_body body; /* of @out */
 };

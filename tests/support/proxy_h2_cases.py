@@ -106,6 +106,24 @@ def h2_denial_is_403_and_the_connection_goes_on():
 
 
 @case
+def h2_early_answer_is_followed_by_no_reset_until_the_client_had_its_time():
+    c = H2("api.test")
+    for wait in (0.0, 0.05):
+        stream = c.start("POST", "/denied", end=False)
+        time.sleep(wait)
+        c.send(stream, b"x" * 1000, end=True)
+        a = c.wait(stream)
+        eq((a["status"], a["reset"]), (403, None))
+    stream = c.start("POST", "/denied", end=False)
+    eq(c.wait(stream)["status"], 403)
+    ended = []
+    while not ended:
+        ended = [e for e in c.c.receive_data(c.sock.recv(65536)) if isinstance(e, h2.events.StreamReset)]
+    eq(int(ended[0].error_code), 0)
+    eq(c.ask("GET", "/")["status"], 200)
+
+
+@case
 def h2_host_that_no_policy_names_is_refused_in_http2():
     context = client_context(verify=False)
     context.set_alpn_protocols(["h2"])
