@@ -366,10 +366,16 @@ static char separator_of(enum glob_flavour f)
 	return '\0';
 }
 
-static void compile(struct compiler *c, const char *pattern)
+/* @c is large, and filled as far as it is used. */
+static void compile(struct compiler *c, const char *pattern, enum glob_flavour flavour)
 {
+	c->flavour = flavour;
+	c->depth = 0;
+	c->error = 0;
+	c->n_ops = 0;
+	c->n_classes = 0;
 	c->p = c->start = pattern;
-	c->sep = separator_of(c->flavour);
+	c->sep = separator_of(flavour);
 	if (strlen(pattern) > GLOB_PATTERN_MAX)
 		fail(c, -E2BIG, "the pattern is too long");
 	else if (c->flavour == GLOB_SELECT && *pattern == '\0')
@@ -442,18 +448,23 @@ static struct glob *assemble(const struct compiler *c, const char *pattern)
 	return g;
 }
 
+int glob_check(const char *pattern, enum glob_flavour flavour, const char **ret_why)
+{
+	struct compiler c;
+
+	compile(&c, pattern, flavour);
+	if (c.error)
+		*ret_why = c.why;
+	return c.error;
+}
+
 int glob_compile(
 	const char *pattern, enum glob_flavour flavour, struct glob **ret, const char **ret_why)
 {
-	struct compiler c; /* large, and filled as far as it is used */
+	struct compiler c;
 	struct glob *g;
 
-	c.flavour = flavour;
-	c.depth = 0;
-	c.error = 0;
-	c.n_ops = 0;
-	c.n_classes = 0;
-	compile(&c, pattern);
+	compile(&c, pattern, flavour);
 	if (c.error) {
 		*ret_why = c.why;
 		return c.error;

@@ -42,6 +42,8 @@ struct glob;
  */
 int glob_compile(
 	const char *pattern, enum glob_flavour flavour, struct glob **ret, const char **ret_why);
+/* Whether glob_compile() would take it: 0 or the same errors. */
+int glob_check(const char *pattern, enum glob_flavour flavour, const char **ret_why);
 void glob_free(struct glob *g);
 
 #define auto_glob __attribute__((cleanup(cleanup_glob)))

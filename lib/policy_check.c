@@ -51,14 +51,11 @@ bool check_word(struct policy_findings *f, const struct doc_str *s, const char *
 void check_pattern(struct policy_findings *f, const struct doc_str *s, enum glob_flavour flavour,
 	const struct doc_path *path)
 {
-	auto_glob struct glob *g = NULL;
 	const char *why;
-	int r;
 
 	if (!doc_has(s) || !strpbrk(s->text, "*?[]{}\\"))
 		return;
-	r = glob_compile(s->text, flavour, &g, &why);
-	if (r < 0 && r != -ENOMEM)
+	if (glob_check(s->text, flavour, &why) < 0)
 		meaningless(f, s->pos, path, "invalid pattern '%.80s': %s", s->text, why);
 }
 

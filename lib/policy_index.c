@@ -56,19 +56,17 @@ static struct bucket *bucket_find(
 	}
 }
 
-static int buckets_grow(struct policy *p)
+/* @n is a power of two, more than are used. */
+static int buckets_resize(struct policy *p, size_t n)
 {
-	struct bucket *old = p->buckets;
-	size_t n = p->n_buckets;
+	struct bucket *old = p->buckets, *new = calloc(n, sizeof(*new));
+	size_t n_old = p->n_buckets;
 
-	p->n_buckets = n ? n * 2 : BUCKETS_MIN;
-	p->buckets = calloc(p->n_buckets, sizeof(*p->buckets));
-	if (!p->buckets) {
-		p->buckets = old;
-		p->n_buckets = n;
+	if (!new)
 		return -ENOMEM;
-	}
-	for (size_t i = 0; i < n; i++)
+	p->buckets = new;
+	p->n_buckets = n;
+	for (size_t i = 0; i < n_old; i++)
 		if (old[i].is_used)
 			*bucket_find(p, old[i].suffix, old[i].suffix_len, old[i].hash,
 				old[i].port) = old[i];
@@ -82,7 +80,7 @@ static int bucket_open(struct policy *p, const char *suffix, uint16_t port, stru
 	uint32_t hash = hash_suffix(suffix, len);
 	struct bucket *b;
 
-	if (p->n_used * 2 >= p->n_buckets && buckets_grow(p) < 0)
+	if (p->n_used * 2 >= p->n_buckets && buckets_resize(p, p->n_buckets * 2) < 0)
 		return -ENOMEM;
 	b = bucket_find(p, suffix, len, hash, port);
 	if (!b->is_used) {
@@ -350,9 +348,21 @@ static int split_large(struct policy *p, struct bucket *b)
 	return !r && b->n_wild > FEW_WILDCARDS ? split_wildcards(p, b) : r;
 }
 
+/* Room for what the endpoints will need, so that the table is not moved while it fills. */
+static int buckets_reserve(struct policy *p)
+{
+	size_t n = 0, size = BUCKETS_MIN;
+
+	for (size_t g = 0; g < p->n_groups; g++)
+		n += p->groups[g].n_endpoints;
+	while (size < 4 * n)
+		size *= 2;
+	return buckets_resize(p, size);
+}
+
 int policy_index_build(struct policy *p)
 {
-	int r = 0;
+	int r = buckets_reserve(p);
 
 	for (size_t g = 0; !r && g < p->n_groups; g++)
 		for (size_t i = 0; !r && i < p->groups[g].n_endpoints; i++)

@@ -46,7 +46,7 @@ static void write_layout(struct buf *b, int n, enum layout layout)
 	}
 }
 
-/* Every third endpoint is a wildcard, every one is inspected and has a few rules. */
+/* Every third endpoint is a wildcard, every one is inspected and has a rule. */
 static void write_policy(struct buf *b, int n)
 {
 	assert(buf_puts(b, "version: 1\nnetwork_policies:\n") == 0);
@@ -60,7 +60,6 @@ static void write_policy(struct buf *b, int n)
 			       "        enforcement: enforce\n"
 			       "        rules:\n"
 			       "          - allow: { method: GET, path: /v1/**/items }\n"
-			       "          - allow: { method: POST, path: /v1/items/* }\n"
 			       "    binaries:\n"
 			       "      - { path: /usr/bin/curl }\n",
 			       i, i % 3 == 2 ? "*." : "", i) == 0);
