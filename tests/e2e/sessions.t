@@ -59,6 +59,10 @@ through' 'ssh runs a command with the environment of the sandbox'
 	ok 'git over it' test -d clone/.git
 	run person_fg -t 20 -e 'sandbox@day:~\$ $' -s 'tty; exit 3\n' ssh -F cfg openshell-day
 	is "$status" 3 'a shell with a terminal'
+	run person ssh -F cfg -W example.com:80 openshell-day <<<$'GET / HTTP/1.0\r\nHost: example.com\r\n\r\n'
+	unlike "$out" '200 OK' 'what ssh forwards gets no further than the policy lets sshd go'
+	run openshell logs day --since 5m
+	like "$out" 'action=deny dst_host=example\.com dst_port=80 binary=[^ ]*/sshd' 'and it is logged'
 else
 	skip 'ssh' 'no ssh server on this host'
 fi
