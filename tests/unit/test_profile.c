@@ -89,11 +89,11 @@ static void variables_are_replaced_and_quoted(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(parse(&p, "profile:\n  name: x\na: \"${agent}\"\nb: \"${install}/**\" ${c}\n",
+	assert_int_equal(parse(&p, "profile:\n  name: x\na: \"${agent}\"\nb: \"${install}/**\"\nc: \"${c}\"\n",
 				 &err),
 		0);
 	text = profile_policy(&p, "/a \"q\\", "/i");
-	assert_string_equal(text, "\n\na: \"/a \\\"q\\\\\"\nb: \"/i/**\" ${c}\n");
+	assert_string_equal(text, "\n\na: \"/a \\\"q\\\\\"\nb: \"/i/**\"\nc: \"${c}\"\n");
 	free(text);
 	profile_done(&p);
 }
