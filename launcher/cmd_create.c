@@ -34,7 +34,7 @@ struct options {
 	struct config config;
 	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
-	const char *profile;
+	const char *profile, *cpu, *memory;
 	bool no_profile;
 	enum out_format format;
 	bool has_format;
@@ -95,12 +95,8 @@ const struct cli_option cmd_create_options[] = {
 		"there is no compute driver on a single machine" },
 	{ CLI_REFUSED, "provider", 0, 0, 0, NULL,
 		"this version has no credential providers; pass variables with --env" },
-	{ CLI_REFUSED, "cpu", 0, 0, 0, NULL,
-		"this version sets no limits; start openshell under 'systemd-run --user --scope "
-		"-p CPUQuota=…'" },
-	{ CLI_REFUSED, "memory", 0, 0, 0, NULL,
-		"this version sets no limits; start openshell under 'systemd-run --user --scope "
-		"-p MemoryMax=…'" },
+	{ CLI_STR, "cpu", 0, AT(cpu), 0, "N", "Processors it may use: 500m, 2.5" },
+	{ CLI_STR, "memory", 0, AT(memory), 0, "SIZE", "Memory it may use: 512Mi, 8G" },
 	{ CLI_REFUSED, "editor", 0, 0, 0, NULL, "this version starts no editors" },
 	{ CLI_REFUSED, "forward", 0, 0, 0, NULL, "this version forwards no ports at creation" },
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
@@ -245,6 +241,16 @@ static int remember_argument(char ***command, const char *arg)
 	return shown ? strv_push(command, shown) : -ENOMEM;
 }
 
+static int take_limits(struct sandbox_spec *s, const struct options *o, struct err *err)
+{
+	int r = o->cpu ? spec_cpu_parse(o->cpu, &s->cpu_milli, err) : 0;
+
+	if (r < 0)
+		return err_wrap(err, r, "--cpu");
+	r = o->memory ? spec_memory_parse(o->memory, &s->memory, err) : 0;
+	return r < 0 ? err_wrap(err, r, "--memory") : 0;
+}
+
 static int take_command(struct sandbox_spec *s, const struct cli_args *a, struct err *err)
 {
 	if (a->n_command > SPEC_ARGV_MAX)
@@ -302,6 +308,8 @@ static int spec_fill(
 	r = check_all(o->forward, forward_check, "--forward", err);
 	if (r == 0)
 		r = take_name(s, o, err);
+	if (r == 0)
+		r = take_limits(s, o, err);
 	if (r == 0)
 		r = take_labels(s, o, err);
 	if (r == 0)

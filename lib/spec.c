@@ -40,6 +40,8 @@ static const struct field {
 	{ "no_proxy", FIELD_STR, offsetof(struct sandbox_spec, no_proxy) },
 	{ "intercept", FIELD_INTERCEPT, offsetof(struct sandbox_spec, intercept) },
 	{ "command", FIELD_LIST, offsetof(struct sandbox_spec, command) },
+	{ "cpu_milli", FIELD_U64, offsetof(struct sandbox_spec, cpu_milli) },
+	{ "memory", FIELD_U64, offsetof(struct sandbox_spec, memory) },
 	{ "tty", FIELD_BOOL, offsetof(struct sandbox_spec, tty) },
 };
 

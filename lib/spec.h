@@ -58,6 +58,8 @@ struct sandbox_spec {
 	char *no_proxy;
 	enum spec_intercept intercept;
 	char **command; /* the main process; empty: the login shell */
+	uint64_t cpu_milli; /* --cpu, in thousandths of a processor; 0: no limit */
+	uint64_t memory;    /* --memory, in bytes; 0: no limit */
 	bool tty;	/* the main process has a terminal */
 };
 
@@ -88,6 +90,10 @@ int spec_intercept_parse(const char *name, enum spec_intercept *ret);
  */
 /* KEY=VALUE: key [A-Za-z_][A-Za-z0-9_]*, not reserved (OPENSHELL_…); no CR, LF in the value. */
 int spec_env_check(const char *entry, struct err *err);
+/* "500m", "2", "2.5": thousandths of a processor, at least one. */
+int spec_cpu_parse(const char *text, uint64_t *ret, struct err *err);
+/* "65536", "8G", "512Mi": bytes; the suffixes are Kubernetes'. */
+int spec_memory_parse(const char *text, uint64_t *ret, struct err *err);
 /* The whole list: count and total size too. */
 int spec_env_check_all(char *const *env, struct err *err);
 /* key=value, Kubernetes style: 63 characters, key with an optional DNS prefix of up to 253. */

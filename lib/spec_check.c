@@ -3,8 +3,10 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
+#include "lib/cleanup.h"
 #include "lib/str.h"
 
 enum { LABEL_PART_MAX = 63, LABEL_PREFIX_MAX = 253, HOST_MAX = 253 };
@@ -59,6 +61,65 @@ int spec_env_check(const char *entry, struct err *err)
 		return err_set(err, -EINVAL, "the value of '%.*s' exceeds %d bytes", (int)len,
 			entry, SPEC_ENV_VALUE_MAX);
 	return 0;
+}
+
+/* Digits, at least one, up to @ret_end. */
+static bool parse_digits(const char *s, uint64_t max, uint64_t *ret, const char **ret_end)
+{
+	char text[24];
+	size_t n = strspn(s, "0123456789");
+
+	*ret_end = s + n;
+	for (; n > 1 && *s == '0'; n--)
+		s++;
+	return n && str_format(text, sizeof(text), "%.*s", (int)(n < 24 ? n : 24), s) &&
+	       str_to_u64(text, max, ret) == 0;
+}
+
+enum { CPU_MAX = 1000000 };
+
+int spec_cpu_parse(const char *text, uint64_t *ret, struct err *err)
+{
+	uint64_t whole = 0, part = 0;
+	const char *p;
+	bool is_good = parse_digits(text, CPU_MAX, &whole, &p);
+
+	if (is_good && str_eq(p, "m")) {
+		p++;
+	} else if (is_good) {
+		whole *= 1000;
+		if (*p == '.') {
+			const char *start = ++p;
+			static const unsigned int scale[] = { 0, 100, 10, 1 };
+
+			is_good = parse_digits(start, 999, &part, &p) && p - start <= 3;
+			whole += is_good ? part * scale[p - start] : 0;
+		}
+	}
+	if (!is_good || *p || !whole)
+		return err_set(err, -EINVAL, "'%s' is no amount of processors such as 500m or 2.5", text);
+	*ret = whole;
+	return 0;
+}
+
+int spec_memory_parse(const char *text, uint64_t *ret, struct err *err)
+{
+	static const struct {
+		const char *name;
+		uint64_t factor;
+	} units[] = { { "", 1 }, { "k", 1000 }, { "M", 1000000 }, { "G", 1000000000 },
+		{ "T", 1000000000000 }, { "Ki", 1ULL << 10 }, { "Mi", 1ULL << 20 },
+		{ "Gi", 1ULL << 30 }, { "Ti", 1ULL << 40 } };
+	uint64_t v = 0;
+	const char *p;
+
+	for (size_t i = 0; parse_digits(text, INT64_MAX, &v, &p) && v && i < ARRAY_SIZE(units); i++) {
+		if (!str_eq(p, units[i].name) || v > INT64_MAX / units[i].factor)
+			continue;
+		*ret = v * units[i].factor;
+		return 0;
+	}
+	return err_set(err, -EINVAL, "'%s' is no amount of memory such as 512Mi or 8G", text);
 }
 
 int spec_env_check_all(char *const *env, struct err *err)

@@ -340,6 +340,9 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 		r = prepare(s, is_new, err);
 	if (r == 0)
 		r = change_first(s, policy_yaml, is_new, err);
+	if (r == 0 && (s->spec.cpu_milli || s->spec.memory))
+		r = cgroup_make(&s->cgroup, "/sys/fs/cgroup", "/proc/self/cgroup", s->spec.name,
+			s->spec.cpu_milli, s->spec.memory, err);
 	if (r == 0)
 		r = start_bwrap(s, err);
 	if (r == 0)
@@ -427,6 +430,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	kill_everything(s);
 	log_free(take_ptr(s->log));
 	logstore_free(take_ptr(s->store));
+	cgroup_remove(&s->cgroup);
 	protect_done(&s->protect);
 	if (s->state)
 		stubs_sweep(s->state->dir);

@@ -20,6 +20,7 @@
 #include "lib/policy.h"
 #include "lib/spec.h"
 #include "lib/state.h"
+#include "tracer/cgroup.h"
 #include "tracer/mounts.h"
 #include "tracer/netns.h"
 #include "tracer/protect.h"
@@ -76,6 +77,7 @@ struct sandbox {
 	int netns;
 	struct mounts mounts;
 	struct protect protect;
+	struct cgroup cgroup;
 	struct netns_sockets sockets;
 	int listener; /* seccomp notifications; owned by the notifier once that exists */
 

@@ -541,6 +541,10 @@ int start_finish(struct sandbox *s, struct err *err)
 	int r = take_init(s, err);
 
 	if (r == 0)
+		r = cgroup_add(&s->cgroup, s->bwrap.pid, err);
+	if (r == 0)
+		r = cgroup_add(&s->cgroup, s->init.pid, err);
+	if (r == 0)
 		r = protect_apply(&s->protect, s->init.pid, err);
 	if (r == 0)
 		r = take_ready(s, err);
