@@ -5,14 +5,16 @@
 #include <string.h>
 
 #include "launcher/cli.h"
+#include "launcher/ctl.h"
 #include "launcher/out.h"
 #include "lib/arena.h"
 #include "lib/cleanup.h"
 #include "lib/policy.h"
+#include "lib/proto.h"
 #include "lib/str.h"
 #include "lib/yaml.h"
 
-enum { POLICY_ARENA_MAX = 512 * 1024 * 1024 };
+enum { POLICY_ARENA_MAX = 512 * 1024 * 1024, STATUS_MS = 500 };
 
 int sandbox_name(const char *given, char ret[STATE_NAME_MAX + 1])
 {
@@ -72,6 +74,33 @@ void sandbox_info_done(struct sandbox_info *i)
 	spec_done(&i->spec);
 }
 
+/* The phase that a supervisor's answer names, as one of our constants. */
+static const char *phase_parse(const char *json)
+{
+	static const char *const known[] = { "Ready", "Starting", "Stopping", "Error" };
+	json_t *o = json ? json_loads(json, 0, NULL) : NULL;
+	const char *given = json_string_value(json_object_get(o, "phase")), *phase = "Unknown";
+
+	for (size_t i = 0; given && i < ARRAY_SIZE(known); i++) {
+		if (str_eq(given, known[i]))
+			phase = known[i];
+	}
+	json_decref(o);
+	return phase;
+}
+
+/* "Error": it runs, but its proxy is dead and nothing gets out. "Unknown": nobody answers. */
+static const char *ask_phase(const char *name)
+{
+	auto_close int sock = state_control_connect(name, NULL);
+	auto_msg_in struct msg_in m = { 0 };
+
+	if (sock < 0 || msg_send_empty(sock, CTL_STATUS, 0) < 0 ||
+		ctl_wait(sock, CTL_TEXT, STATUS_MS, &m, NULL, NULL) < 0)
+		return "Unknown";
+	return phase_parse(msg_get_str(&m));
+}
+
 int sandbox_info_load(struct sandbox_info *ret, const char *name, struct err *err)
 {
 	auto_state struct state *s = NULL;
@@ -83,7 +112,7 @@ int sandbox_info_load(struct sandbox_info *ret, const char *name, struct err *er
 	r = state_load_spec(s, &ret->spec, err);
 	if (r < 0)
 		return r;
-	ret->phase = state_is_running(s) ? "Ready" : "Stopped";
+	ret->phase = state_is_running(s) ? ask_phase(name) : "Stopped";
 	ret->policy_version = state_revision_last(s);
 	return 0;
 }

@@ -23,7 +23,7 @@ int sandbox_reach(const char *given, char ret_name[STATE_NAME_MAX + 1], int *ret
 
 struct sandbox_info {
 	struct sandbox_spec spec;
-	const char *phase;	 /* "Ready", "Stopped" */
+	const char *phase; /* Ready, Starting, Stopping, Stopped, Error, Unknown; a constant */
 	uint32_t policy_version; /* 0: none recorded */
 };
 
