@@ -59,10 +59,9 @@ struct exchange {
 	char method[HTTP1_METHOD_MAX + 1]; /* the effective one */
 	struct buf head;	/* the request as it goes up; kept until the first byte of an answer */
 	struct http1_body up, down;
-	bool is_up_done, is_down_done, is_head_sent, has_answer;
+	bool is_up_done, is_down_done, has_answer;
 	bool keep_client;	/* the client's connection goes on afterwards */
 	bool keep_leg;
-	bool expects_continue;	/* the client waits for 100 before it sends the body */
 	bool is_upgrade;
 	enum http1_framing down_framing; /* as the client gets it */
 	unsigned int minor;	/* of the client */
@@ -111,7 +110,6 @@ struct conn {
 	struct target *target;
 	struct leg *leg;
 	struct resolve_query query;
-	void (*on_resolved)(struct conn *c);
 	struct tls_hello hello;
 
 	bool is_inner;	     /* one request of a client that speaks HTTP/2 */

@@ -17,7 +17,6 @@ enum {
 	RESOLVES_MAX = 256,	   /* questions in flight; beyond: 503 */
 	RESOLVED_ADDRS_MAX = 16,   /* addresses of one answer; the rest is not looked at */
 	RESOLVE_CACHE_MAX = 64,	   /* answers remembered */
-	TLS_SESSIONS_MAX = 256,	   /* upstream sessions kept for resumption */
 	UNTOUCHED_MAX = 64,	   /* hosts whose clients refuse our leaves under --audit */
 	CONNECT_TO_MAX = 256,	   /* pinned addresses an operator can give */
 

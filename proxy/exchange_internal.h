@@ -1,0 +1,15 @@
+/*
+ * Between the two files that serve HTTP/1 requests: exchange_request.c up to the decision,
+ * exchange.c from there on.
+ */
+#pragma once
+
+#include "proxy/conn.h"
+
+/* The request in ex.head was allowed, and the log has it: it goes up. */
+void exchange_send(struct conn *c);
+/* A failure: logged, answered, connection closed. */
+void exchange_fault(struct conn *c, unsigned int status, const char *error, const char *engine,
+	const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* What was kept for the client goes out; true when nothing is left of it. */
+bool exchange_flushed(struct conn *c);
