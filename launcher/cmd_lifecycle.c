@@ -49,27 +49,11 @@ static int ask(const char *name, uint16_t type, struct err *err)
 	return r == -EPIPE || r == -ECONNRESET ? 0 : r;
 }
 
-/* The supervisor as a pidfd, by the number in the lock that it holds; -errno. */
-static int supervisor_pidfd(const struct state *s)
-{
-	int pid = state_pid_read(s->dir, "lock"), fd;
-
-	if (pid < 0)
-		return pid;
-	fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	/* Only now: while the lock is held its owner lives, and so the number is not another's. */
-	if (fd >= 0 && !state_is_running(s)) {
-		(void)close(fd);
-		return -ESRCH;
-	}
-	return fd < 0 ? -errno : fd;
-}
-
 /* A supervisor that does not answer, or whose runtime directory is gone. The sandbox dies with it.
  */
 static int kill_supervisor(const struct state *s, struct err *err)
 {
-	auto_close int pidfd = supervisor_pidfd(s);
+	auto_close int pidfd = sandbox_supervisor(s);
 	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
 	if (pidfd == -ESRCH)

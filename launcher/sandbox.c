@@ -1,8 +1,11 @@
 #include "launcher/sandbox.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "launcher/cli.h"
 #include "launcher/ctl.h"
@@ -89,7 +92,22 @@ static const char *phase_parse(const char *json)
 	return phase;
 }
 
-/* "Error": it runs, but its proxy is dead and nothing gets out. "Unknown": nobody answers. */
+int sandbox_supervisor(const struct state *s)
+{
+	int pid = state_pid_read(s->dir, "lock"), fd;
+
+	if (pid < 0)
+		return pid;
+	fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	/* Only now: while the lock is held its owner lives, and so the number is not another's. */
+	if (fd >= 0 && !state_is_running(s)) {
+		(void)close(fd);
+		return -ESRCH;
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+/* "Error": it runs, but its proxy is dead and nothing gets out. NULL: nobody answered. */
 static const char *ask_phase(const char *name)
 {
 	auto_close int sock = state_control_connect(name, NULL);
@@ -97,8 +115,22 @@ static const char *ask_phase(const char *name)
 
 	if (sock < 0 || msg_send_empty(sock, CTL_STATUS, 0) < 0 ||
 		ctl_wait(sock, CTL_TEXT, STATUS_MS, &m, NULL, NULL) < 0)
-		return "Unknown";
+		return NULL;
 	return phase_parse(msg_get_str(&m));
+}
+
+/* One that does not answer is most likely about to end: then it is waited for. */
+static const char *find_phase(const struct state *s)
+{
+	const char *phase = state_is_running(s) ? ask_phase(s->name) : "Stopped";
+	auto_close int supervisor = phase ? -1 : sandbox_supervisor(s);
+	struct pollfd p = { .fd = supervisor, .events = POLLIN };
+
+	if (phase)
+		return phase;
+	if (supervisor >= 0)
+		(void)poll(&p, 1, STATUS_MS);
+	return state_is_running(s) ? "Unknown" : "Stopped";
 }
 
 int sandbox_info_load(struct sandbox_info *ret, const char *name, struct err *err)
@@ -112,7 +144,9 @@ int sandbox_info_load(struct sandbox_info *ret, const char *name, struct err *er
 	r = state_load_spec(s, &ret->spec, err);
 	if (r < 0)
 		return r;
-	ret->phase = state_is_running(s) ? ask_phase(name) : "Stopped";
+	ret->phase = find_phase(s);
+	if (!ret->spec.keep && str_eq(ret->phase, "Stopped"))
+		return err_set(err, -ENOENT, "sandbox '%s' not found", name);
 	ret->policy_version = state_revision_last(s);
 	return 0;
 }

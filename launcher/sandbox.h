@@ -21,6 +21,9 @@ void sandbox_sweep(void);
 /* The same, with a connection to its supervisor. */
 int sandbox_reach(const char *given, char ret_name[STATE_NAME_MAX + 1], int *ret_sock);
 
+/* Its supervisor as a pidfd, by the number in the lock that it holds: -ESRCH when it is gone. */
+int sandbox_supervisor(const struct state *s);
+
 struct sandbox_info {
 	struct sandbox_spec spec;
 	const char *phase; /* Ready, Starting, Stopping, Stopped, Error, Unknown; a constant */
@@ -30,7 +33,8 @@ struct sandbox_info {
 #define auto_info __attribute__((cleanup(sandbox_info_done)))
 
 void sandbox_info_done(struct sandbox_info *i);
-/* Reads it from the state directory: 0 or -errno with text. */
+/* From the state directory and the supervisor: 0 or -errno with text; -ENOENT also for one that has
+ * ended and was not to be kept. */
 int sandbox_info_load(struct sandbox_info *ret, const char *name, struct err *err);
 /* With the keys that upstream's output has. */
 json_t *sandbox_info_json(const struct sandbox_info *i);
