@@ -68,8 +68,6 @@ struct http1_header {
 
 /* What @name is known as; case does not matter. */
 enum http1_name http1_name_lookup(const char *name, size_t len);
-/* Whether fields of that name are never forwarded. */
-bool http1_name_is_hop(enum http1_name id);
 /* The first field of that name, or NULL. */
 const struct http1_header *http1_find(
 	const struct http1_header *list, size_t n, enum http1_name id);

@@ -95,11 +95,6 @@ enum http1_name http1_name_lookup(const char *name, size_t len)
 	return HTTP1_OTHER;
 }
 
-bool http1_name_is_hop(enum http1_name id)
-{
-	return is_hop[id];
-}
-
 bool http1_is_token(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {

@@ -123,7 +123,6 @@ static void add_regular(struct http2_head *h, const char *name, size_t name_len,
 	if (is(name, name_len, "te")) {
 		if (!is(value, value_len, "trailers"))
 			fail(h, -EBADMSG, "TE is not trailers");
-		h->wants_trailers = true;
 		return;
 	}
 	if (is(name, name_len, "cookie") && join_cookie(h, value, value_len))

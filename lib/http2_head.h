@@ -25,7 +25,6 @@ struct http2_head {
 	struct http2_slice method, scheme, authority, path, status;
 	bool has_regular; /* no pseudo field may follow */
 	bool is_trailers;
-	bool wants_trailers; /* TE: trailers */
 	struct http1_scan scan;
 	struct http1_fields fields;
 };

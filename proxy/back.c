@@ -162,7 +162,7 @@ static int submit(struct back *b, struct lane *lane, const struct http1_request 
 		return -EMSGSIZE;
 	memcpy(target, rq->target, rq->target_len);
 	target[rq->target_len] = '\0';
-	r = h2_request(b->h2, &s, b->is_tls, true, rq->fields.list, rq->fields.n, &lane->st);
+	r = h2_request(b->h2, &s, b->is_tls, rq->fields.list, rq->fields.n, &lane->st);
 	if (r == 0)
 		h2_set_user(lane->st, lane);
 	return r;

@@ -33,18 +33,17 @@ struct h2_stream {
 		struct http1_response response;
 	};
 	char method[HTTP1_METHOD_MAX + 1]; /* client: what was asked with */
-	bool wants_trailers;
-	struct buf out;		 /* body to be sent */
-	bool is_ended;		 /* no more is written */
-	struct arena tail_arena; /* trailers to be sent, once the body has gone */
+	struct buf out;			   /* body to be sent */
+	bool is_ended;			   /* no more is written */
+	struct arena tail_arena;	   /* trailers to be sent, once the body has gone */
 	struct http1_header *tail;
 	size_t n_tail;
-	bool has_drained;  /* on_room() is due */
-	bool is_answered;  /* server: a final head was submitted */
-	bool is_known;	   /* the owner has been told of it */
-	size_t unconsumed; /* given to the owner, counted against the windows */
+	bool has_drained;     /* on_room() is due */
+	bool is_answered;     /* server: a final head was submitted */
+	bool is_known;	      /* the owner has been told of it */
+	size_t unconsumed;    /* given to the owner, counted against the windows */
 	bool is_answer_whole; /* server: sent, before the request had come */
-	size_t discarded;  /* of the request, since then */
+	size_t discarded;     /* of the request, since then */
 };
 
 struct h2 {
@@ -185,7 +184,6 @@ static void on_request_head(struct h2_stream *st, bool is_end)
 
 	st->head = take_block(st);
 	st->part = PART_BODY;
-	st->wants_trailers = st->head->wants_trailers;
 	r = http2_head_request(st->head, is_end, &st->request, &why);
 	if (r == -ENOMEM) {
 		fault(h, st->id, NGHTTP2_INTERNAL_ERROR);
@@ -622,7 +620,7 @@ static int submit_request(struct h2_stream *st, const struct list *l, bool has_b
 }
 
 static int build_request(struct list *l, const struct http1_send *s, bool is_https,
-	bool wants_trailers, struct buf *authority, struct buf *target)
+	struct buf *authority, struct buf *target)
 {
 	int r = format_authority(authority, s);
 
@@ -634,14 +632,13 @@ static int build_request(struct list *l, const struct http1_send *s, bool is_htt
 	add(l, ":scheme", is_https ? "https" : "http", is_https ? 5 : 4);
 	add(l, ":authority", buf_head(authority), authority->len);
 	add(l, ":path", buf_head(target), target->len);
-	if (wants_trailers)
-		add(l, "te", "trailers", 8);
+	add(l, "te", "trailers", 8);
 	if (s->via)
 		add(l, "via", "1.1 openshell-sandbox", 21);
 	return 0;
 }
 
-int h2_request(struct h2 *h, const struct http1_send *s, bool is_https, bool wants_trailers,
+int h2_request(struct h2 *h, const struct http1_send *s, bool is_https,
 	const struct http1_header *list, size_t n, struct h2_stream **ret)
 {
 	auto_buf struct buf authority = { .max = 1024 }, target = { .max = HTTP1_HEAD_MAX };
@@ -652,7 +649,7 @@ int h2_request(struct h2 *h, const struct http1_send *s, bool is_https, bool wan
 
 	if (!h2_can_request(h))
 		return -EAGAIN;
-	r = build_request(&l, s, is_https, wants_trailers, &authority, &target);
+	r = build_request(&l, s, is_https, &authority, &target);
 	if (r == 0 && s->framing == HTTP1_LENGTH)
 		add_length(&l, length, s->content_length);
 	if (r == 0)
@@ -777,11 +774,6 @@ void h2_reset(struct h2_stream *st, uint32_t error)
 	(void)nghttp2_submit_rst_stream(st->h->session, NGHTTP2_FLAG_NONE, st->id, error);
 }
 
-bool h2_wants_trailers(const struct h2_stream *st)
-{
-	return st->wants_trailers;
-}
-
 void h2_set_user(struct h2_stream *st, void *user)
 {
 	st->user = user;
@@ -790,9 +782,4 @@ void h2_set_user(struct h2_stream *st, void *user)
 void *h2_user(const struct h2_stream *st)
 {
 	return st->user;
-}
-
-uint32_t h2_id(const struct h2_stream *st)
-{
-	return (uint32_t)st->id;
 }

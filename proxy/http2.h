@@ -85,10 +85,10 @@ unsigned int h2_count(const struct h2 *h);
 bool h2_can_request(const struct h2 *h);
 /*
  * Client: sends a request. @s as for HTTP/1 (framing says whether a body follows), the fields of
- * @list but the hop-by-hop ones, TE: trailers with @wants_trailers. 0, -EAGAIN (not now, another
+ * @list but the hop-by-hop ones, and TE: trailers. 0, -EAGAIN (not now, another
  * connection), -EMSGSIZE, -ENOMEM.
  */
-int h2_request(struct h2 *h, const struct http1_send *s, bool is_https, bool wants_trailers,
+int h2_request(struct h2 *h, const struct http1_send *s, bool is_https,
 	const struct http1_header *list, size_t n, struct h2_stream **ret);
 /*
  * Server: sends an answer, or a 1xx before it; framing says whether a body follows. It may come
@@ -107,8 +107,5 @@ void h2_consume(struct h2_stream *st, size_t len);
 /* Ends the stream at once; @error of RFC 9113 section 7 (8: CANCEL). */
 void h2_reset(struct h2_stream *st, uint32_t error);
 
-/* Whether the request asked for trailers (TE). */
-bool h2_wants_trailers(const struct h2_stream *st);
 void h2_set_user(struct h2_stream *st, void *user);
 void *h2_user(const struct h2_stream *st);
-uint32_t h2_id(const struct h2_stream *st);

@@ -57,7 +57,7 @@ static void run(enum h2_role role, const uint8_t *data, size_t size)
 	struct h2_stream *st;
 
 	if (role == H2_CLIENT)
-		(void)h2_request(h, &s, true, true, NULL, 0, &st);
+		(void)h2_request(h, &s, true, NULL, 0, &st);
 	else
 		(void)h2_recv(h, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
 	drain(h);

@@ -43,9 +43,8 @@ static void on_request(void *arg, struct h2_stream *st, const struct http1_reque
 
 	e->last = st;
 	if (rq)
-		say(e, "%s %.*s %s:%u framing=%d te=%d|", rq->effective_method, (int)rq->target_len,
-			rq->target, rq->authority.host, rq->authority.port, rq->fields.framing,
-			h2_wants_trailers(st));
+		say(e, "%s %.*s %s:%u framing=%d|", rq->effective_method, (int)rq->target_len,
+			rq->target, rq->authority.host, rq->authority.port, rq->fields.framing);
 	else
 		say(e, "refused %u %s|", status, why);
 }
@@ -163,7 +162,7 @@ static struct h2_stream *ask(struct end *client, const char *method, const char 
 		.content_length = length };
 	struct h2_stream *st = NULL;
 
-	assert_int_equal(h2_request(client->h, &s, true, true, list, 2, &st), 0);
+	assert_int_equal(h2_request(client->h, &s, true, list, 2, &st), 0);
 	return st;
 }
 
@@ -183,7 +182,7 @@ static void a_request_and_its_answer_arrive(void **state)
 	end_init(&server, H2_SERVER);
 	(void)ask(&client, "GET", "/a", HTTP1_NO_BODY, 0);
 	pump(&client, &server);
-	assert_log(&server, "GET /a?q=1 h.test:0 framing=0 te=1|end|");
+	assert_log(&server, "GET /a?q=1 h.test:0 framing=0|end|");
 	answer(&server, 103, HTTP1_NO_BODY);
 	answer(&server, 200, HTTP1_CHUNKED);
 	assert_int_equal(h2_write(server.last, "hello", 5), 5);
@@ -212,7 +211,7 @@ static void trailers_follow_the_body_both_ways(void **state)
 	assert_int_equal(h2_write(st, "body", 4), 4);
 	assert_int_equal(h2_end(st, tail, 1), 0);
 	pump(&client, &server);
-	assert_log(&server, "POST /rpc?q=1 h.test:0 framing=2 te=1|end grpc-status=0|");
+	assert_log(&server, "POST /rpc?q=1 h.test:0 framing=2|end grpc-status=0|");
 	assert_int_equal(server.data, 4);
 	answer(&server, 200, HTTP1_CHUNKED);
 	pump(&client, &server);
@@ -466,9 +465,9 @@ static void malformed_requests_are_refused(void **state)
 	static const char *const crlf[] = { BASE, ":authority", "h", "a", "b\r\nc: d", NULL };
 
 	(void)state;
-	assert_string_equal(serve_fields(good, true), "GET /x h.test:0 framing=0 te=0|end|");
-	assert_string_equal(serve_fields(only_host, false), "GET /x h.test:8443 framing=2 te=0|");
-	assert_string_equal(serve_fields(override, true), "DELETE /x h:0 framing=0 te=0|end|");
+	assert_string_equal(serve_fields(good, true), "GET /x h.test:0 framing=0|end|");
+	assert_string_equal(serve_fields(only_host, false), "GET /x h.test:8443 framing=2|");
+	assert_string_equal(serve_fields(override, true), "DELETE /x h:0 framing=0|end|");
 	assert_non_null(strstr(serve_fields(two_hosts, true), "refused 400"));
 	assert_non_null(strstr(serve_fields(bad_authority, true), "400 :authority is invalid"));
 	assert_non_null(strstr(serve_fields(overrides, true), "refused 400"));
