@@ -456,7 +456,9 @@ static int send_init_setup(struct sandbox *s, struct err *err)
 	msg_put_strv(&m, rw);
 	if (r == 0)
 		r = msg_send(s->init_link.fd, &m);
-	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
+	if (r < 0)
+		return explain_bwrap(s, err_set(err, r, "init: %s", err_name(r)), err);
+	return 0;
 }
 
 static int take_ready(struct sandbox *s, struct err *err)
