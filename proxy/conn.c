@@ -15,6 +15,7 @@
 #include "proxy/front.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
+#include "proxy/sniff.h"
 #include "proxy/tunnel.h"
 
 static const char *const state_names[CONN_STATES] = {
@@ -120,8 +121,8 @@ typedef void client_fn(struct conn *c, uint32_t events);
 
 static client_fn *const on_client[CONN_STATES] = {
 	[CONN_PROXY_HEAD] = entry_on_head,
-	[CONN_SNIFF] = entry_on_sniff,
-	[CONN_HANDSHAKE] = entry_on_handshake,
+	[CONN_SNIFF] = sniff_on_client,
+	[CONN_HANDSHAKE] = sniff_on_handshake,
 	[CONN_REQUEST] = exchange_on_request,
 	[CONN_BODY] = exchange_on_request,
 	[CONN_EXCHANGE] = exchange_on_client,

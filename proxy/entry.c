@@ -12,17 +12,11 @@
 #include "proxy/chain.h"
 #include "proxy/deny.h"
 #include "proxy/exchange.h"
-#include "proxy/front.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
+#include "proxy/sniff.h"
 
-enum { TLS_HANDSHAKE_RECORD = 0x16, TLS_MAJOR = 0x03, SNIFF_READ = 4096 };
-
-/* A failure that is nobody's decision: 502 and the like. */
-static void fault(struct refusal *r, unsigned int status, const char *error, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void fault(struct refusal *r, unsigned int status, const char *error, const char *fmt, ...)
+void entry_fault(struct refusal *r, unsigned int status, const char *error, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -55,7 +49,7 @@ static void tell_refused(struct conn *c)
 		exchange_begin(c);
 	} else {
 		conn_set_state(c, CONN_SNIFF);
-		entry_on_sniff(c, EPOLLIN);
+		sniff_on_client(c, EPOLLIN);
 	}
 }
 
@@ -100,7 +94,7 @@ static void open_inspected(struct conn *c)
 		stream_free(take_ptr(c->client.stream));
 	}
 	conn_set_state(c, CONN_SNIFF);
-	entry_on_sniff(c, EPOLLIN);
+	sniff_on_client(c, EPOLLIN);
 }
 
 /* --audit: the first bytes tell whether requests can be recorded; silence means that they cannot. */
@@ -112,7 +106,7 @@ static void open_watched(struct conn *c)
 		conn_close(c);
 }
 
-static void open_relay(struct conn *c)
+void entry_relay(struct conn *c)
 {
 	int r = leg_open(c->target, c, false, 0, &c->leg);
 
@@ -128,7 +122,7 @@ static void proceed(struct conn *c)
 	else if (c->is_inspected || c->adapter == EVENT_FORWARD)
 		open_inspected(c);
 	else
-		open_relay(c);
+		entry_relay(c);
 }
 
 /* Addresses are known and stand in the target: the last question, then the event. */
@@ -152,7 +146,7 @@ static void on_answer(struct resolve_query *q, const struct resolve_answer *a)
 	struct refusal r;
 
 	if (!a->n) {
-		fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: %s", c->host,
+		entry_fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: %s", c->host,
 			c->port, a->error);
 		refuse_fault(c, &r);
 		return;
@@ -178,7 +172,7 @@ static void on_chain_answer(struct resolve_query *q, const struct resolve_answer
 		use_chain(c, a->addrs, a->n);
 		return;
 	}
-	fault(&r, 502, "upstream_unreachable", "the upstream proxy %s cannot be resolved: %s",
+	entry_fault(&r, 502, "upstream_unreachable", "the upstream proxy %s cannot be resolved: %s",
 		chain_host(c->px->chain), a->error);
 	refuse_fault(c, &r);
 }
@@ -202,7 +196,7 @@ static void ask_resolver(struct conn *c, const char *name, resolve_fn *fn)
 	if (r == 1) {
 		fn(&c->query, &a);
 	} else if (r < 0) {
-		fault(&f, r == -EBUSY ? 503 : 502, "upstream_unreachable",
+		entry_fault(&f, r == -EBUSY ? 503 : 502, "upstream_unreachable",
 			"DNS resolution failed for %s:%u: %s", c->host, c->port,
 			r == -EBUSY ? "too many questions in flight" : err_name(r));
 		refuse_fault(c, &f);
@@ -248,7 +242,7 @@ static void find_addresses(struct conn *c)
 
 	c->target = target_get(c->px, &key);
 	if (!c->target) {
-		fault(&f, 503, "overloaded", "too many destinations are in use");
+		entry_fault(&f, 503, "overloaded", "too many destinations are in use");
 		refuse_fault(c, &f);
 	} else if (pin) {
 		target_set_addrs(c->target, &pin->addr, 1, pin->to_port, true);
@@ -268,23 +262,6 @@ static void find_addresses(struct conn *c)
 	}
 }
 
-static bool is_untouched(const struct conn *c)
-{
-	for (unsigned int i = 0; i < c->px->n_untouched; i++)
-		if (strcmp(c->px->untouched[i], c->host) == 0)
-			return true;
-	return false;
-}
-
-/* The client does not want our certificate: its next attempt meets the real one. */
-static void leave_untouched(struct conn *c)
-{
-	struct proxy *px = c->px;
-
-	if (c->is_watched && px->n_untouched < UNTOUCHED_MAX && !is_untouched(c))
-		(void)str_copy(px->untouched[px->n_untouched++], sizeof(px->untouched[0]), c->host);
-}
-
 /* The name, the port and who asks are known. */
 static void decide(struct conn *c)
 {
@@ -297,7 +274,7 @@ static void decide(struct conn *c)
 	}
 	c->carriage = d.carriage;
 	c->is_inspected = d.carriage.is_inspected && !d.carriage.tls_skip;
-	c->is_watched = d.verdict == VERDICT_AUDIT && !is_untouched(c);
+	c->is_watched = d.verdict == VERDICT_AUDIT && !sniff_is_untouched(c);
 	find_addresses(c);
 }
 
@@ -322,7 +299,7 @@ static void refuse_head(struct conn *c, unsigned int status, const char *error, 
 {
 	struct refusal r;
 
-	fault(&r, status, error, "%s", why);
+	entry_fault(&r, status, error, "%s", why);
 	judge_log_refusal(c, &r, NULL, NULL, "http-parser");
 	c->adapter = EVENT_CONNECT;
 	refuse(c, &r);
@@ -416,153 +393,6 @@ void entry_on_head(struct conn *c, uint32_t events)
 	}
 }
 
-static void start_tls(struct conn *c)
-{
-	struct buf *in = &c->client.in;
-	SSL *ssl;
-
-	c->hello.host = c->host;
-	c->hello.allow_h2 = true;
-	ssl = tls_accept_new(c->px->tls, &c->hello);
-	if (ssl)
-		c->client.stream = stream_tls_new(c->client.w.fd, ssl, buf_head(in), in->len);
-	buf_done(in);
-	if (!c->client.stream) {
-		conn_reset(c);
-		return;
-	}
-	c->is_tls = true;
-	c->is_inspected = true;
-	conn_set_state(c, CONN_HANDSHAKE);
-	entry_on_handshake(c, EPOLLIN);
-}
-
-enum preface { PREFACE_NO = 0, PREFACE_MAYBE, PREFACE_YES };
-
-/* HTTP/2 with prior knowledge begins with what is no HTTP/1 method (RFC 9113 section 3.4). */
-static enum preface preface_of(const struct buf *in)
-{
-	static const char start[] = "PRI * HTTP/2.0\r\n";
-	size_t n = in->len < sizeof(start) - 1 ? in->len : sizeof(start) - 1;
-
-	if (!n || memcmp(buf_head(in), start, n) != 0)
-		return PREFACE_NO;
-	return n == sizeof(start) - 1 ? PREFACE_YES : PREFACE_MAYBE;
-}
-
-static void start_plain(struct conn *c)
-{
-	bool is_h2 = preface_of(&c->client.in) == PREFACE_YES;
-
-	c->client.stream = stream_tcp_new(c->client.w.fd);
-	c->is_inspected = true;
-	if (!c->client.stream)
-		conn_reset(c);
-	else if (is_h2)
-		front_begin(c);
-	else
-		exchange_begin(c);
-}
-
-/* On an inspected endpoint only what can be inspected passes; a refusal needs a client to tell. */
-static void refuse_unknown(struct conn *c)
-{
-	struct refusal r;
-
-	if (!c->refusal) {
-		fault(&r, 403, "unsupported_l7_protocol",
-			"neither TLS nor HTTP/1 on an inspected endpoint");
-		judge_log_refusal(c, &r, NULL, NULL, "http-parser");
-	}
-	conn_commit(c, conn_reset);
-}
-
-/* Many protocols begin with a capital letter; a relay must not be denied to them. */
-static bool is_inspectable(const struct buf *in)
-{
-	static const char *const starts[] = { "\x16\x03", "GET /", "HEAD /", "POST /", "PUT /",
-		"PATCH /", "DELETE /", "OPTIONS " };
-
-	for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
-		size_t n = strlen(starts[i]);
-
-		if (in->len >= n && memcmp(buf_head(in), starts[i], n) == 0)
-			return true;
-	}
-	return false;
-}
-
-void entry_on_sniff(struct conn *c, uint32_t events)
-{
-	struct buf *in = &c->client.in;
-	ssize_t n = 0;
-
-	if ((!in->len || preface_of(in) == PREFACE_MAYBE) && (events & EPOLLIN)) {
-		n = buf_read(in, c->client.w.fd, SNIFF_READ);
-		if (n == 0 || (n < 0 && n != -EAGAIN)) {
-			conn_close(c);
-			return;
-		}
-	}
-	if (!in->len || preface_of(in) == PREFACE_MAYBE)
-		(void)side_want(c->px->loop, &c->client, true);
-	else if (c->is_watched && !c->refusal && !is_inspectable(in))
-		open_relay(c);
-	else if ((uint8_t)*buf_head(in) == TLS_HANDSHAKE_RECORD)
-		start_tls(c);
-	else if (*buf_head(in) >= 'A' && *buf_head(in) <= 'Z')
-		start_plain(c);
-	else
-		refuse_unknown(c);
-}
-
-static void log_client_tls(struct conn *c)
-{
-	struct event e = conn_event(c);
-
-	e.level = EVENT_WARN;
-	e.engine = "tls";
-	e.action = EVENT_DENY;
-	e.reason = stream_tls_error(c->client.stream);
-	log_event(c->px->log, &e);
-}
-
-/* The names must agree (421): the client asked us for one host and greets another. */
-static void check_sni(struct conn *c)
-{
-	struct refusal r;
-
-	if (!c->hello.is_bad_sni && (!c->hello.sni[0] || strcmp(c->hello.sni, c->host) == 0))
-		return;
-	if (c->refusal)
-		return;
-	fault(&r, 421, "misdirected_request", "the TLS server name does not agree with %s:%u", c->host,
-		c->port);
-	judge_log_refusal(c, &r, NULL, NULL, "tls");
-	if (conn_refuse(c, &r) < 0)
-		conn_reset(c);
-}
-
-void entry_on_handshake(struct conn *c, uint32_t events)
-{
-	int r = stream_handshake(c->client.stream);
-
-	(void)events;
-	if (r == -EAGAIN) {
-		(void)side_want(c->px->loop, &c->client, true);
-	} else if (r < 0) {
-		leave_untouched(c);
-		log_client_tls(c);
-		conn_close(c);
-	} else {
-		check_sni(c);
-		if (c->state != CONN_CLOSED && c->hello.h2)
-			front_begin(c);
-		else if (c->state != CONN_CLOSED)
-			exchange_begin(c);
-	}
-}
-
 void entry_on_deadline(struct conn *c)
 {
 	struct refusal r;
@@ -571,11 +401,11 @@ void entry_on_deadline(struct conn *c)
 		refuse_head(c, 408, "request_timeout", "the request head did not arrive in time");
 	} else if (c->state == CONN_RESOLVE) {
 		resolver_cancel(&c->query);
-		fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: no answer",
+		entry_fault(&r, 502, "upstream_unreachable", "DNS resolution failed for %s:%u: no answer",
 			c->host, c->port);
 		refuse_fault(c, &r);
 	} else if (c->state == CONN_SNIFF && c->is_watched) {
-		open_relay(c);
+		entry_relay(c);
 	} else {
 		conn_reset(c);
 	}
@@ -601,7 +431,7 @@ void entry_on_leg_failed(struct conn *c, const char *text)
 {
 	struct refusal r;
 
-	fault(&r, 502, "upstream_unreachable", "connection to %s:%u failed: %s", c->host, c->port,
+	entry_fault(&r, 502, "upstream_unreachable", "connection to %s:%u failed: %s", c->host, c->port,
 		text);
 	judge_log_refusal(c, &r, NULL, NULL, "upstream");
 	if (c->adapter == EVENT_CONNECT)

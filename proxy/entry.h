@@ -9,8 +9,12 @@
 
 void entry_begin(struct conn *c);
 void entry_on_head(struct conn *c, uint32_t events);
-void entry_on_sniff(struct conn *c, uint32_t events);
-void entry_on_handshake(struct conn *c, uint32_t events);
 void entry_on_deadline(struct conn *c);
 void entry_on_leg_ready(struct conn *c);
 void entry_on_leg_failed(struct conn *c, const char *text);
+
+/* Connects to where the connection was decided to go, and relays. */
+void entry_relay(struct conn *c);
+/* A failure that is nobody's decision: 502 and the like. */
+void entry_fault(struct refusal *r, unsigned int status, const char *error, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
