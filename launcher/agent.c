@@ -146,8 +146,7 @@ static char *in_path(const char *command)
 		size_t n = strcspn(p, ":");
 		char path[PATH_MAX];
 
-		if (p[0] == '/' &&
-			str_format(path, sizeof(path), "%.*s/%s", (int)n, p, command) &&
+		if (p[0] == '/' && str_format(path, sizeof(path), "%.*s/%s", (int)n, p, command) &&
 			is_program(path))
 			return strdup(path);
 		p += n + (p[n] == ':');
@@ -216,8 +215,8 @@ static int need(struct agent *a, const char *name, const char *real, const char 
 		return 0;
 	if (strv_push(&a->ro, install) < 0)
 		return -ENOMEM;
-	return str_format(link, sizeof(link), "%s=%s", name, real) ? strv_push(&a->links, link) :
-								     -ENAMETOOLONG;
+	return str_format(link, sizeof(link), "%s=%s", name, real) ? strv_push(&a->links, link)
+								   : -ENAMETOOLONG;
 }
 
 static int find_interpreter(struct agent *a, const char *found, const char *home, struct err *err)
@@ -232,8 +231,8 @@ static int find_interpreter(struct agent *a, const char *found, const char *home
 	place = locate_beside(found, word, home);
 	a->exe = place ? realpath(place, NULL) : NULL;
 	if (!a->exe)
-		return err_set(err, -EINVAL, "'%s' needs '%s', which is not installed", a->program,
-			word);
+		return err_set(
+			err, -EINVAL, "'%s' needs '%s', which is not installed", a->program, word);
 	install = agent_install_of(a->exe, home);
 	return install ? need(a, base_name(word), a->exe, install) : -ENOMEM;
 }

@@ -68,7 +68,8 @@ static void add_names(char ***names, int dir)
 		char name[PROFILE_NAME_MAX + 1];
 
 		if (!str_ends(e->d_name, suffix) || e->d_name[0] == '.' ||
-			!str_format(name, sizeof(name), "%.*s", (int)(n - strlen(suffix)), e->d_name))
+			!str_format(
+				name, sizeof(name), "%.*s", (int)(n - strlen(suffix)), e->d_name))
 			continue;
 		if (!is_listed(*names, name))
 			(void)strv_push(names, name);
@@ -132,8 +133,8 @@ static int load(const char *name, const char *command, struct profile *ret, char
 {
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		auto_close int dir = sources[i]();
-		int r = dir < 0 ? -ENOENT :
-				  load_from(dir, name, command, ret, ret_text, ret_path, err);
+		int r = dir < 0 ? -ENOENT
+				: load_from(dir, name, command, ret, ret_text, ret_path, err);
 
 		if (r != -ENOENT)
 			return r;
@@ -141,8 +142,8 @@ static int load(const char *name, const char *command, struct profile *ret, char
 	return -ENOENT;
 }
 
-int profiles_load(const char *name, struct profile *ret, char **ret_text, char **ret_path,
-	struct err *err)
+int profiles_load(
+	const char *name, struct profile *ret, char **ret_text, char **ret_path, struct err *err)
 {
 	int r = load(name, NULL, ret, ret_text, ret_path, err);
 
@@ -245,8 +246,8 @@ static int say(const struct sandbox_spec *spec, const struct profile *p, const s
 	return 0;
 }
 
-static int wrap(struct sandbox_spec *spec, const struct profile *p, char **ret_policy,
-	struct err *err)
+static int wrap(
+	struct sandbox_spec *spec, const struct profile *p, char **ret_policy, struct err *err)
 {
 	struct agent a = { 0 };
 	int r = agent_find(&a, spec->command[0], err);
@@ -274,8 +275,7 @@ int profiles_apply(struct sandbox_spec *spec, const char *name, char **ret_polic
 	*ret_policy = NULL;
 	if (!spec->command)
 		return name ? err_set(err, -EINVAL, "--profile needs a command") : 0;
-	r = name ? profiles_load(name, &p, NULL, NULL, err) :
-		   find_for(spec->command[0], &p, err);
+	r = name ? profiles_load(name, &p, NULL, NULL, err) : find_for(spec->command[0], &p, err);
 	if (r < 0 || (!name && r == 0))
 		return r;
 	r = wrap(spec, &p, ret_policy, err);

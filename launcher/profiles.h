@@ -12,8 +12,8 @@
 char **profiles_names(void);
 /* The profile called @name and its file: 0, -ENOENT (with text and hint), -EINVAL with text. The
  * text of the file and its path (either may be NULL) are the caller's. */
-int profiles_load(const char *name, struct profile *ret, char **ret_text, char **ret_path,
-	struct err *err);
+int profiles_load(
+	const char *name, struct profile *ret, char **ret_text, char **ret_path, struct err *err);
 
 /*
  * What wrapping @spec's command takes: the profile @name, or without one the first that is for the

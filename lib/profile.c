@@ -29,8 +29,8 @@ void profile_done(struct profile *p)
 
 static int fail(struct err *err, struct yaml_pos pos, const char *what, const char *detail)
 {
-	return err_set(err, -EINVAL, "%u:%u: %s%s%s", pos.line, pos.column, what,
-		detail ? " " : "", detail ? detail : "");
+	return err_set(err, -EINVAL, "%u:%u: %s%s%s", pos.line, pos.column, what, detail ? " " : "",
+		detail ? detail : "");
 }
 
 static void on_yaml_error(void *opaque, struct yaml_pos pos, const char *text)
@@ -78,8 +78,8 @@ static int take_list(char ***ret, const struct yaml_node *n, bool are_paths, str
 			return fail(err, e->pos, "expected a string, got", yaml_kind_name(e));
 		if (are_paths ? !is_home_path(e->text) : strchr(e->text, '/') != NULL)
 			return fail(err, e->pos,
-				are_paths ? "not a path below the home directory:" :
-					    "not the name of a command:",
+				are_paths ? "not a path below the home directory:"
+					  : "not the name of a command:",
 				e->text);
 		if (strv_push(ret, e->text) < 0)
 			return -ENOMEM;
@@ -108,8 +108,8 @@ static int take_key(struct profile *p, const struct yaml_pair *pair, struct err 
 
 		if (!str_eq(pair->key->text, keys[i].name))
 			continue;
-		return keys[i].is_list ? take_list(at, pair->value, keys[i].are_paths, err) :
-					 take_text(at, pair->value, err);
+		return keys[i].is_list ? take_list(at, pair->value, keys[i].are_paths, err)
+				       : take_text(at, pair->value, err);
 	}
 	return fail(err, pair->key->pos, "unknown key under 'profile':", pair->key->text);
 }
@@ -154,8 +154,8 @@ static int cut_section(const char *text, size_t len, uint32_t from, uint32_t to,
 	return 0;
 }
 
-static const struct yaml_node *find_section(const struct yaml_node *root, uint32_t *ret_from,
-	uint32_t *ret_to)
+static const struct yaml_node *find_section(
+	const struct yaml_node *root, uint32_t *ret_from, uint32_t *ret_to)
 {
 	const struct yaml_node *found = NULL;
 

@@ -128,8 +128,7 @@ static int enter_root(struct stubs *s, int state_dir, const char *root)
 
 static int make_file(const char *path, const char *content)
 {
-	auto_close int fd =
-		open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+	auto_close int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
 
 	return fd < 0 ? -errno : fd_write_all(fd, content, strlen(content));
 }
@@ -165,8 +164,8 @@ int stubs_make(struct stubs *s, int state_dir, const char *root, const char *pat
 		return err_set(err, r, "protecting '%s': %s", path, err_name(r));
 	r = make(path, content);
 	return r < 0 ? err_set(err, r, "protecting '%s', which does not exist: %s", path,
-			       err_name(r)) :
-		       0;
+			       err_name(r))
+		     : 0;
 }
 
 /* --- clearing away --- */

@@ -26,10 +26,10 @@
 /* Zeroed: nothing is held. */
 struct stubs {
 	bool has_record;
-	int record;	/* then: the file "stubs" in the state directory */
-	int *locks;	/* of the roots below which there are stubs */
+	int record; /* then: the file "stubs" in the state directory */
+	int *locks; /* of the roots below which there are stubs */
 	size_t n_locks;
-	char *root;	/* the last root written down */
+	char *root; /* the last root written down */
 };
 
 /* Lets go of the locks and the record; what was made stays until stubs_sweep(). */

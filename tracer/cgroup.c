@@ -118,9 +118,11 @@ int cgroup_make(struct cgroup *ret, const char *root, const char *self, const ch
 
 	if (!own_place(root, self, place) || !find_parent(root, place, cpu_milli, memory)) {
 		(void)err_set(err, -ENOTSUP,
-			"--cpu and --memory need a cgroup that is delegated to you, and there is none");
+			"--cpu and --memory need a cgroup that is delegated to you, and there is "
+			"none");
 		return err_hint(err, -ENOTSUP,
-			"in a systemd user session: systemd-run --user --scope -p Delegate=yes openshell …");
+			"in a systemd user session: systemd-run --user --scope -p Delegate=yes "
+			"openshell …");
 	}
 	if (!str_format(dir, sizeof(dir), "%s/openshell-%s", place, name))
 		return err_set(err, -ENAMETOOLONG, "cgroup '%s': too long", place);

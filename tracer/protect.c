@@ -45,8 +45,8 @@ static const struct name {
 	{ ".codex", NULL, NULL },
 	{ ".gemini", NULL, NULL },
 	{ ".opencode", NULL, NULL },
-	/* opencode takes a directory there for an error, and git shows any other stub: only for those
-	 * who use it. */
+	/* opencode takes a directory there for an error, and git shows any other stub: only for
+	 * those who use it. */
 	{ "opencode.json", STUBS_LINK, ".config/opencode" },
 	{ "opencode.jsonc", STUBS_LINK, ".config/opencode" },
 	{ ".cursor", NULL, NULL },
@@ -86,8 +86,12 @@ static const struct name git_names[] = {
 
 void protect_done(struct protect *p)
 {
-	for (size_t i = 0; i < p->n; i++)
+	for (size_t i = 0; i < p->n; i++) {
 		free(p->list[i].path);
+		free(p->list[i].host);
+	}
+	if (p->is_watched)
+		(void)close(p->watch.fd);
 	free(p->list);
 	strv_free(p->roots);
 	strv_free(p->notes);
@@ -149,7 +153,8 @@ static bool is_released(const struct grants *q, const char *root, const char *pa
 
 	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
 		for (const char *const *s = lists[i]; s && *s; s++)
-			if (mounts_is_under(path, *s) && mounts_is_under(*s, root) && !str_eq(*s, root))
+			if (mounts_is_under(path, *s) && mounts_is_under(*s, root) &&
+				!str_eq(*s, root))
 				return true;
 	return false;
 }
@@ -206,7 +211,8 @@ static int protect_there(struct protect *p, const struct grants *q, const char *
 	if (stubs_is_one(path, st))
 		return protect_missing(p, q, root, path, NULL, err);
 	if (S_ISREG(st->st_mode) && st->st_nlink > 1 &&
-		add_note(p, "'%s' has further names (hard links), which are not protected", path) < 0)
+		add_note(p, "'%s' has further names (hard links), which are not protected", path) <
+			0)
 		return -ENOMEM;
 	return add_entry(p, path, true);
 }
@@ -235,8 +241,8 @@ static int protect_path(struct protect *p, const struct grants *q, const char *r
 			return 0;
 		if (lstat(path, &st) < 0)
 			return errno == ENOENT ? protect_missing(p, q, root, path,
-							 is_last ? content : NULL, err) :
-						 err_set(err, -errno, "protecting '%s': %s", path,
+							 is_last ? content : NULL, err)
+					       : err_set(err, -errno, "protecting '%s': %s", path,
 							 err_name(errno));
 		path[end] = saved;
 		if (S_ISLNK(st.st_mode) && !stubs_is_one(path, &st)) {
@@ -264,8 +270,8 @@ static bool is_wanted(const char *root, const struct name *name)
 	char path[PATH_MAX];
 	struct stat st;
 
-	if (!name->reader ||
-		(str_format(path, sizeof(path), "%s/%s", root, name->path) && lstat(path, &st) == 0))
+	if (!name->reader || (str_format(path, sizeof(path), "%s/%s", root, name->path) &&
+				     lstat(path, &st) == 0))
 		return true;
 	return home && str_format(path, sizeof(path), "%s/%s", home, name->reader) &&
 	       lstat(path, &st) == 0;
@@ -312,8 +318,8 @@ static int protect_named(struct protect *p, const struct grants *q, struct err *
 }
 
 /* What says which repository the worktree belongs to, and how it differs. */
-static int protect_worktree(struct protect *p, const struct grants *q, const struct mounts *m,
-	struct err *err)
+static int protect_worktree(
+	struct protect *p, const struct grants *q, const struct mounts *m, struct err *err)
 {
 	static const char *const files[] = { "commondir", "gitdir", "config.worktree" };
 	const char *root = root_of(p, m->git_dir);
@@ -350,13 +356,13 @@ static int move_entries(struct protect *p, const struct mounts *m)
 
 		if (!moved)
 			continue;
-		if (!str_format(path, sizeof(path), "%s%s", moved->dest,
-			    e->path + strlen(moved->src)))
+		if (!str_format(
+			    path, sizeof(path), "%s%s", moved->dest, e->path + strlen(moved->src)))
 			return -ENAMETOOLONG;
 		copy = strdup(path);
 		if (!copy)
 			return -ENOMEM;
-		free(e->path);
+		e->host = e->path;
 		e->path = copy;
 	}
 	return 0;
@@ -379,9 +385,10 @@ int protect_plan(struct protect *p, const struct mounts *m, const struct policy_
 	int r = find_roots(p, m);
 
 	for (char **root = p->roots; root && *root && r == 0; root++)
-		r = moved_by(m, *root) ? 0 : m->git_dir && str_eq(*root, m->git_dir) ?
-			    protect_names(p, &q, *root, git_names, ARRAY_SIZE(git_names), err) :
-			    protect_names(p, &q, *root, names, ARRAY_SIZE(names), err);
+		r = moved_by(m, *root) ? 0
+		    : m->git_dir && str_eq(*root, m->git_dir)
+			    ? protect_names(p, &q, *root, git_names, ARRAY_SIZE(git_names), err)
+			    : protect_names(p, &q, *root, names, ARRAY_SIZE(names), err);
 	if (r == 0 && m->git_worktree)
 		r = protect_worktree(p, &q, m, err);
 	if (r == 0)
@@ -433,9 +440,9 @@ static int mount_one(const struct protect_entry *e)
 				sizeof(attr)) < 0)
 		return -errno;
 	return syscall(SYS_move_mount, tree, "", target, "",
-		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ?
-		       -errno :
-		       0;
+		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0
+		       ? -errno
+		       : 0;
 }
 
 struct failure {
@@ -485,6 +492,6 @@ int protect_apply(const struct protect *p, pid_t init, struct err *err)
 		return err_set(err, -ENOSYS, "protecting files needs Linux 5.12 (mount_setattr)");
 	return f.errnum ? err_set(err, -f.errnum, "protecting '%s': %s",
 				  f.at < p->n ? p->list[f.at].path : "the sandbox's files",
-				  err_name(f.errnum)) :
-			  0;
+				  err_name(f.errnum))
+			: 0;
 }

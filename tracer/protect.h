@@ -16,9 +16,9 @@
  * What remains: repositories nested below the granted directory (an agent can make one; the list
  * is applied to granted directories and what they are linked to). A program of the host that
  * replaces a protected file by rename(2), as `git config` does, takes the mount away with the old
- * file, and this sandbox can write the new one until it is started again. A refused write is the kernel's answer (EROFS, EBUSY): it reaches
- * neither inotify nor the seccomp filter, so no event can be logged for it without stopping every
- * open(2) of the sandbox.
+ * file; protect_watch() sees that and protects the new one, milliseconds later. A refused write is
+ * the kernel's answer (EROFS, EBUSY): it reaches neither inotify nor the seccomp filter, so no
+ * event can be logged for it without stopping every open(2) of the sandbox.
  */
 #pragma once
 
@@ -27,6 +27,7 @@
 #include <sys/types.h>
 
 #include "lib/err.h"
+#include "lib/loop.h"
 #include "lib/policy.h"
 #include "lib/spec.h"
 #include "lib/stubs.h"
@@ -35,6 +36,9 @@
 struct protect_entry {
 	char *path;
 	bool is_ro; /* else mounted as it is, so that it cannot be renamed */
+	char *host; /* its place outside, where that is another; else NULL */
+	ino_t ino;  /* what was protected, for protect_watch() */
+	int wd;
 	bool has_grant; /* something below it was granted writable */
 };
 
@@ -45,6 +49,8 @@ struct protect {
 	char **roots; /* directories of the host that the sandbox may write */
 	char **notes; /* what a person should know, one sentence each */
 	struct stubs stubs;
+	bool is_watched;
+	struct watch watch; /* inotify, when is_watched */
 };
 
 /* Releases memory and locks; stubs stay until stubs_sweep(). */
@@ -57,5 +63,11 @@ void protect_done(struct protect *p);
  */
 int protect_plan(struct protect *p, const struct mounts *m, const struct policy_static *policy,
 	const struct sandbox_spec *spec, int state_dir, struct err *err);
+/*
+ * Notices when a program of the host replaces what is protected (rename(2) over it takes the mount
+ * away), protects what is there now and logs it. Without inotify it says that it cannot.
+ */
+struct sandbox;
+void protect_watch(struct sandbox *s);
 /* Mounts it all in the mount namespace of @init. 0 or -errno with text. */
 int protect_apply(const struct protect *p, pid_t init, struct err *err);

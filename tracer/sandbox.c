@@ -360,6 +360,7 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 	if (r == 0)
 		r = watch_everything(s);
 	if (r == 0) {
+		protect_watch(s);
 		s->phase = PHASE_READY;
 		say_started(s);
 		return 0;

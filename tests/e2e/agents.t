@@ -60,7 +60,7 @@ script "$T/home/.local/bin/copilot" '#!/bin/sh' 'echo "local $*"; ls -A '"$T"'/h
 script "$T/home/.local/bin/other" '#!/bin/sh' 'true'
 run openshell sandbox create -- copilot hi
 is "$out" 'local hi
-copilot' '~/.local/bin: the program, not its neighbours'
+copilot' '.local/bin: the program, not its neighbours'
 user python3 -m venv --without-pip "$T/home/.local/share/pipx/venvs/aider-chat" 2>/dev/null || user mkdir -p "$T/home/.local/share/pipx/venvs/aider-chat/bin"
 if [ -e "$T/home/.local/share/pipx/venvs/aider-chat/bin/python3" ]; then
 	script "$T/home/.local/share/pipx/venvs/aider-chat/bin/aider" "#!$T/home/.local/share/pipx/venvs/aider-chat/bin/python3" 'import sys; print("pipx", sys.prefix)'

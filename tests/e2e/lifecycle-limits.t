@@ -8,7 +8,8 @@ cd "$T/work" || exit 1
 
 # --cpu and --memory hold or are refused.
 for bad in '--cpu 0' '--cpu x' '--cpu 1.2345' '--memory 12Q' '--memory -1'; do
-	run openshell sandbox create $bad --no-auto-providers -- true
+	read -ra flags <<<"$bad"
+	run openshell sandbox create "${flags[@]}" --no-auto-providers -- true
 	is "$status" 2 "$bad is wrong usage"
 done
 run openshell sandbox create --name limited --keep --cpu 500m --memory 64Mi --no-auto-providers -- cat /proc/self/cgroup

@@ -82,6 +82,20 @@ openshell sandbox delete fourth
 is "$(cat .idea/mine)" mine "the user's own file in a stub stays"
 rm -r .idea
 
+# Programs of the host replace files by renaming others over them: the new one is protected too.
+ok 'a fifth sandbox' sandbox fifth
+user git config user.name outside
+openshell logs fifth --tail >"$T/tmp/fifth.log" 2>/dev/null &
+tail_pid=$!
+ok 'that is logged' wait_line "$T/tmp/fifth.log" 'FS.*\.git/config.*protected again'
+kill "$tail_pid" 2>/dev/null
+run inside fifth 'echo evil >>.git/config'
+not_ok 'what git config has written cannot be changed' test "$status" = 0
+run inside fifth 'git config user.name inside'
+not_ok 'nor by git config inside' test "$status" = 0
+is "$(user git config user.name)" outside 'it says what the user wrote'
+openshell sandbox delete fifth
+
 # The policy can say otherwise, and its own file is protected.
 cat >policy.yaml <<EOS
 version: 1

@@ -26,7 +26,7 @@ not_ok 'nor can the file that names it' test "$status" = 0
 see "ls $repo $T/work/neighbour"
 not_ok "the repository's own files and its neighbours are not there" test "$status" = 0
 ok 'delete' openshell sandbox delete tree
-is "$(ls "$repo/.git" | grep -cE 'commondir|config.worktree|modules')" 0 'no stub is left'
+is "$(cd "$repo/.git" && echo commondir* config.w* modul*)" 'commondir* config.w* modul*' 'no stub is left'
 
 # A .git that claims to belong elsewhere is not believed.
 user sh -c 'mkdir -p "$1/liar" && echo "gitdir: $1/neighbour" >"$1/liar/.git"' - "$T/work"

@@ -128,21 +128,36 @@ static void quantities_are_read_as_kubernetes_does(void **state)
 		bool is_cpu;
 		uint64_t value; /* 0: refused */
 	} cases[] = {
-		{ "500m", true, 500 }, { "2", true, 2000 }, { "2.5", true, 2500 },
-		{ "0.001", true, 1 }, { "0", true, 0 }, { "2.0001", true, 0 }, { "-1", true, 0 },
-		{ "1x", true, 0 }, { "", true, 0 }, { "1.", true, 0 }, { ".5", true, 0 },
-		{ "99999999999999999999", true, 0 }, { "512Mi", false, 512ULL << 20 },
-		{ "4Gi", false, 4ULL << 30 }, { "8G", false, 8000000000 }, { "64K", false, 0 },
-		{ "64k", false, 64000 }, { "65536", false, 65536 }, { "1Ti", false, 1ULL << 40 },
-		{ "1mi", false, 0 }, { "1.5Gi", false, 0 }, { "99999999999Ti", false, 0 },
+		{ "500m", true, 500 },
+		{ "2", true, 2000 },
+		{ "2.5", true, 2500 },
+		{ "0.001", true, 1 },
+		{ "0", true, 0 },
+		{ "2.0001", true, 0 },
+		{ "-1", true, 0 },
+		{ "1x", true, 0 },
+		{ "", true, 0 },
+		{ "1.", true, 0 },
+		{ ".5", true, 0 },
+		{ "99999999999999999999", true, 0 },
+		{ "512Mi", false, 512ULL << 20 },
+		{ "4Gi", false, 4ULL << 30 },
+		{ "8G", false, 8000000000 },
+		{ "64K", false, 0 },
+		{ "64k", false, 64000 },
+		{ "65536", false, 65536 },
+		{ "1Ti", false, 1ULL << 40 },
+		{ "1mi", false, 0 },
+		{ "1.5Gi", false, 0 },
+		{ "99999999999Ti", false, 0 },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct err err = { 0 };
 		uint64_t v = 0;
-		int r = cases[i].is_cpu ? spec_cpu_parse(cases[i].text, &v, &err) :
-					  spec_memory_parse(cases[i].text, &v, &err);
+		int r = cases[i].is_cpu ? spec_cpu_parse(cases[i].text, &v, &err)
+					: spec_memory_parse(cases[i].text, &v, &err);
 
 		if (r != (cases[i].value ? 0 : -EINVAL) || v != cases[i].value)
 			fail_msg("%s: %d %llu", cases[i].text, r, (unsigned long long)v);

@@ -89,8 +89,10 @@ static void variables_are_replaced_and_quoted(void **state)
 	char *text;
 
 	(void)state;
-	assert_int_equal(parse(&p, "profile:\n  name: x\na: \"${agent}\"\nb: \"${install}/**\"\nc: \"${c}\"\n",
-				 &err),
+	assert_int_equal(
+		parse(&p,
+			"profile:\n  name: x\na: \"${agent}\"\nb: \"${install}/**\"\nc: \"${c}\"\n",
+			&err),
 		0);
 	text = profile_policy(&p, "/a \"q\\", "/i");
 	assert_string_equal(text, "\n\na: \"/a \\\"q\\\\\"\nb: \"/i/**\"\nc: \"${c}\"\n");
@@ -106,10 +108,12 @@ static void an_installation_is_a_package_a_prefix_or_a_file(void **state)
 		{ "/h/.npm/lib/node_modules/@a/b/bin/x.js", "/h/.npm/lib/node_modules/@a/b" },
 		{ "/h/.npm/lib/node_modules/b/cli.js", "/h/.npm/lib/node_modules/b" },
 		{ "/h/g/5/.pnpm/a@1/node_modules/a/x.js", "/h/g/5/.pnpm" },
-		{ "/home/linuxbrew/.linuxbrew/Cellar/node/22/bin/node", "/home/linuxbrew/.linuxbrew" },
+		{ "/home/linuxbrew/.linuxbrew/Cellar/node/22/bin/node",
+			"/home/linuxbrew/.linuxbrew" },
 		{ "/h/u/.nvm/versions/node/v22/bin/node", "/h/u/.nvm/versions/node/v22" },
 		{ "/h/u/.local/share/pipx/venvs/a/bin/a", "/h/u/.local/share/pipx/venvs/a" },
-		{ "/h/u/.local/share/claude/versions/2.1", "/h/u/.local/share/claude/versions/2.1" },
+		{ "/h/u/.local/share/claude/versions/2.1",
+			"/h/u/.local/share/claude/versions/2.1" },
 		/* Places for everything are never granted whole. */
 		{ "/h/u/.local/bin/x", "/h/u/.local/bin/x" },
 		{ "/h/u/bin/x", "/h/u/bin/x" },
