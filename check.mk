@@ -51,7 +51,7 @@ tidy:	## clang-tidy (the cleanup attribute is unknown to it: no leak check)
 
 QUEUE_H = $(lastword $(wildcard /usr/include/sys/queue.h /usr/include/$(shell $(CC) -print-multiarch)/sys/queue.h))
 cppcheck:	## cppcheck (the same: no leak check)
-	cppcheck --quiet --enable=warning,portability --inline-suppr --suppressions-list=tests/support/cppcheck.suppress \
+	@cppcheck --quiet --enable=warning,portability --inline-suppr --suppressions-list=tests/support/cppcheck.suppress \
 		--error-exitcode=1 --std=c17 -j2 -I. -D_GNU_SOURCE -D__x86_64__ --include=$(QUEUE_H) $(CHECKED)
 
 analyze:	## gcc -fanalyzer
