@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,9 @@ enum {
 	LANES = 256,
 	TICK_MIN_MS = 2,
 	TICK_MAX_MS = 128,
+	SLICE_NS = 100000,	/* the shortest there is */
+	SLOW_TICK_MAX_MS = 512, /* of a call that something will wake */
+	PROXY_BATCH = 64, /* calls that the link takes at once when it has drained */
 	VALID_CHECK_MS = 1000, /* of a call that waits for a hash */
 	RESTARTSYS = 512, /* the kernel's ERESTARTSYS: restart or EINTR, as the handler's flags say */
 };
@@ -260,7 +264,7 @@ static void on_tick(struct loop *loop, struct timer *t)
 	} else if (p->state == FOR_RETRY) {
 		unpark(p);
 	} else {
-		p->tick_ms = p->tick_ms < TICK_MAX_MS ? p->tick_ms * 2 : p->tick_ms;
+		p->tick_ms = p->tick_ms < SLOW_TICK_MAX_MS ? p->tick_ms * 2 : p->tick_ms;
 		if (timer_set(loop, t, p->tick_ms) < 0)
 			pending_answer(p, failure(-ENOMEM));
 	}
@@ -385,6 +389,7 @@ static void serve_lane(struct notifier *n, struct lane *l)
 	struct pending *p = TAILQ_FIRST(&l->calls);
 
 	TAILQ_REMOVE(&l->calls, p, link);
+	p->call.is_queued = true;
 	p->call.has_company = !TAILQ_EMPTY(&l->calls);
 	if (p->call.has_company) {
 		TAILQ_REMOVE(&n->turns, l, turn);
@@ -409,27 +414,37 @@ static void on_next_turn(struct loop *loop, struct timer *t)
 		(void)timer_set(loop, t, 0);
 }
 
-static void unpark_all(struct notifier *n, enum pending_state state)
+/* The first @max of those that wait for @state. True when more are left. */
+static bool unpark_some(struct notifier *n, enum pending_state state, unsigned int max)
 {
 	struct pending *p, *next;
 
 	for (p = TAILQ_FIRST(&n->parked); p; p = next) {
 		next = TAILQ_NEXT(p, link);
-		if (p->state == state)
-			unpark(p);
+		if (p->state != state)
+			continue;
+		if (max-- == 0)
+			return true;
+		unpark(p);
 	}
+	return false;
 }
 
 void notifier_retry(struct notifier *n)
 {
-	unpark_all(n, FOR_HASH);
+	(void)unpark_some(n, FOR_HASH, UINT_MAX);
 }
 
 static void on_proxy_writable(struct loop *loop, struct watch *w, uint32_t events)
 {
+	struct notifier *n = container_of(w, struct notifier, proxy);
+
 	(void)events;
-	(void)watch_set(loop, w, 0);
-	unpark_all(container_of(w, struct notifier, proxy), FOR_PROXY);
+	/* Those that got their turn and found the link full again have parked anew. */
+	if (!TAILQ_EMPTY(&n->turns))
+		return;
+	if (!unpark_some(n, FOR_PROXY, PROXY_BATCH))
+		(void)watch_set(loop, w, 0);
 }
 
 static bool receive(struct notifier *n, struct call *ret)
@@ -520,14 +535,36 @@ static int widen_link(int sock)
 	return size / 4 * 3;
 }
 
+/*
+ * Short turns on the processor, and soon: everybody who connects waits for this thread. Since 6.12
+ * a task may ask for that (sched(7), EEVDF); older kernels ignore the field.
+ */
+static void ask_for_short_slices(void)
+{
+	const struct sched_attr_v0 {
+		uint32_t size, policy;
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t runtime, deadline, period;
+	} attr = { .size = sizeof(attr), .runtime = SLICE_NS };
+
+	(void)syscall(SYS_sched_setattr, 0, &attr, 0);
+}
+
 static int start(struct notifier *n)
 {
 	int proxy = fcntl(n->sandbox->proxy_link.fd, F_DUPFD_CLOEXEC, 3), r;
+	socklen_t len;
 
 	watch_init(&n->proxy, proxy, on_proxy_writable, NULL);
 	if (proxy < 0)
 		return -errno;
+	ask_for_short_slices();
 	n->sandbox->link_room = widen_link(proxy);
+	len = sizeof(n->sandbox->netns_cookie);
+	(void)getsockopt(n->sandbox->sockets.diag, SOL_SOCKET, SO_NETNS_COOKIE,
+		&n->sandbox->netns_cookie, &len);
 	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
 	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
 		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);

@@ -24,7 +24,7 @@ struct sandbox;
 
 enum {
 	NOTIFY_PENDING_MAX = 4096,  /* calls taken and not answered; beyond: refused with EAGAIN */
-	NOTIFY_TURN_MAX = 16,	    /* queued calls served before other events are looked at */
+	NOTIFY_TURN_MAX = 4,	    /* queued calls served before other events are looked at */
 };
 
 /* Serves @listener (owned from now on) for @s. NULL with text on failure. */
@@ -58,6 +58,7 @@ struct call {
 	struct sockaddr_storage to; /* with it: where it is being connected to */
 	socklen_t to_len;
 	uint64_t cookie;   /* of the connection, for the log */
+	bool is_queued;	   /* others wait, too */
 	bool has_company;  /* more calls of the same process wait */
 	size_t n_sent;     /* with held: bytes of a stream's message that have gone */
 };

@@ -45,10 +45,10 @@ static int option(int sock, int name, void *out, socklen_t len)
  */
 static bool is_foreign(const struct sandbox *s, int sock)
 {
-	uint64_t ours, its;
+	uint64_t its;
 
-	return option(s->sockets.diag, SO_NETNS_COOKIE, &ours, sizeof(ours)) == 0 &&
-	       (option(sock, SO_NETNS_COOKIE, &its, sizeof(its)) < 0 || its != ours);
+	return s->netns_cookie && (option(sock, SO_NETNS_COOKIE, &its, sizeof(its)) < 0 ||
+					  its != s->netns_cookie);
 }
 
 uint16_t sockcall_port(const struct sockcall *sc)
