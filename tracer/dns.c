@@ -123,7 +123,7 @@ static unsigned int refusal(const uint8_t *query, const struct question *q)
 {
 	if ((query[2] & 0x78) != 0 || q->class != CLASS_IN)
 		return NOTIMP;
-	if (!q->name[0] || q->type == TYPE_PTR || str_ends(q->name, ".arpa"))
+	if (q->type == TYPE_PTR || str_ends(q->name, ".arpa"))
 		return NXDOMAIN;
 	return NOERROR;
 }
@@ -144,7 +144,8 @@ size_t dns_answer(struct names *names, const char *own_name, const uint8_t *quer
 	rcode = refusal(query, &q);
 	if (rcode != NOERROR)
 		return put_header(query, out, rcode, &q, 0);
-	if (q.type != TYPE_A && q.type != TYPE_AAAA)
+	/* The root exists, and has no address. */
+	if ((q.type != TYPE_A && q.type != TYPE_AAAA) || !q.name[0])
 		return put_header(query, out, NOERROR, &q, 0);
 	if (!find_addrs(names, own_name, q.name, &v4, &v6))
 		return put_header(query, out, SERVFAIL, &q, 0);

@@ -45,12 +45,12 @@ int procfs_stat_run(const char *text, char *ret_state, uint64_t *ret_ticks)
 	uint64_t user, kernel;
 	char state;
 
-	/* ") S …": utime and stime are the 12th and 13th after the state (proc(5)). */
+	/* ") S …": utime and stime are the 11th and 12th after the state (proc(5)). */
 	if (!p || p[1] != ' ' || !p[2] || p[3] != ' ')
 		return -EINVAL;
 	state = p[2];
 	p += 3;
-	for (int i = 0; i < 11 && p; i++)
+	for (int i = 0; i < 10 && p; i++)
 		p = strchr(p + 1, ' ');
 	if (!p || sscanf(p, " %" SCNu64 " %" SCNu64, &user, &kernel) != 2)
 		return -EINVAL;

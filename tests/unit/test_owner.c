@@ -1,0 +1,308 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/fd.h"
+#include "lib/loop.h"
+#include "tracer/filehash.h"
+#include "tracer/owner.h"
+
+/* The test itself plays pid 1: its children are what a sandbox would run. */
+struct fixture {
+	struct loop *loop;
+	struct filehash *hashes;
+	struct owners *owners;
+	bool has_hashed;
+	char dir[64], path[128];
+};
+
+static void on_hashed(void *arg)
+{
+	((struct fixture *)arg)->has_hashed = true;
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	auto_close int in = open(from, O_RDONLY | O_CLOEXEC);
+	auto_close int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	struct stat st;
+
+	assert_int_equal(fstat(in, &st), 0);
+	assert_int_equal(copy_file_range(in, NULL, out, NULL, (size_t)st.st_size, 0), st.st_size);
+}
+
+/* A process that runs @path (cat) and waits; -1: the descriptor @fd. */
+static pid_t start(const char *path, int fd)
+{
+	int ready[2], hold[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe(hold), 0);
+	(void)fcntl(hold[1], F_SETFD, FD_CLOEXEC);
+	pid = fork();
+	if (pid == 0) {
+		char *const argv[] = { (char *)"cat", NULL };
+
+		(void)dup2(hold[0], 0);
+		if (path)
+			(void)execv(path, argv);
+		else
+			(void)fexecve(fd, argv, environ);
+		_exit(127);
+	}
+	(void)close(ready[1]);
+	/* The end of file comes with the exec. hold[1] stays open: cat waits. */
+	assert_int_equal(read(ready[0], &c, 1), 0);
+	(void)close(ready[0]);
+	(void)close(hold[0]);
+	return pid;
+}
+
+static void stop(pid_t pid)
+{
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+}
+
+/* The owner, hashed. */
+static int get(struct fixture *f, pid_t pid, const struct owner **ret)
+{
+	int r;
+
+	while ((r = owner_get(f->owners, pid, ret)) == -EINPROGRESS) {
+		f->has_hashed = false;
+		while (!f->has_hashed)
+			assert_int_equal(loop_turn(f->loop, 5000), 0);
+	}
+	return r;
+}
+
+static void a_path_and_a_hash_name_a_binary(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	assert_int_equal(strlen(who->sha256), FILEHASH_HEX);
+	assert_null(who->denied);
+	assert_null(who->ancestors[0]);
+	/* Known now: no hash is waited for. */
+	assert_int_equal(owner_get(f->owners, pid, &who), 0);
+	assert_int_equal(owner_known_pid(f->owners, pid), who->pid);
+	stop(pid);
+}
+
+static void a_process_that_ended_is_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	assert_int_equal(get(f, pid, &who), 0);
+	stop(pid);
+	assert_int_equal(owner_get(f->owners, pid, &who), -ESRCH);
+	assert_int_equal(owner_getfd(f->owners, pid, 0), -ESRCH);
+	assert_int_equal(owner_procdir(f->owners, pid), -ESRCH);
+}
+
+static void a_deleted_binary_has_no_name(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	assert_int_equal(unlink(f->path), 0);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->binary);
+	assert_non_null(strstr(who->denied, "not a file of the sandbox"));
+	stop(pid);
+}
+
+/* The same path, another inode: what runs is not what the path means. */
+static void a_replaced_binary_has_no_name(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	assert_int_equal(unlink(f->path), 0);
+	copy_file("/bin/cat", f->path);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->binary);
+	stop(pid);
+}
+
+static void a_file_called_deleted_is_itself(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	char odd[160];
+	pid_t pid;
+
+	(void)snprintf(odd, sizeof(odd), "%s (deleted)", f->path);
+	copy_file("/bin/cat", odd);
+	pid = start(odd, -1);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, odd);
+	stop(pid);
+	(void)unlink(odd);
+}
+
+static void a_memfd_has_no_name(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	auto_close int in = open("/bin/cat", O_RDONLY | O_CLOEXEC);
+	auto_close int fd = memfd_create("cat", MFD_CLOEXEC);
+	struct stat st;
+	pid_t pid;
+
+	assert_int_equal(fstat(in, &st), 0);
+	for (off_t left = st.st_size; left > 0;) {
+		char chunk[65536];
+		ssize_t n = read(in, chunk, sizeof(chunk));
+
+		assert_int_equal(write(fd, chunk, (size_t)n), n);
+		left -= n;
+	}
+	pid = start(NULL, fd);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->binary);
+	assert_non_null(who->denied);
+	stop(pid);
+}
+
+static void a_changed_binary_is_refused_until_trusted(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+	auto_close int fd = -1;
+
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->denied);
+	stop(pid);
+	fd = open(f->path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	assert_int_equal(write(fd, "x", 1), 1);
+	(void)close(take_fd(fd));
+	pid = start(f->path, -1);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_non_null(strstr(who->denied, "hash changed"));
+	assert_int_equal(owner_trust(f->owners, f->path), 0);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->denied);
+	stop(pid);
+	assert_int_equal(owner_trust(f->owners, "/never/seen"), -ENOENT);
+}
+
+/* exec: the pid stays, the identity does not. */
+static void an_exec_is_another_identity(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	int ready[2], go[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe(go), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)close(go[1]);
+		(void)!read(go[0], &c, 1);
+		(void)execl(f->path, "cat", "/dev/stdin", NULL);
+		_exit(127);
+	}
+	(void)close(ready[1]);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_not_equal(who->binary, f->path);
+	assert_int_equal(write(go[1], "x", 1), 1);
+	assert_int_equal(read(ready[0], &c, 1), 0);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	stop(pid);
+	(void)close(ready[0]);
+	(void)close(go[0]);
+	(void)close(go[1]);
+}
+
+static void descriptors_are_duplicated_by_number(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pid = start(f->path, -1);
+	struct stat st;
+	int fd = owner_getfd(f->owners, pid, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	(void)close(fd);
+	assert_int_equal(owner_getfd(f->owners, pid, 999), -EBADF);
+	stop(pid);
+}
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	(void)snprintf(f->dir, sizeof(f->dir), "/tmp/owner-test.XXXXXX");
+	if (!mkdtemp(f->dir))
+		return -1;
+	(void)snprintf(f->path, sizeof(f->path), "%s/cat", f->dir);
+	copy_file("/bin/cat", f->path);
+	f->loop = loop_new();
+	f->hashes = filehash_new(f->loop);
+	f->owners = owners_new(f->hashes, getpid(), on_hashed, f);
+	*state = f;
+	return f->owners ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	owners_free(f->owners);
+	filehash_free(f->hashes);
+	loop_free(f->loop);
+	(void)unlink(f->path);
+	(void)rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+#define EACH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		EACH(a_path_and_a_hash_name_a_binary),
+		EACH(a_process_that_ended_is_nobody),
+		EACH(a_deleted_binary_has_no_name),
+		EACH(a_replaced_binary_has_no_name),
+		EACH(a_file_called_deleted_is_itself),
+		EACH(a_memfd_has_no_name),
+		EACH(a_changed_binary_is_refused_until_trusted),
+		EACH(an_exec_is_another_identity),
+		EACH(descriptors_are_duplicated_by_number),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
