@@ -61,8 +61,8 @@ bool stubs_is_one(const char *path, const struct stat *st)
 		return is_stub_link(path);
 	if (st->st_mode & 0222)
 		return false;
-	if (S_ISDIR(st->st_mode))
-		return st->st_mode & S_ISVTX;
+	if (S_ISSOCK(st->st_mode))
+		return !(st->st_mode & 07333);
 	return S_ISREG(st->st_mode) && st->st_size <= CONTENT_MAX && is_stub_content(path);
 }
 
@@ -139,7 +139,7 @@ static int make(const char *path, const char *content)
 	int r;
 
 	if (!content)
-		r = mkdir(path, 01555) < 0 ? -errno : 0;
+		r = mknod(path, S_IFSOCK | 0444, 0) < 0 ? -errno : 0;
 	else if (str_eq(content, STUBS_LINK))
 		r = symlink(content, path) < 0 ? -errno : 0;
 	else
@@ -179,11 +179,7 @@ static void remove_one(const char *path)
 {
 	struct stat st;
 
-	if (lstat(path, &st) < 0 || !stubs_is_one(path, &st))
-		return;
-	if (S_ISDIR(st.st_mode))
-		(void)rmdir(path);
-	else
+	if (lstat(path, &st) == 0 && stubs_is_one(path, &st))
 		(void)unlink(path);
 }
 

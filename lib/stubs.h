@@ -2,11 +2,12 @@
  * Stubs: what stands on the host at a protected path that does not exist, while a sandbox could
  * create it.
  *
- * A mount needs something to be mounted on. A stub is an empty directory without write permission
- * and with the sticky bit, whatever the name would usually be: git shows and commits no empty
- * directories, and rmdir(2) can never take anybody's data with it. Where a directory would break
- * the readers of a name it is a read-only file of known harmless content (git's own files), or a
- * symbolic link to nothing, which reads as if it were not there, but which git does show.
+ * A mount needs something to be mounted on. A stub is the node of a Unix socket that nobody serves,
+ * without write permission: it cannot be opened, git neither shows nor commits such nodes, every
+ * file system has them, and unlike directories they are made and removed in microseconds. Where the
+ * readers of a name take that for an error it is a read-only file of known harmless content (git's
+ * own files), or a symbolic link to nothing, which reads as if it were not there, but which git
+ * does show. Whatever else has taken a stub's place is never removed.
  *
  * Who holds stubs below a granted directory has a shared lock (flock) on that directory; who finds
  * nobody else holding one removes them. Each is written down in the sandbox's state directory
@@ -37,7 +38,7 @@ void stubs_done(struct stubs *s);
 
 /*
  * Makes the stub @path (its parent exists) below @root, or adopts the one of another sandbox.
- * @content: that of a file stub, or STUBS_LINK; NULL for a directory. 0 or -errno with text
+ * @content: that of a file stub, or STUBS_LINK; NULL for a socket. 0 or -errno with text
  * (-EEXIST: something else came to be there meanwhile).
  */
 int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,

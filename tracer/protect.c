@@ -20,7 +20,7 @@
 #include "lib/str.h"
 #include "lib/strv.h"
 
-/* Below every directory that can be written. @content: of the stub, where a directory in its
+/* Below every directory that can be written. @content: of the stub, where a socket in its
  * place would make git fail. */
 static const struct name {
 	const char *path;
@@ -45,7 +45,7 @@ static const struct name {
 	{ ".codex", NULL, NULL },
 	{ ".gemini", NULL, NULL },
 	{ ".opencode", NULL, NULL },
-	/* opencode takes a directory there for an error, and git shows any other stub: only for
+	/* opencode takes anything else there for an error, and git shows any other stub: only for
 	 * those who use it. */
 	{ "opencode.json", STUBS_LINK, ".config/opencode" },
 	{ "opencode.jsonc", STUBS_LINK, ".config/opencode" },
@@ -198,6 +198,8 @@ static int protect_missing(struct protect *p, const struct grants *q, const char
 {
 	int r;
 
+	if (find_entry(p, path))
+		return 0;
 	/* Who may not create it outside may not inside. */
 	r = stubs_make(&p->stubs, q->state_dir, root, path, content, err);
 	if (r == -EACCES || r == -EROFS || r == -EPERM)
