@@ -11,23 +11,24 @@
 
 enum { BUNDLE_MAX = 16 * 1024 * 1024 };
 
-int cafiles_make(int runtime_dir, struct err *err)
+static int make_one(int dir, const char *name, struct err *err)
 {
-	static const char *const names[] = { CAFILES_CA, CAFILES_BUNDLE };
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		auto_close int fd = openat(runtime_dir, names[i],
-			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-
-		if (fd < 0)
-			return err_set(err, -errno, "runtime directory: %s: %s", names[i],
-				err_name(errno));
-	}
-	return 0;
+	return fd < 0 ? err_set(err, -errno, "runtime directory: %s: %s", name, err_name(errno)) : fd;
 }
 
-/* All of @from, without a detour through our memory. */
-static int copy_all(int to, int from)
+int cafiles_make(struct cafiles *c, int runtime_dir, struct err *err)
+{
+	c->ca = make_one(runtime_dir, CAFILES_CA, err);
+	if (c->ca < 0)
+		return c->ca;
+	c->bundle = make_one(runtime_dir, CAFILES_BUNDLE, err);
+	return c->bundle < 0 ? c->bundle : 0;
+}
+
+/* All of @from, without a detour through our memory; its last line may lack its end. */
+static int append(int to, int from)
 {
 	size_t left = BUNDLE_MAX;
 	ssize_t n;
@@ -35,52 +36,43 @@ static int copy_all(int to, int from)
 	do
 		n = sendfile(to, from, NULL, left);
 	while (n > 0 && (left -= (size_t)n) > 0);
-	return n < 0 ? -errno : left == 0 ? -EFBIG : 0;
+	if (n < 0)
+		return -errno;
+	return left == 0 ? -EFBIG : fd_write_all(to, "\n", 1);
 }
 
-static int open_to_fill(int dir, const char *name)
+int cafiles_prepare(struct cafiles *c, const char *extra, struct err *err)
 {
-	int fd = openat(dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int fill_ca(int dir, const char *pem)
-{
-	auto_close int fd = open_to_fill(dir, CAFILES_CA);
-
-	return fd < 0 ? fd : fd_write_all(fd, pem, strlen(pem));
-}
-
-/* The last line of a file may lack its end. */
-static int append(int to, int from)
-{
-	int r = copy_all(to, from);
-
-	return r < 0 ? r : fd_write_all(to, "\n", 1);
-}
-
-static int fill_bundle(int dir, const char *extra, const char *pem)
-{
-	auto_close int fd = open_to_fill(dir, CAFILES_BUNDLE);
 	auto_close int host = etcfiles_open_trust();
 	auto_close int more = extra ? open(extra, O_RDONLY | O_CLOEXEC) : -1;
-	int r = fd < 0 ? fd : 0;
+	int r = extra && more < 0 ? -errno : 0;
 
-	if (extra && more < 0)
-		return -errno;
 	if (r == 0 && host >= 0)
-		r = append(fd, host);
+		r = append(c->bundle, host);
 	if (r == 0 && more >= 0)
-		r = append(fd, more);
-	return r < 0 ? r : fd_write_all(fd, pem, strlen(pem));
+		r = append(c->bundle, more);
+	if (r < 0)
+		return err_set(err, r, "writing the trust bundle: %s", err_name(r));
+	c->is_leased = fcntl(c->ca, F_SETLEASE, F_WRLCK) == 0 &&
+		       fcntl(c->bundle, F_SETLEASE, F_WRLCK) == 0;
+	return 0;
 }
 
-int cafiles_fill(int runtime_dir, const char *extra, const char *pem, struct err *err)
+int cafiles_fill(struct cafiles *c, const char *pem, struct err *err)
 {
-	int r = fill_ca(runtime_dir, pem);
+	int r = c->ca < 0 || c->bundle < 0 ? -EBADF : fd_write_all(c->ca, pem, strlen(pem));
 
 	if (r == 0)
-		r = fill_bundle(runtime_dir, extra, pem);
+		r = fd_write_all(c->bundle, pem, strlen(pem));
+	cafiles_release(c);
 	return r < 0 ? err_set(err, r, "writing the trust bundle: %s", err_name(r)) : 0;
+}
+
+/* A lease goes with its descriptor. */
+void cafiles_release(struct cafiles *c)
+{
+	cleanup_close(&c->ca);
+	cleanup_close(&c->bundle);
+	c->ca = c->bundle = -1;
+	c->is_leased = false;
 }

@@ -1,18 +1,34 @@
 /*
  * The certificates a sandbox trusts: what the host trusts, and its own CA besides.
+ *
+ * The CA is the proxy's, and the proxy is started when it is first needed. Until then the two files
+ * are under a write lease (fcntl(2), F_SETLEASE): whoever opens one waits in open(2) while we are
+ * told with SIGIO, start the proxy, add its certificate and let go. A program therefore never sees
+ * a file without the CA. Where the file system has no leases the proxy is started at once.
  */
 #pragma once
+
+#include <stdbool.h>
 
 #include "lib/err.h"
 
 #define CAFILES_CA     "ca.pem"
 #define CAFILES_BUNDLE "ca-bundle.pem"
 
-/* Makes the two files, empty, in the runtime directory: they are mounted before their content is
- * known. 0 or -errno with text. */
-int cafiles_make(int runtime_dir, struct err *err);
+struct cafiles {
+	int ca, bundle; /* -1: none, or filled */
+	bool is_leased;
+};
+
+/* Makes the two files, empty, in the runtime directory, to be mounted. 0 or -errno with text. */
+int cafiles_make(struct cafiles *c, int runtime_dir, struct err *err);
 /*
- * Fills them: the sandbox's CA @pem; and the host's bundle, the roots in the file @extra
- * (--upstream-ca, NULL: none), which servers that are not inspected may show, and @pem.
+ * What is known without the proxy: the host's bundle and the roots in the file @extra
+ * (--upstream-ca, NULL: none), which servers that are not inspected may show. Then the leases, if
+ * they are to be had: @c->is_leased.
  */
-int cafiles_fill(int runtime_dir, const char *extra, const char *pem, struct err *err);
+int cafiles_prepare(struct cafiles *c, const char *extra, struct err *err);
+/* Adds the sandbox's CA @pem to both, and lets those who wait go on. */
+int cafiles_fill(struct cafiles *c, const char *pem, struct err *err);
+/* Lets them go on without it. Twice is harmless. */
+void cafiles_release(struct cafiles *c);

@@ -194,7 +194,7 @@ static int accept_change(struct sandbox *s, struct policy_change *ch, const char
 {
 	int r;
 
-	if (!s->proxy.pid)
+	if (sandbox_wake_proxy(s) < 0)
 		return err_set(err, -EPIPE, "the proxy of the sandbox is gone");
 	r = state_revision_write(s->state, &ch->revision, yaml, strlen(yaml));
 	if (r < 0)

@@ -162,6 +162,8 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		.cookie = c->cookie };
 	int r;
 
+	if (sandbox_wake_proxy(s) < 0)
+		return answer_error(-ECONNREFUSED);
 	if (must_wait(s, c))
 		return (struct answer){ .kind = ANSWER_PARK_PROXY, .fd = -1 };
 	r = connect_watched(s, sc, c, (struct sockaddr *)&proxy, len);

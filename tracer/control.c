@@ -88,7 +88,7 @@ static void on_signal(struct control *c, struct msg_in *m)
 static const char *phase_name(const struct sandbox *s)
 {
 	if (s->phase == PHASE_READY)
-		return s->proxy.pid ? "Ready" : "Error";
+		return s->is_proxy_gone ? "Error" : "Ready";
 	return s->phase == PHASE_STARTING ? "Starting" : "Stopping";
 }
 

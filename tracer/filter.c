@@ -285,7 +285,7 @@ static int add_everything(scmp_filter_ctx ctx, const struct filter_options *o)
 
 /*
  * libseccomp knows the calls of its own day; a kernel may have more, and nobody has looked at what
- * they reach (openat2 in 5.6, io_uring before it, open_tree_attr in 6.15). They do not exist here.
+ * they reach (open_tree_attr in 6.15, say). They do not exist here.
  * x32 numbers lie above as well.
  */
 static const struct sock_filter unknown_calls[] = {

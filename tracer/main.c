@@ -31,7 +31,12 @@ static void on_signal(struct loop *loop, struct watch *w, uint32_t events)
 
 	(void)loop;
 	(void)events;
-	if (read(w->fd, &si, sizeof(si)) == sizeof(si))
+	if (read(w->fd, &si, sizeof(si)) != sizeof(si))
+		return;
+	/* Somebody opens the certificates. */
+	if (si.ssi_signo == SIGIO)
+		(void)sandbox_wake_proxy(s);
+	else
 		sandbox_stop(s);
 }
 
@@ -46,6 +51,7 @@ static int set_up_signals(struct sandbox *s)
 	(void)sigemptyset(&stop);
 	(void)sigaddset(&stop, SIGTERM);
 	(void)sigaddset(&stop, SIGINT);
+	(void)sigaddset(&stop, SIGIO);
 	(void)sigprocmask(SIG_SETMASK, &stop, NULL);
 	fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
@@ -123,7 +129,7 @@ static int run(struct sandbox *s, struct err *err, uint32_t *ret_id)
 
 int main(void)
 {
-	struct sandbox s = { .runtime_dir = -1, .pid_file = -1, .bwrap_stderr = -1, .bwrap_info = -1, .netns = -1,
+	struct sandbox s = { .runtime_dir = -1, .pid_file = -1, .bwrap_stderr = -1, .bwrap_info = -1, .proxy_end = -1, .ca = { -1, -1, false }, .netns = -1,
 		.listener = -1, .sockets = { -1, -1, -1, -1, -1, -1, -1 } };
 	struct err err = { 0 };
 	uint32_t id = 0;

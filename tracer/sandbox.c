@@ -203,6 +203,19 @@ static void start_resolver(struct sandbox *s)
 	(void)msg_send(s->proxy_link.fd, &m);
 }
 
+static void on_proxy_ca(struct sandbox *s, struct msg_in *m)
+{
+	const char *pem = msg_get_str(m);
+	struct err err = { 0 };
+
+	if (!msg_in_done(m) || !pem)
+		(void)err_set(&err, -EPROTO, "the proxy answered nonsense");
+	else
+		(void)cafiles_fill(&s->ca, pem, &err);
+	if (err.text[0])
+		sandbox_say(s, EVENT_ERROR, "%s", err.text);
+}
+
 static void on_proxy_message(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct sandbox *s = container_of(w, struct sandbox, proxy_link);
@@ -214,6 +227,8 @@ static void on_proxy_message(struct loop *loop, struct watch *w, uint32_t events
 		return;
 	if (r <= 0)
 		(void)watch_set(loop, w, 0);
+	else if (m.type == PROXY_CA)
+		on_proxy_ca(s, &m);
 	else if (m.type == PROXY_POLICY_DONE)
 		change_done(s, &m);
 	else if (m.type == PROXY_NEED_RESOLVER)
@@ -230,6 +245,8 @@ static void on_proxy_end(struct loop *loop, struct watch *w, uint32_t events)
 	(void)watch_set(loop, w, 0);
 	(void)waitpid(s->proxy.pid, &status, 0);
 	s->proxy.pid = 0;
+	s->is_proxy_gone = true;
+	cafiles_release(&s->ca);
 	change_end_all(s);
 	sandbox_say(s, EVENT_ERROR,
 		"the proxy ended (status %d): the sandbox has no network until it is started again",
@@ -272,7 +289,7 @@ static int watch_everything(struct sandbox *s)
 		r = watch_link(s, &s->proxy_link, on_proxy_message);
 	if (r == 0)
 		r = watch_child(s, &s->bwrap, on_bwrap_end);
-	if (r == 0)
+	if (r == 0 && s->proxy.pid)
 		r = watch_child(s, &s->proxy, on_proxy_end);
 	s->log_timer.on_time = on_log_time;
 	s->settled.on_time = on_settled;
@@ -348,8 +365,6 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 	if (r == 0)
 		r = log_open(s, err);
 	if (r == 0)
-		r = start_proxy(s, err);
-	if (r == 0)
 		r = start_network(s, err);
 	if (r == 0)
 		r = start_services(s, err);
@@ -367,6 +382,27 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 	}
 	sandbox_say(s, EVENT_ERROR, "the sandbox could not be started: %s", err->text);
 	sandbox_end(s, is_new && s->state);
+	return r;
+}
+
+int sandbox_wake_proxy(struct sandbox *s)
+{
+	struct err err = { 0 };
+	int r;
+
+	if (s->proxy.pid)
+		return 0;
+	if (s->is_proxy_gone)
+		return -EPIPE;
+	r = start_proxy(s, &err);
+	if (s->proxy.pid && watch_child(s, &s->proxy, on_proxy_end) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		return 0;
+	sandbox_say(s, EVENT_ERROR, "the proxy cannot be started: %s",
+		err.text[0] ? err.text : err_name(r));
+	s->is_proxy_gone = true;
+	cafiles_release(&s->ca);
 	return r;
 }
 
@@ -428,6 +464,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	timer_clear(s->loop, &s->settled);
 	sandbox_say(s, EVENT_INFO, "sandbox %s", s->is_removed_at_end ? "deleted" : "stopped");
 	notifier_free(take_ptr(s->notifier));
+	cafiles_release(&s->ca);
 	kill_everything(s);
 	log_free(take_ptr(s->log));
 	logstore_free(take_ptr(s->store));

@@ -20,6 +20,7 @@
 #include "lib/policy.h"
 #include "lib/spec.h"
 #include "lib/state.h"
+#include "tracer/cafiles.h"
 #include "tracer/cgroup.h"
 #include "tracer/mounts.h"
 #include "tracer/netns.h"
@@ -71,6 +72,9 @@ struct sandbox {
 
 	struct child bwrap, proxy, init;
 	int bwrap_stderr, bwrap_info;
+	int proxy_end; /* the proxy's end of its link, until it is started */
+	bool is_proxy_gone; /* it was started, and ended */
+	struct cafiles ca;
 	struct watch init_link, proxy_link, signals, control;
 	int link_room; /* bytes that may be on their way to the proxy, as the kernel counts them */
 	int landlock_abi; /* 0: not confined by Landlock */
@@ -119,6 +123,12 @@ void sandbox_log(struct sandbox *s, const struct event *e);
 /* A LIFECYCLE line. */
 void sandbox_say(struct sandbox *s, enum event_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/*
+ * Starts the proxy unless it runs: somebody connects, opens the certificates or changes the policy.
+ * -EPIPE when it has ended, for it is not started twice.
+ */
+int sandbox_wake_proxy(struct sandbox *s);
 
 /* Tells the proxy about a connection: 0 or -errno (then the connection must be refused). */
 struct tuple;

@@ -159,26 +159,23 @@ static int proxy_setup(struct sandbox *s, struct err *err)
 	return r < 0 ? err_set(err, r, "proxy: %s", err_name(r)) : 0;
 }
 
-int start_proxy(struct sandbox *s, struct err *err)
+static int spawn_proxy(struct sandbox *s, struct err *err)
 {
 	char path[PATH_MAX];
 	char *argv[] = { (char *)"openshell-proxy", NULL };
-	auto_close int theirs = -1;
-	struct child_fd fds[2];
+	struct child_fd fds[2] = { { s->proxy_end, PROXY_FD } };
 	size_t n = 1;
-	int r = child_pair(&s->proxy_link.fd, &theirs, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	fds[0] = (struct child_fd){ theirs, PROXY_FD };
 	if (getenv("OPENSHELL_DEBUG"))
 		fds[n++] = (struct child_fd){ STDERR_FILENO, STDERR_FILENO };
 	child_program(path, sizeof(path), "openshell-proxy");
 	r = child_start(path, argv, fds, n, &s->proxy.watch.fd, err);
+	(void)close(take_fd(s->proxy_end));
 	if (r < 0)
 		return r;
 	s->proxy.pid = r;
-	return proxy_setup(s, err);
+	return 0;
 }
 
 /* The path behind a directory descriptor: 0 or -errno. */
@@ -320,7 +317,7 @@ int start_bwrap(struct sandbox *s, struct err *err)
 	int pipefd[2], r;
 	size_t n = 0;
 
-	r = cafiles_make(s->runtime_dir, err);
+	r = cafiles_make(&s->ca, s->runtime_dir, err);
 	if (r == 0)
 		r = plan_mounts(s, &who, err);
 	if (r < 0)
@@ -495,7 +492,7 @@ static int take_ca(struct sandbox *s, struct err *err)
 	pem = msg_get_str(&m);
 	if (!msg_in_done(&m) || !pem)
 		return err_set(err, -EPROTO, "the proxy answered nonsense");
-	return cafiles_fill(s->runtime_dir, s->spec.upstream_ca, pem, err);
+	return cafiles_fill(&s->ca, pem, err);
 }
 
 static int take_proxy_ready(struct sandbox *s, struct err *err)
@@ -513,13 +510,36 @@ static int take_proxy_ready(struct sandbox *s, struct err *err)
 	}
 }
 
+int start_proxy(struct sandbox *s, struct err *err)
+{
+	int r = spawn_proxy(s, err);
+
+	if (r == 0)
+		r = proxy_setup(s, err);
+	if (r == 0)
+		r = change_send_current(s, err);
+	return r == 0 ? send_listeners(s, err) : r;
+}
+
+/* Where it cannot wait until it is needed. */
+static int start_proxy_at_once(struct sandbox *s, struct err *err)
+{
+	int r = start_proxy(s, err);
+
+	if (r == 0)
+		r = take_ca(s, err);
+	return r == 0 ? take_proxy_ready(s, err) : r;
+}
+
 int start_network(struct sandbox *s, struct err *err)
 {
 	int r = protect_plan(&s->protect, &s->mounts, policy_static(s->policy), &s->spec,
 		s->state->dir, err);
 
 	if (r == 0)
-		r = change_send_current(s, err);
+		r = child_pair(&s->proxy_link.fd, &s->proxy_end, err);
+	if (r == 0)
+		r = cafiles_prepare(&s->ca, s->spec.upstream_ca, err);
 	/* A sandbox that ends with its command seldom lives to be asked for its revisions: theirs
 	 * are recorded once it runs. */
 	if (r == 0 && s->spec.keep)
@@ -533,9 +553,7 @@ int start_network(struct sandbox *s, struct err *err)
 		r = take_netns(s, err);
 	if (r == 0)
 		r = netns_setup(s->netns, &s->sockets, err);
-	if (r == 0)
-		r = send_listeners(s, err);
-	return r == 0 ? take_ca(s, err) : r;
+	return r == 0 && !s->ca.is_leased ? start_proxy_at_once(s, err) : r;
 }
 
 int start_finish(struct sandbox *s, struct err *err)
@@ -548,7 +566,5 @@ int start_finish(struct sandbox *s, struct err *err)
 		r = cgroup_add(&s->cgroup, s->init.pid, err);
 	if (r == 0)
 		r = protect_apply(&s->protect, s->init.pid, err);
-	if (r == 0)
-		r = take_ready(s, err);
-	return r == 0 ? take_proxy_ready(s, err) : r;
+	return r == 0 ? take_ready(s, err) : r;
 }

@@ -11,8 +11,9 @@ struct sandbox;
 
 /* Each 0 or -errno with text; what was started is in @s, to be killed by sandbox_end(). */
 int start_bwrap(struct sandbox *s, struct err *err);
-int start_proxy(struct sandbox *s, struct err *err);
-/* Sets up the network while bubblewrap mounts; hands over policy, filter and certificates. */
+/* Sets up the network while bubblewrap mounts; hands over the filter and the certificates. */
 int start_network(struct sandbox *s, struct err *err);
-/* Waits until init and the proxy are confined and ready. */
+/* Waits until init is confined and ready. */
 int start_finish(struct sandbox *s, struct err *err);
+/* The proxy, when it is first needed; its answers come as events. */
+int start_proxy(struct sandbox *s, struct err *err);
