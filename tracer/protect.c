@@ -44,9 +44,9 @@ static const struct name {
 	{ ".claude/skills", NULL, NULL },
 	{ ".codex", NULL, NULL },
 	{ ".gemini", NULL, NULL },
-	{ ".opencode", NULL, NULL },
 	/* opencode takes anything else there for an error, and git shows any other stub: only for
 	 * those who use it. */
+	{ ".opencode", STUBS_LINK, ".config/opencode" },
 	{ "opencode.json", STUBS_LINK, ".config/opencode" },
 	{ "opencode.jsonc", STUBS_LINK, ".config/opencode" },
 	{ ".cursor", NULL, NULL },
