@@ -305,7 +305,8 @@ static int find_roots(struct protect *p, const struct mounts *m)
 	return r;
 }
 
-/* Files that the launcher named: the policy the sandbox was made with. */
+/* What the launcher named: the policy file, and in settings what the profile protects. No
+ * repository is there that would show a link. */
 static int protect_named(struct protect *p, const struct grants *q, struct err *err)
 {
 	int r = 0;
@@ -314,7 +315,8 @@ static int protect_named(struct protect *p, const struct grants *q, struct err *
 		const char *root = root_of(p, *f);
 
 		if (root && !str_eq(root, *f))
-			r = protect_path(p, q, root, *f + strlen(root) + 1, NULL, LINKS_MAX, err);
+			r = protect_path(
+				p, q, root, *f + strlen(root) + 1, STUBS_LINK, LINKS_MAX, err);
 	}
 	return r;
 }
