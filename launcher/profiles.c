@@ -99,6 +99,21 @@ static char *path_of(int dir, const char *file)
 	return strdup(full);
 }
 
+/*
+ * Whether a profile's text may be for the command: its name stands between "commands:" and the
+ * next key. Most commands are no agents, and what cannot be for one is not parsed.
+ */
+static bool may_be_for(const char *text, const char *command)
+{
+	const char *from = strstr(text, "commands:"), *end, *found;
+
+	if (!from)
+		return false;
+	end = strchr(from + strlen("commands:"), ':');
+	found = strstr(from, command);
+	return found && (!end || found < end);
+}
+
 static int load_from(int dir, const char *name, const char *command, struct profile *ret,
 	char **ret_text, char **ret_path, struct err *err)
 {
@@ -110,8 +125,8 @@ static int load_from(int dir, const char *name, const char *command, struct prof
 	if (!str_format(file, sizeof(file), "%s%s", name, suffix) || strchr(name, '/'))
 		return -ENOENT;
 	r = fd_slurp_at(dir, file, PROFILE_TEXT_MAX, &text, &len);
-	/* Most commands are no agents: what does not even name one is not parsed. */
-	if (r == -ENOENT || (r == 0 && command && !strstr(text, command)))
+	if (r == -ENOENT ||
+		(r == 0 && command && !str_eq(name, command) && !may_be_for(text, command)))
 		return -ENOENT;
 	path = path_of(dir, file);
 	if (!path)
