@@ -16,6 +16,13 @@ cd "$project" || exit 1
 ok 'a sandbox' sandbox guard
 see() { run inside guard "$1"; }
 
+# A supervisor answers before it has quite ended.
+settled() {
+	local pid
+
+	while pid=$(descendant openshell-trace); do wait_gone "$pid" 10; done
+}
+
 # Each of these must fail, whichever way it is tried; the control beside them works.
 see 'echo yes >ordinary && mkdir -p src/.config && echo x >src/.config/a && git add ordinary && echo ok'
 is "$out" ok 'control: everything else can be written'
@@ -62,6 +69,7 @@ is "$after" "$(grep -vE '^\./\.git/|^\. |^\./\.git d' <<<"$before")" 'nothing is
 is "$(ls .git)" "$(ls -I commondir -I config.worktree -I modules .git)" 'nor in .git'
 
 # After kill -9 the next command clears away.
+settled
 ok 'a third sandbox' sandbox third
 ok 'has stubs' test -e .cursor
 supervisor=$(descendant openshell-trace)
@@ -130,5 +138,6 @@ not_ok 'no repository can be made with hooks of its own' test "$status" = 0
 is "$(ls -A)" '' 'and nothing is left'
 run openshell sandbox create --no-auto-providers -- sh -c 'git init -q sub && ls sub/.git/HEAD'
 is "$out" sub/.git/HEAD 'but one below it'
+settled
 is "$(leftovers)" '' 'no process is left'
 done_testing
