@@ -451,6 +451,10 @@ static void remove_state(struct sandbox *s)
 	if (s->has_runtime)
 		(void)state_runtime_remove(s->spec.name);
 	s->has_runtime = false;
+	/* Who is told of the end may start the sandbox again at once: the locks are free. */
+	state_close(take_ptr(s->state));
+	cleanup_close(&s->pid_file);
+	s->pid_file = -1;
 }
 
 void sandbox_end(struct sandbox *s, bool is_removed)
