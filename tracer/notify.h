@@ -70,7 +70,7 @@ bool notifier_is_valid(struct notifier *n, const struct call *c);
 struct answer connect_handle(struct sandbox *s, struct notifier *n, struct call *c);
 struct answer getpeername_handle(struct sandbox *s, struct notifier *n, struct call *c);
 struct answer sendto_handle(struct sandbox *s, struct notifier *n, struct call *c);
+/* sendmsg() and sendmmsg(). */
 struct answer sendmsg_handle(struct sandbox *s, struct notifier *n, struct call *c);
-struct answer sendmmsg_handle(struct sandbox *s, struct notifier *n, struct call *c);
 /* socket() and socketpair(). */
 struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *c);

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -441,12 +442,23 @@ static bool is_udp(const struct sockcall *sc)
 	return (sc->domain == AF_INET || sc->domain == AF_INET6) && sc->type == SOCK_DGRAM;
 }
 
-typedef struct answer sender(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
-	struct call *c);
-
-static struct answer handle(struct sandbox *s, struct notifier *n, struct call *c, sender *send_all)
+static struct answer send_all(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
+	struct call *c)
 {
-	const struct sockcall resumed = { .tid = (pid_t)c->req.pid, .sock = c->held, .type = SOCK_STREAM };
+	return c->req.data.nr == SYS_sendmmsg ? send_messages(s, n, sc, c) :
+						send_message(s, n, sc, c);
+}
+
+/* A stream that was parked has room again: the socket is the one of then. */
+static struct answer resume(struct sandbox *s, struct notifier *n, struct call *c)
+{
+	const struct sockcall sc = { .tid = (pid_t)c->req.pid, .sock = c->held, .type = SOCK_STREAM };
+
+	return send_message(s, n, &sc, c);
+}
+
+struct answer sendmsg_handle(struct sandbox *s, struct notifier *n, struct call *c)
+{
 	__attribute__((cleanup(sockcall_done))) struct sockcall sc = { .sock = -1 };
 	int r;
 
@@ -454,20 +466,10 @@ static struct answer handle(struct sandbox *s, struct notifier *n, struct call *
 	if ((pid_t)c->req.pid == s->init.pid)
 		return go_on();
 	if (c->held >= 0)
-		return send_all(s, n, &resumed, c);
+		return resume(s, n, c);
 	r = sockcall_open(s, n, c, &sc);
 	if (!dgramgate_is_open(s->gate) && (r < 0 || !is_udp(&sc)) &&
 		dgramgate_passed(s->gate, (pid_t)c->req.pid))
 		return go_on();
 	return r < 0 ? answer_error(r) : send_all(s, n, &sc, c);
-}
-
-struct answer sendmsg_handle(struct sandbox *s, struct notifier *n, struct call *c)
-{
-	return handle(s, n, c, send_message);
-}
-
-struct answer sendmmsg_handle(struct sandbox *s, struct notifier *n, struct call *c)
-{
-	return handle(s, n, c, send_messages);
 }
