@@ -335,9 +335,11 @@ static int prepare(struct sandbox *s, bool is_new, struct err *err)
 	return 0;
 }
 
-/* A backend that was asked for by name is that one or none: another could enforce less. */
+/* What was asked for by name is there, or nothing starts: another backend could enforce less. */
 static int check_backend(const struct sandbox *s, struct err *err)
 {
+	if (s->spec.stacks)
+		return err_set(err, -EOPNOTSUPP, "--stacks: not available in this version");
 	switch (s->spec.intercept) {
 	case SPEC_INTERCEPT_AUTO:
 	case SPEC_INTERCEPT_SECCOMP:
