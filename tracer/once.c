@@ -52,6 +52,7 @@ bool once_is_new(struct once *o, const char *what, const char *host, uint16_t po
 			if (o->n++ >= ONCE_MAX) {
 				memset(o->seen, 0, sizeof(o->seen));
 				o->n = 1;
+				i = h % SLOTS; /* where it will be looked for, now that nothing is in the way */
 			}
 			o->seen[i] = h;
 			return true;
