@@ -171,8 +171,11 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		return answer_error(r);
 	t.source_port = sockcall_port(sc);
 	(void)peers_set(s->peers, sc->sock, (uint16_t)t.source_port, asked, asked_len);
-	if (sandbox_send_tuple(s, &t) < 0)
+	if (sandbox_send_tuple(s, &t) < 0) {
+		sockcall_log_refused(s, sc, EVENT_TCP, "tcp", d->host, d->port,
+			"the proxy cannot be told of the connection");
 		return answer_error(-ECONNREFUSED);
+	}
 	return finish(sc, c, r, (struct sockaddr *)&proxy, len);
 }
 
