@@ -46,6 +46,7 @@ struct state {
 	int dir;	 /* the state directory */
 	int lock;	 /* its lock, held; -1: not ours */
 	bool is_durable; /* writes are synced: true for kept sandboxes */
+	char gone[64];	 /* what its directory is called once it is retired */
 };
 
 #define auto_state __attribute__((cleanup(cleanup_state)))
@@ -96,6 +97,10 @@ int state_load_spec(const struct state *s, struct sandbox_spec *ret, struct err 
  * removed (it is then no longer under the name).
  */
 int state_remove(struct state *s, struct err *err);
+/* The two halves of it: the name is free and the log archived; and what is left is unlinked, which
+ * can wait for the disk. */
+int state_retire(struct state *s, struct err *err);
+int state_discard(struct state *s, struct err *err);
 
 /* Removes archived logs beyond STATE_ARCHIVE_MAX or older than STATE_ARCHIVE_DAYS. Unlinking can
  * wait for the disk: to be called when nobody waits any more. */

@@ -269,33 +269,48 @@ int state_log_open(const char *name, struct err *err)
 
 /* --- removal of a sandbox --- */
 
-int state_remove(struct state *s, struct err *err)
+int state_retire(struct state *s, struct err *err)
 {
 	auto_close int root = state_sandboxes_open(err);
-	char gone[64];
-	int r, saved;
+	int saved;
 
 	if (root < 0)
 		return root;
 	(void)state_runtime_remove(s->name);
 	stubs_sweep(s->dir);
-	(void)str_format(gone, sizeof(gone), STATE_DEL_PREFIX "%s-%d-%llu", s->name, (int)getpid(),
-		(unsigned long long)now_ms());
+	(void)str_format(s->gone, sizeof(s->gone), STATE_DEL_PREFIX "%s-%d-%llu", s->name,
+		(int)getpid(), (unsigned long long)now_ms());
 	/* The sandbox itself last: killed on the way, it is still there and can be deleted again.
 	 */
 	saved = archive_log(s->dir, s->name);
-	if (renameat(root, s->name, root, gone) < 0)
+	if (renameat(root, s->name, root, s->gone) < 0) {
+		s->gone[0] = '\0';
 		return err_set(
 			err, -errno, "cannot remove sandbox '%s': %s", s->name, err_name(errno));
+	}
 	state_last_used_clear(s->name);
-	r = state_tree_remove(root, gone);
-	if (r < 0)
-		return err_set(err, r, "cannot remove all files of sandbox '%s': %s", s->name,
-			err_name(r));
 	if (saved < 0)
 		return err_set(err, saved, "cannot archive the log of sandbox '%s': %s", s->name,
 			err_name(saved));
 	return 0;
+}
+
+int state_discard(struct state *s, struct err *err)
+{
+	auto_close int root = s->gone[0] ? state_sandboxes_open(err) : -ENOENT;
+	int r = root < 0 ? root : state_tree_remove(root, s->gone);
+
+	return r < 0 ? err_set(err, r, "cannot remove all files of sandbox '%s': %s", s->name,
+			       err_name(r)) :
+		       0;
+}
+
+int state_remove(struct state *s, struct err *err)
+{
+	int retired = state_retire(s, err);
+	int r = s->gone[0] ? state_discard(s, retired < 0 ? NULL : err) : 0;
+
+	return retired < 0 ? retired : r;
 }
 
 bool state_clear_unkept(int root, const char *name)

@@ -90,8 +90,6 @@ void protect_done(struct protect *p)
 		free(p->list[i].path);
 		free(p->list[i].host);
 	}
-	if (p->is_watched)
-		(void)close(p->watch.fd);
 	free(p->list);
 	strv_free(p->roots);
 	strv_free(p->notes);

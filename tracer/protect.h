@@ -53,7 +53,10 @@ struct protect {
 	struct watch watch; /* inotify, when is_watched */
 };
 
-/* Releases memory and locks; stubs stay until stubs_sweep(). */
+/*
+ * Releases memory and locks; stubs stay until stubs_sweep(). The inotify descriptor is left to the
+ * end of the process, which follows: closing it waits for the kernel's readers, ten milliseconds.
+ */
 void protect_done(struct protect *p);
 
 /*

@@ -444,19 +444,32 @@ static void kill_everything(struct sandbox *s)
 	s->init.pid = 0;
 }
 
-static void remove_state(struct sandbox *s)
+/* The name is free, and the locks are: who is told of the end may use both at once. */
+static void retire_state(struct sandbox *s)
 {
 	struct err err = { 0 };
 
-	if (s->is_removed_at_end && s->state && state_remove(s->state, &err) < 0)
+	if (s->is_removed_at_end && s->state && state_retire(s->state, &err) < 0)
 		(void)fprintf(stderr, "openshell-tracer: %s\n", err.text);
 	if (s->has_runtime)
 		(void)state_runtime_remove(s->spec.name);
 	s->has_runtime = false;
-	/* Who is told of the end may start the sandbox again at once: the locks are free. */
-	state_close(take_ptr(s->state));
 	cleanup_close(&s->pid_file);
 	s->pid_file = -1;
+	if (!s->is_removed_at_end)
+		state_close(take_ptr(s->state));
+}
+
+/* Unlinking can wait for the disk. */
+static void discard_state(struct sandbox *s)
+{
+	struct err err = { 0 };
+
+	if (s->state && state_discard(s->state, &err) < 0)
+		(void)fprintf(stderr, "openshell-tracer: %s\n", err.text);
+	state_close(take_ptr(s->state));
+	if (s->is_removed_at_end)
+		state_archive_prune();
 }
 
 void sandbox_end(struct sandbox *s, bool is_removed)
@@ -478,12 +491,13 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	protect_done(&s->protect);
 	if (s->state)
 		stubs_sweep(s->state->dir);
-	remove_state(s);
+	retire_state(s);
 	change_end_all(s);
+	/* A wrapped command has ended when nothing of it is left under its name; whoever asked for
+	 * the deletion waits until nothing is left at all. */
 	session_end_all(s);
+	discard_state(s);
 	control_end_all(s);
-	if (s->is_removed_at_end)
-		state_archive_prune();
 	loop_stop(s->loop);
 }
 
