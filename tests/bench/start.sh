@@ -39,25 +39,51 @@ sed -i '2s/.*/keep=("$@")\n&/' "$T/tmp/rec/bwrap"
 printf 'exec %q "${keep[@]}"\n' "$(command -v bwrap)" >>"$T/tmp/rec/bwrap"
 chmod 0755 "$T/tmp/rec" "$T/tmp/rec/bwrap"
 chown "$T_UID" "$T/tmp/rec"
-T_PATH=$T/tmp/rec:$T_BIN:/usr/bin:/bin openshell sandbox create --name rec --keep --no-auto-providers -- true
 
-bare=()
-while IFS= read -r -d '' arg; do
-	[ "$arg" = -- ] && break
-	[ -n "$arg" ] && bare+=("$arg")
-done <"$T/tmp/rec/args"
-# What is not an option any more is the command.
-if T_TIMEOUT=5 user bwrap "${bare[@]}" -- /usr/bin/true; then
-	n=31
-	read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -- "$T_BIN/openshell" sandbox create \
+# The sandbox that the wrapper saw, in $bare: its arguments for bubblewrap.
+record() { # NAME
+	rm -f "$T/tmp/rec/args"
+	T_PATH=$T/tmp/rec:$T_BIN:/usr/bin:/bin openshell sandbox create --name "$1" --keep --no-auto-providers -- true
+	bare=()
+	while IFS= read -r -d '' arg; do
+		[ "$arg" = -- ] && break # what is not an option any more is the command
+		[ -n "$arg" ] && bare+=("${arg//$T\/work/$T\/tmp\/yard}")
+	done <"$T/tmp/rec/args"
+}
+
+against_bare() { # LABEL REMARK
+	if ! T_TIMEOUT=5 user bwrap "${bare[@]}" -- /usr/bin/true; then
+		bench_absent "$1" "the recorded bwrap arguments do not run alone"
+		return
+	fi
+	read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n 31 -- "$T_BIN/openshell" sandbox create \
 		--no-auto-providers -- /usr/bin/true --- bwrap "${bare[@]}" -- /usr/bin/true)
-	bench create_true "$(ms "$ours")" ms "$(ms "$theirs")" '<=2.0x' "n=$n pairs, whole process, bwrap with the same ${#bare[@]} arguments"
-	read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n $n -- bwrap "${bare[@]}" -- /usr/bin/true --- \
-		bwrap --unshare-all --ro-bind / / /usr/bin/true)
-	bench bwrap_same_mounts "$(ms "$ours")" ms "$(ms "$theirs")" - "n=$n pairs, the yardstick itself against bwrap --unshare-all --ro-bind / /"
-else
-	bench_absent create_true "the recorded bwrap arguments do not run alone"
-fi
+	bench "$1" "$(ms "$ours")" ms "$(ms "$theirs")" '<=2.0x' "n=31 pairs, whole process, $2, bwrap with the same mounts (${#bare[@]} arguments)"
+}
+
+# Without a project, every mount is bubblewrap's.
+cd / || exit 1
+record none
+against_bare create_true_no_project 'from /'
+openshell sandbox delete none >/dev/null
+cd "$T/work" || exit 1
+
+# In a project, protected names are mounted by us after bubblewrap has gone: the yardstick mounts
+# something on the same names, in a directory of its own, for its mount points stay behind.
+record rec
+install -d -o "$T_UID" "$T/tmp/yard" "$T/tmp/rec/dir"
+: >"$T/tmp/rec/file"
+chmod 0644 "$T/tmp/rec/file"
+while read -r kind at; do
+	bare+=(--ro-bind "$T/tmp/rec/$kind" "$T/tmp/yard/$at")
+done < <(openshell sandbox exec -n rec -- sh -c 'while read -r _ _ _ _ at _; do
+	case $at in "$0"/*) if [ -d "$at" ]; then echo dir "${at#"$0/"}"; else echo file "${at#"$0/"}"; fi ;; esac
+done </proc/self/mountinfo' "$T/work")
+against_bare create_true 'from a project directory'
+
+read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n 31 -- bwrap "${bare[@]}" -- /usr/bin/true --- \
+	bwrap --unshare-all --ro-bind / / /usr/bin/true)
+bench bwrap_same_mounts "$(ms "$ours")" ms "$(ms "$theirs")" - "n=31 pairs, the yardstick itself against bwrap --unshare-all --ro-bind / /"
 
 n=101
 read -r ours _ < <(user "$T_BENCH/pairs" -n $n -- openshell sandbox exec -n rec -- /usr/bin/true)
