@@ -44,7 +44,7 @@ fuzz:	## every fuzz target for FUZZ_SECONDS each
 
 fuzz-build: $(FUZZ)
 
-CHECKED := $(filter-out preload/% tracer/init.c,$(wildcard lib/*.c tracer/*.c proxy/*.c launcher/*.c))
+CHECKED := $(filter-out tracer/init.c,$(wildcard lib/*.c tracer/*.c proxy/*.c launcher/*.c))
 tidy:	## clang-tidy (the cleanup attribute is unknown to it: no leak check)
 	clang-tidy --quiet --checks='-*,bugprone-*,clang-analyzer-*,-clang-analyzer-unix.Malloc,-bugprone-easily-swappable-parameters,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling' \
 		$(CHECKED) -- $(ALL_CPPFLAGS) -std=gnu17
