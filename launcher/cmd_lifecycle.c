@@ -168,18 +168,6 @@ int cmd_delete(const struct cli_command *cmd, int argc, char **argv)
 
 /* --- stop and start --- */
 
-static int open_named(const char *given, struct state **ret)
-{
-	char name[STATE_NAME_MAX + 1];
-	struct err err = { 0 };
-	int r = sandbox_name(given, name);
-
-	if (r >= 0)
-		return r;
-	sandbox_sweep();
-	return state_open(ret, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : -1;
-}
-
 int cmd_stop(const struct cli_command *cmd, int argc, char **argv)
 {
 	auto_state struct state *s = NULL;
@@ -188,7 +176,7 @@ int cmd_stop(const struct cli_command *cmd, int argc, char **argv)
 	int r = cli_parse(cmd, argc, argv, NULL, &a);
 
 	if (r < 0)
-		r = open_named(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (!state_is_running(s)) {
@@ -228,7 +216,7 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv)
 	int r = cli_parse(cmd, argc, argv, NULL, &a);
 
 	if (r < 0)
-		r = open_named(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (state_is_running(s)) {

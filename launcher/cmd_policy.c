@@ -72,18 +72,6 @@ const struct cli_option cmd_policy_list_options[] = {
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
-int policy_open(const char *given, struct state **ret)
-{
-	char name[STATE_NAME_MAX + 1];
-	struct err err = { 0 };
-	int r = sandbox_name(given, name);
-
-	if (r >= 0)
-		return r;
-	sandbox_sweep();
-	return state_open(ret, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : -1;
-}
-
 /* --- set --- */
 
 static int report(struct msg_in *m, bool waited)
@@ -160,7 +148,7 @@ int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv)
 	if (r < 0 && !o.policy)
 		r = cli_usage_error("--policy FILE is missing");
 	if (r < 0)
-		r = policy_open(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (policyfile_load(o.policy, POLICYFILE_TO_CHANGE, &yaml) < 0)
@@ -224,7 +212,7 @@ int cmd_policy_get(const struct cli_command *cmd, int argc, char **argv)
 	if (r < 0 && o.full && o.base)
 		r = cli_usage_error("--full conflicts with --base");
 	if (r < 0)
-		r = policy_open(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	if (sandbox_policy(s, o.rev, &rev, &yaml, &err) < 0)
@@ -300,7 +288,7 @@ int cmd_policy_list(const struct cli_command *cmd, int argc, char **argv)
 	int r = cli_parse(cmd, argc, argv, &o, &a);
 
 	if (r < 0)
-		r = policy_open(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	rows = read_rows(s, o.limit, &n);

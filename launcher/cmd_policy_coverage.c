@@ -284,7 +284,7 @@ int cmd_policy_coverage(const struct cli_command *cmd, int argc, char **argv)
 	int r = cli_parse(cmd, argc, argv, &o, &a);
 
 	if (r < 0)
-		r = policy_open(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r >= 0)
 		return r;
 	r = collect(&c, s, &err);

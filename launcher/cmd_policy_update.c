@@ -155,7 +155,7 @@ int cmd_policy_update(const struct cli_command *cmd, int argc, char **argv)
 	if (r < 0)
 		r = check_usage(&o);
 	if (r < 0)
-		r = policy_open(a.pos[0], &s);
+		r = sandbox_open(a.pos[0], &s);
 	if (r < 0)
 		r = update(s, &o);
 	options_done(&o);

@@ -142,7 +142,7 @@ static int view_load(struct view *v, struct err *err)
 static int view_open(struct view *v, const char *name)
 {
 	struct err err = { 0 };
-	int r = policy_open(name, &v->state);
+	int r = sandbox_open(name, &v->state);
 
 	if (r >= 0)
 		return r;

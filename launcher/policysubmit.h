@@ -7,9 +7,6 @@
 
 #include "lib/state.h"
 
-/* The sandbox that is meant, opened: -1 to go on, else the status to exit with. */
-int policy_open(const char *given, struct state **ret);
-
 /*
  * Sends @yaml (valid) as a new revision and says what became of it; with @wait returns when it
  * decides, or after @timeout_s. Static sections it does not have are those of the revision before.

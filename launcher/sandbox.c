@@ -55,6 +55,18 @@ void sandbox_sweep(void)
 	state_sweep(on_cleaned, NULL);
 }
 
+int sandbox_open(const char *given, struct state **ret)
+{
+	char name[STATE_NAME_MAX + 1];
+	struct err err = { 0 };
+	int r = sandbox_name(given, name);
+
+	if (r >= 0)
+		return r;
+	sandbox_sweep();
+	return state_open(ret, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : -1;
+}
+
 int sandbox_reach(const char *given, char name[STATE_NAME_MAX + 1], int *ret_sock)
 {
 	struct err err = { 0 };

@@ -18,7 +18,10 @@ int sandbox_name(const char *given, char ret[STATE_NAME_MAX + 1]);
 /* Clears away what the dead left, and says so. */
 void sandbox_sweep(void);
 
-/* The same, with a connection to its supervisor. */
+/* The same, with its state: the caller's, for state_close(). */
+int sandbox_open(const char *given, struct state **ret);
+
+/* The same, with a connection to its supervisor: the caller's, to close. */
 int sandbox_reach(const char *given, char ret_name[STATE_NAME_MAX + 1], int *ret_sock);
 
 /* Its supervisor as a pidfd, by the number in the lock that it holds: -ESRCH when it is gone. */

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { HEAD_MAX = 20 }; /* a size line: 16 digits, CRLF, the end of the string */
+
 void chunked_init(struct chunked *c)
 {
 	*c = (struct chunked){ .state = CHUNKED_SIZE };
@@ -177,7 +179,13 @@ int chunked_next(struct chunked *c, const char *in, size_t len, size_t *ret_used
 	return CHUNKED_END;
 }
 
-size_t chunked_head(char out[CHUNKED_HEAD_MAX], size_t n)
+int chunked_put(struct buf *out, const char *data, size_t len)
 {
-	return (size_t)snprintf(out, CHUNKED_HEAD_MAX, "%zx\r\n", n);
+	char head[HEAD_MAX];
+	int n = snprintf(head, sizeof(head), "%zx\r\n", len);
+	int r = buf_append(out, head, (size_t)n);
+
+	if (r == 0)
+		r = buf_append(out, data, len);
+	return r < 0 ? r : buf_append(out, "\r\n", 2);
 }

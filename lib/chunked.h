@@ -17,7 +17,6 @@ enum {
 	CHUNKED_DIGITS_MAX = 16,      /* of a size, leading zeros included */
 	CHUNKED_EXTENSION_MAX = 1024, /* bytes beside the digits on a size line */
 	CHUNKED_TRAILERS_MAX = 8192,  /* all trailer lines of a body */
-	CHUNKED_HEAD_MAX = 20,	      /* what chunked_head() writes at most */
 };
 
 enum chunked_state {
@@ -53,7 +52,7 @@ void chunked_done(struct chunked *c);
 int chunked_next(struct chunked *c, const char *in, size_t len, size_t *ret_used,
 	const char **ret_data, size_t *ret_len, const char **ret_why);
 
-/* Writes the size line of a chunk of @n bytes to @out; its length. The data and CRLF follow. */
-size_t chunked_head(char out[CHUNKED_HEAD_MAX], size_t n);
+/* Appends @len bytes as one chunk, @len above 0. -ENOMEM, or -ENOBUFS above the limit of @out. */
+int chunked_put(struct buf *out, const char *data, size_t len);
 /* What ends a body without trailers. */
 #define CHUNKED_LAST "0\r\n\r\n"

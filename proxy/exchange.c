@@ -95,17 +95,6 @@ void exchange_on_leg_failed(struct conn *c, enum leg_failure why, const char *te
 			c->host, c->port, text);
 }
 
-/* A chunk around @data in the shared buffer. */
-static int put_chunk(struct buf *out, const char *data, size_t len)
-{
-	char head[CHUNKED_HEAD_MAX];
-	int r = buf_append(out, head, chunked_head(head, len));
-
-	if (r == 0)
-		r = buf_append(out, data, len);
-	return r < 0 ? r : buf_append(out, "\r\n", 2);
-}
-
 static int put_last_chunk(struct buf *out, const struct http1_body *b, const char **ret_why)
 {
 	const struct buf *t = &b->chunked.trailers;
@@ -137,7 +126,7 @@ static int carry(struct conn *c, struct http1_body *b, enum http1_framing framin
 		r = http1_body_next(b, data + at, len - at, &used, &slice, &n, &why);
 		at += used;
 		if (r == CHUNKED_DATA && framing == HTTP1_CHUNKED)
-			put = put_chunk(out, slice, n);
+			put = chunked_put(out, slice, n);
 		else if (r == CHUNKED_DATA && (out->len || n < len - at))
 			put = buf_append(out, slice, n);
 		else if (r == CHUNKED_DATA)

@@ -130,23 +130,13 @@ void lane_free(struct lane *lane)
 	free(lane);
 }
 
-static int put_chunk(struct buf *out, const char *data, size_t len)
-{
-	char head[CHUNKED_HEAD_MAX];
-	int r = buf_append(out, head, chunked_head(head, len));
-
-	if (r == 0)
-		r = buf_append(out, data, len);
-	return r < 0 ? r : buf_append(out, "\r\n", 2);
-}
-
 int lane_put_data(struct lane *lane, const char *data, size_t len)
 {
 	int r;
 
 	if (!len)
 		return 0;
-	r = lane->is_chunked ? put_chunk(&lane->in, data, len) : buf_append(&lane->in, data, len);
+	r = lane->is_chunked ? chunked_put(&lane->in, data, len) : buf_append(&lane->in, data, len);
 	if (r < 0)
 		return r;
 	lane->owed += len;
