@@ -16,7 +16,7 @@ cd "$T/work" || exit 1
 
 # bench NAME VALUE UNIT YARDSTICK BUDGET NOTE...
 bench() {
-	local name=$1 value=$2 unit=$3 yardstick=$4 budget=$5
+	local name=$1 value=${2:--} unit=$3 yardstick=${4:--} budget=$5
 
 	shift 5
 	[ "$value" != - ] || set -- 'failed:' "$@"
@@ -27,7 +27,7 @@ bench() {
 		else if (budget != "-") {
 			limit = substr(budget, 3) + 0
 			got = budget ~ /x$/ ? ratio : value
-			verdict = (budget ~ /^<=/ ? got <= limit : got >= limit) ? "pass" : "miss"
+			verdict = got != "-" && (budget ~ /^<=/ ? got <= limit : got >= limit) ? "pass" : "miss"
 		}
 		printf "BENCH %s %s %s %s %s %s %s %s\n", name, value, unit, yard,
 			ratio == "-" ? "-" : sprintf("%.2fx", ratio), budget, verdict, note
@@ -44,7 +44,7 @@ median() {
 }
 
 ms() {
-	awk -v us="$1" 'BEGIN { if (us == "-") print us; else printf "%.2f", us / 1000 }'
+	awk -v us="$1" 'BEGIN { if (us !~ /^[0-9]/) print "-"; else printf "%.2f", us / 1000 }'
 }
 
 # helper VARIABLE COMMAND...: a server that prints its port, as the user, until the script's end.
