@@ -31,6 +31,7 @@
 #include "tracer/owner.h"
 #include "tracer/procfs.h"
 #include "tracer/sandbox.h"
+#include "tracer/sockcall.h"
 
 enum {
 	LANES = 256,
@@ -562,16 +563,15 @@ static void ask_for_short_slices(void)
 static int start(struct notifier *n)
 {
 	int proxy = fcntl(n->sandbox->proxy_link.fd, F_DUPFD_CLOEXEC, 3), r;
-	socklen_t len;
 
 	watch_init(&n->proxy, proxy, on_proxy_writable, NULL);
 	if (proxy < 0)
 		return -errno;
 	ask_for_short_slices();
 	n->sandbox->link_room = widen_link(proxy);
-	len = sizeof(n->sandbox->netns_cookie);
-	(void)getsockopt(n->sandbox->sockets.diag, SOL_SOCKET, SO_NETNS_COOKIE,
-		&n->sandbox->netns_cookie, &len);
+	r = sockcall_netns_id(n->sandbox->sockets.diag, &n->sandbox->netns_id);
+	if (r < 0)
+		return r;
 	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
 	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
 		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);

@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -425,26 +427,75 @@ static int open_target(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-static int mount_one(const struct protect_entry *e)
+static int clone_tree(int target, unsigned int depth)
 {
-	const unsigned int depth = e->has_grant ? 0 : AT_RECURSIVE;
-	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
-	auto_close int target = open_target(e->path);
-	auto_close int tree = -1;
+	int tree = (int)syscall(SYS_open_tree, target, "",
+		AT_EMPTY_PATH | depth | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
 
-	if (target < 0)
-		return target;
-	tree = (int)syscall(SYS_open_tree, target, "",
-		AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (tree < 0)
-		return -errno;
-	if (e->is_ro && syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | depth, &attr,
-				sizeof(attr)) < 0)
-		return -errno;
+	return tree < 0 ? -errno : tree;
+}
+
+static int set_readonly(int tree, unsigned int depth)
+{
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
+	return syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | depth, &attr, sizeof(attr)) < 0
+		       ? -errno
+		       : 0;
+}
+
+static int attach(int tree, int target)
+{
 	return syscall(SYS_move_mount, tree, "", target, "",
 		       MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0
 		       ? -errno
 		       : 0;
+}
+
+/*
+ * The attached mount @tree becomes read-only; the kernel wants to be told of the other flags again,
+ * but for those of access times. Its name is that of the descriptor, for a path would be followed
+ * where it ends in a link: child() works in its /proc/self/fd.
+ */
+static int remount_readonly(int tree)
+{
+	static const unsigned long kept = ST_NOSUID | ST_NODEV | ST_NOEXEC; /* as MS_* */
+	struct statvfs fs;
+	char name[16];
+
+	if (fstatvfs(tree, &fs) < 0)
+		return -errno;
+	(void)str_format(name, sizeof(name), "%d", tree);
+	return mount(NULL, name, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | (fs.f_flag & kept),
+		       NULL) < 0
+		       ? -errno
+		       : 0;
+}
+
+/*
+ * Before mount_setattr (5.12) one mount at a time can be made read-only. So what is mounted below
+ * is left out of the copy, or refused by the kernel, rather than left writable.
+ */
+static int mount_one_old(const struct protect_entry *e, int target)
+{
+	auto_close int tree = clone_tree(target, e->has_grant ? AT_RECURSIVE : 0);
+	int r = tree < 0 ? tree : attach(tree, target);
+
+	return r == 0 ? remount_readonly(tree) : r;
+}
+
+static int mount_one(const struct protect_entry *e)
+{
+	auto_close int target = open_target(e->path);
+	auto_close int tree = target < 0 ? target : clone_tree(target, AT_RECURSIVE);
+	int r;
+
+	if (tree < 0)
+		return tree;
+	r = e->is_ro ? set_readonly(tree, e->has_grant ? 0 : AT_RECURSIVE) : 0;
+	if (r == -ENOSYS)
+		return mount_one_old(e, target);
+	return r == 0 ? attach(tree, target) : r;
 }
 
 struct failure {
@@ -455,8 +506,11 @@ struct failure {
 static _Noreturn void child(const struct protect *p, int mntns, int report)
 {
 	struct failure f = { .at = p->n };
-	int r = join(mntns);
+	int fds = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC); /* the host's /proc */
+	int r = fds < 0 ? -errno : join(mntns);
 
+	if (r == 0 && fchdir(fds) < 0)
+		r = -errno;
 	for (size_t i = 0; i < p->n && r == 0; i++) {
 		f.at = i;
 		r = mount_one(&p->list[i]);
@@ -491,7 +545,7 @@ int protect_apply(const struct protect *p, pid_t init, struct err *err)
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	if (f.errnum == ENOSYS)
-		return err_set(err, -ENOSYS, "protecting files needs Linux 5.12 (mount_setattr)");
+		return err_set(err, -ENOSYS, "protecting files needs Linux 5.2 (open_tree)");
 	return f.errnum ? err_set(err, -f.errnum, "protecting '%s': %s",
 				  f.at < p->n ? p->list[f.at].path : "the sandbox's files",
 				  err_name(f.errnum))

@@ -83,7 +83,7 @@ struct sandbox {
 	struct protect protect;
 	struct cgroup cgroup;
 	struct netns_sockets sockets;
-	uint64_t netns_cookie; /* of the sandbox's network namespace; 0: before 5.14 */
+	uint64_t netns_id; /* of the sandbox's network namespace: sockcall_netns_id() */
 	int listener; /* seccomp notifications; owned by the notifier once that exists */
 
 	struct filehash *hashes;

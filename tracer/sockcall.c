@@ -2,8 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -38,17 +42,34 @@ static int option(int sock, int name, void *out, socklen_t len)
 	return getsockopt(sock, SOL_SOCKET, name, out, &len) < 0 ? -errno : 0;
 }
 
+/* A host's socket gives EPERM here: its namespace is not ours to look at. */
+static int netns_inode(int sock, uint64_t *ret)
+{
+	auto_close int netns = ioctl(sock, SIOCGSKNS);
+	struct stat st;
+
+	if (netns < 0 || fstat(netns, &st) < 0)
+		return -errno;
+	*ret = st.st_ino;
+	return 0;
+}
+
+int sockcall_netns_id(int sock, uint64_t *ret)
+{
+	int r = option(sock, SO_NETNS_COOKIE, ret, sizeof(*ret));
+
+	return r == -ENOPROTOOPT ? netns_inode(sock, ret) : r;
+}
+
 /*
  * A socket of another network namespace, which the sandbox was given as standard input or by a
- * process outside: an address would mean the host's network there. Before 5.14 there is no cookie
- * to compare, and none of ours.
+ * process outside: an address would mean the host's network there.
  */
 static bool is_foreign(const struct sandbox *s, int sock)
 {
 	uint64_t its;
 
-	return s->netns_cookie && (option(sock, SO_NETNS_COOKIE, &its, sizeof(its)) < 0 ||
-					  its != s->netns_cookie);
+	return sockcall_netns_id(sock, &its) < 0 || its != s->netns_id;
 }
 
 uint16_t sockcall_port(const struct sockcall *sc)

@@ -33,6 +33,11 @@ struct answer answer_value(int64_t v);
 /* Ask again in a moment; @late is what the caller is told when its SO_SNDTIMEO is over. */
 struct answer answer_retry(const struct sockcall *sc, int late);
 
+/*
+ * Tells network namespaces apart: SO_NETNS_COOKIE (5.14), before that the namespace's inode
+ * (SIOCGSKNS, 4.10), which the kernel shows of the sandbox's namespace and of no host's. -errno.
+ */
+int sockcall_netns_id(int sock, uint64_t *ret);
 /* Duplicates and looks; the notification was valid afterwards. -EBADF, -ENOTSOCK, -ESRCH, -EPERM. */
 int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c,
 	struct sockcall *ret);
