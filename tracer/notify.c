@@ -7,26 +7,23 @@
  * costs more than to serve them.
  *
  * A parked call looks, at growing intervals, whether its caller still waits and whether a signal
- * has arrived: the listener's WAIT_KILLABLE_RECV holds signals back until the answer, so a connect
- * that blocks is ended from here, with the kernel's own -ERESTARTSYS or EINTR (see connect(2),
- * signal(7)).
+ * has arrived: a call that waits for its answer holds signals back (WAIT_KILLABLE_RECV, a ptrace
+ * stop), so a connect that blocks is ended from here, with the kernel's own -ERESTARTSYS or EINTR
+ * (see connect(2), signal(7)).
  */
 #include "tracer/notify.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/queue.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "lib/kernel.h"
 #include "tracer/dgramgate.h"
 #include "tracer/owner.h"
 #include "tracer/procfs.h"
@@ -41,7 +38,6 @@ enum {
 	SLOW_TICK_MAX_MS = 512, /* of a call that something will wake */
 	PROXY_BATCH = 64, /* calls that the link takes at once when it has drained */
 	VALID_CHECK_MS = 1000, /* of a call that waits for a hash */
-	RESTARTSYS = 512, /* the kernel's ERESTARTSYS: restart or EINTR, as the handler's flags say */
 };
 
 enum pending_state {
@@ -76,10 +72,8 @@ struct lane {
 
 struct notifier {
 	struct sandbox *sandbox;
-	struct watch watch;
-	size_t req_size, resp_size; /* as this kernel has them */
-	struct seccomp_notif *req;
-	struct seccomp_notif_resp *resp;
+	struct call_source *source;
+	struct watch watch; /* of the source's descriptor */
 	struct pending_list parked; /* not QUEUED */
 	unsigned int n_pending;
 	LIST_HEAD(, lane) lanes[LANES];
@@ -113,29 +107,12 @@ static handler *handler_of(int nr)
 
 bool notifier_is_valid(struct notifier *n, const struct call *c)
 {
-	uint64_t id = c->req.id;
-
-	return ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
+	return n->source->ops->is_valid(n->source, c);
 }
 
 static struct answer failure(int r)
 {
 	return (struct answer){ .kind = ANSWER_ERROR, .value = r, .fd = -1 };
-}
-
-/* A caller that is gone is nobody to answer: ENOENT is fine. */
-static void respond(struct notifier *n, const struct call *c, const struct answer *a)
-{
-	memset(n->resp, 0, n->resp_size);
-	n->resp->id = c->req.id;
-	if (a->kind == ANSWER_CONTINUE)
-		n->resp->flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-	else if (a->kind == ANSWER_VALUE)
-		n->resp->val = a->value;
-	else
-		n->resp->error = (int32_t)a->value;
-	n->last_tid = c->req.pid;
-	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SEND, n->resp);
 }
 
 static struct answer ask(struct notifier *n, struct call *c)
@@ -150,7 +127,8 @@ static void answer(struct notifier *n, const struct call *c, struct answer a)
 	/* Every decision is in the log before its effect is visible (invariant 7). */
 	if (log_flush(n->sandbox->log) < 0 && a.kind != ANSWER_ERROR)
 		a = failure(-EIO);
-	respond(n, c, &a);
+	n->last_tid = c->req.pid;
+	n->source->ops->respond(n->source, c, &a);
 }
 
 /* Pending calls. */
@@ -260,7 +238,7 @@ static void on_tick(struct loop *loop, struct timer *t)
 	} else if (p->late_ms && loop_now_ms(loop) >= p->late_ms) {
 		pending_answer(p, failure(p->late));
 	} else if (p->state != FOR_HASH && has_signal(p)) {
-		pending_answer(p, failure(p->late_ms ? -EINTR : -RESTARTSYS));
+		pending_answer(p, failure(p->late_ms ? -EINTR : -NOTIFY_RESTARTSYS));
 	} else if (p->state == FOR_RETRY) {
 		unpark(p);
 	} else {
@@ -449,20 +427,15 @@ static void on_proxy_writable(struct loop *loop, struct watch *w, uint32_t event
 
 static bool receive(struct notifier *n, struct call *ret)
 {
-	memset(n->req, 0, n->req_size);
-	/* ENOENT: the caller was killed meanwhile. */
-	if (ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_RECV, n->req) < 0)
+	if (!n->source->ops->receive(n->source, ret))
 		return false;
-	*ret = (struct call){ .req = *n->req, .held = -1 };
-	dgramgate_returned(n->sandbox->gate, (pid_t)n->req->pid);
+	dgramgate_returned(n->sandbox->gate, (pid_t)ret->req.pid);
 	return true;
 }
 
 static bool has_more(struct notifier *n)
 {
-	struct pollfd p = { .fd = n->watch.fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
+	return n->source->ops->has_more(n->source);
 }
 
 /* gcc 12 loses sight of what hangs on a lane's list. */
@@ -481,7 +454,6 @@ static void take(struct notifier *n, const struct call *c)
 		answer(n, c, failure(-EAGAIN));
 }
 
-/* RECV blocks when there is nothing, so it is asked for each one. */
 static void take_everything(struct notifier *n, const struct call *first)
 {
 	struct call c = *first;
@@ -498,7 +470,7 @@ static void take_everything(struct notifier *n, const struct call *first)
  * One task that asks again and again, alone, is the common case and spared the question whether
  * others wait.
  */
-static void on_notification(struct loop *loop, struct watch *w, uint32_t events)
+static void on_call(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct notifier *n = container_of(w, struct notifier, watch);
 	struct call c;
@@ -514,21 +486,6 @@ static void on_notification(struct loop *loop, struct watch *w, uint32_t events)
 		run(n, &c);
 	else
 		take_everything(n, &c);
-}
-
-static int allocate(struct notifier *n)
-{
-	struct seccomp_notif_sizes sizes;
-
-	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
-		return -errno;
-	n->req_size = sizes.seccomp_notif > sizeof(*n->req) ? sizes.seccomp_notif :
-							      sizeof(*n->req);
-	n->resp_size = sizes.seccomp_notif_resp > sizeof(*n->resp) ? sizes.seccomp_notif_resp :
-								     sizeof(*n->resp);
-	n->req = calloc(1, n->req_size);
-	n->resp = calloc(1, n->resp_size);
-	return n->req && n->resp ? 0 : -ENOMEM;
 }
 
 /* Room for a burst of connections; some of it stays free for what cannot wait. */
@@ -570,42 +527,36 @@ static int start(struct notifier *n)
 	ask_for_short_slices();
 	n->sandbox->link_room = widen_link(proxy);
 	r = sockcall_netns_id(n->sandbox->sockets.diag, &n->sandbox->netns_id);
-	if (r < 0)
-		return r;
-	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
-	(void)ioctl(n->watch.fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
-	r = allocate(n);
 	return r < 0 ? r : watch_set(n->sandbox->loop, &n->watch, EPOLLIN);
 }
 
-struct notifier *notifier_new(struct sandbox *s, int listener, struct err *err)
+void call_source_free(struct call_source *src)
+{
+	if (src)
+		src->ops->free(src);
+}
+
+struct notifier *notifier_new(struct sandbox *s, struct call_source *src, struct err *err)
 {
 	struct notifier *n = calloc(1, sizeof(*n));
 	int r;
 
 	if (!n) {
-		(void)close(listener);
 		(void)err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 		return NULL;
 	}
 	n->sandbox = s;
+	n->source = src;
 	TAILQ_INIT(&n->parked);
 	TAILQ_INIT(&n->turns);
 	n->next_turn.on_time = on_next_turn;
-	watch_init(&n->watch, listener, on_notification, NULL);
+	watch_init(&n->watch, src->fd, on_call, NULL);
 	r = start(n);
 	if (r == 0)
 		return n;
-	(void)err_set(err, r, "seccomp notifications: %s", err_name(r));
+	(void)err_set(err, r, "interception: %s", err_name(r));
 	notifier_free(n);
 	return NULL;
-}
-
-static void stop_watching(struct notifier *n, struct watch *w)
-{
-	(void)watch_set(n->sandbox->loop, w, 0);
-	cleanup_close(&w->fd);
 }
 
 void notifier_free(struct notifier *n)
@@ -626,9 +577,8 @@ void notifier_free(struct notifier *n)
 		lane_free(n, l);
 	}
 	timer_clear(n->sandbox->loop, &n->next_turn);
-	stop_watching(n, &n->watch);
-	stop_watching(n, &n->proxy);
-	free(n->req);
-	free(n->resp);
+	(void)watch_set(n->sandbox->loop, &n->watch, 0);
+	(void)watch_set(n->sandbox->loop, &n->proxy, 0);
+	cleanup_close(&n->proxy.fd);
 	free(n);
 }

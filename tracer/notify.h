@@ -1,7 +1,8 @@
 /*
- * The seccomp listener: system calls of the workload that wait for our answer.
+ * System calls of the workload that wait for our answer.
  *
- * Each notification is taken, looked at and answered; what cannot be answered at once (a binary
+ * Where they come from is a source's business: the seccomp listener (listener.h) or a ptrace stop
+ * (trace.h). Each call is taken, looked at and answered; what cannot be answered at once (a binary
  * being hashed, a socket whose peer is slow) is parked and never holds up the next one. A call
  * whose pointer arguments mattered is carried out here, on a copy, on a duplicate of the caller's
  * descriptor; CONTINUE is used only where every argument is a number (design.md, invariant 2).
@@ -25,13 +26,9 @@ struct sandbox;
 enum {
 	NOTIFY_PENDING_MAX = 4096,  /* calls taken and not answered; beyond: refused with EAGAIN */
 	NOTIFY_TURN_MAX = 4,	    /* queued calls served before other events are looked at */
+	NOTIFY_RESTARTSYS = 512,    /* the kernel's ERESTARTSYS: restart or EINTR, as the handler of
+				       the signal that waits has it */
 };
-
-/* Serves @listener (owned from now on) for @s. NULL with text on failure. */
-struct notifier *notifier_new(struct sandbox *s, int listener, struct err *err);
-void notifier_free(struct notifier *n);
-/* Puts the parked questions that wait for a hash again. */
-void notifier_retry(struct notifier *n);
 
 /* What one system call is told. */
 enum answer_kind {
@@ -62,6 +59,34 @@ struct call {
 	bool has_company;  /* more calls of the same process wait */
 	size_t n_sent;     /* with held: bytes of a stream's message that have gone */
 };
+
+/* Where calls come from. What it is told is told once: an answered call is over. */
+struct call_source {
+	const struct call_source_ops *ops;
+	int fd; /* readable while a call may wait; the source's own */
+};
+
+struct call_source_ops {
+	/* The next call. False: there was none, or its caller is gone. Asked when @fd is readable. */
+	bool (*receive)(struct call_source *src, struct call *ret);
+	/* Whether receive() would find another one at once. */
+	bool (*has_more)(struct call_source *src);
+	bool (*is_valid)(struct call_source *src, const struct call *c);
+	/* A caller that is gone is nobody to answer. */
+	void (*respond)(struct call_source *src, const struct call *c, const struct answer *a);
+	/* When everybody who could call has been sent SIGKILL: waits for their end where the kernel
+	 * wants that, and releases everything. */
+	void (*free)(struct call_source *src);
+};
+
+/* NULL is fine. */
+void call_source_free(struct call_source *src);
+
+/* Serves @src, which outlives it, for @s. NULL with text on failure. */
+struct notifier *notifier_new(struct sandbox *s, struct call_source *src, struct err *err);
+void notifier_free(struct notifier *n);
+/* Puts the parked questions that wait for a hash again. */
+void notifier_retry(struct notifier *n);
 
 /* Whether the caller still waits: to be asked after each look into /proc. */
 bool notifier_is_valid(struct notifier *n, const struct call *c);

@@ -169,7 +169,7 @@ static int start_interception(struct sandbox *s, struct err *err)
 	if (!s->owners)
 		return err_set(err, -errno, "the sandbox's root directory cannot be looked at: %s",
 			err_name(errno));
-	s->notifier = notifier_new(s, take_fd(s->listener), err);
+	s->notifier = notifier_new(s, s->calls, err);
 	return s->notifier ? 0 : -EIO;
 }
 
@@ -439,6 +439,7 @@ static void kill_everything(struct sandbox *s)
 {
 	kill_child(s->init.pid ? &s->init : &s->bwrap);
 	kill_child(&s->proxy);
+	call_source_free(take_ptr(s->calls));
 	reap_child(&s->bwrap);
 	reap_child(&s->proxy);
 	s->init.pid = 0;

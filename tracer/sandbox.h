@@ -26,6 +26,7 @@
 #include "tracer/netns.h"
 #include "tracer/protect.h"
 
+struct call_source;
 struct policy_change;
 struct control;
 struct dgramgate;
@@ -84,7 +85,7 @@ struct sandbox {
 	struct cgroup cgroup;
 	struct netns_sockets sockets;
 	uint64_t netns_id; /* of the sandbox's network namespace: sockcall_netns_id() */
-	int listener; /* seccomp notifications; owned by the notifier once that exists */
+	struct call_source *calls; /* what of the workload waits for an answer; from before it runs */
 
 	struct filehash *hashes;
 	struct owners *owners;

@@ -26,6 +26,7 @@
 #include "tracer/etcfiles.h"
 #include "tracer/filter_code.h"
 #include "tracer/home.h"
+#include "tracer/listener.h"
 #include "tracer/sandbox.h"
 
 enum {
@@ -472,10 +473,13 @@ static int take_ready(struct sandbox *s, struct err *err)
 	listener = (int)msg_get_u32(&m);
 	if (!msg_in_done(&m))
 		return err_set(err, -EPROTO, "init of the sandbox answered nonsense");
-	s->listener = (int)syscall(SYS_pidfd_getfd, s->init.watch.fd, listener, 0);
-	if (s->listener < 0)
+	listener = (int)syscall(SYS_pidfd_getfd, s->init.watch.fd, listener, 0);
+	if (listener < 0)
 		return err_set(err, -errno, "the seccomp listener cannot be fetched from init: %s",
 			err_name(errno));
+	s->calls = listener_new(listener, err);
+	if (!s->calls)
+		return -EIO;
 	if (note)
 		sandbox_say(s, EVENT_WARN, "Landlock is not applied: %s", note);
 	return 0;
