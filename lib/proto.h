@@ -59,10 +59,15 @@ enum { INIT_FD = 3 };
 
 enum init_msg {
 	INIT_HELLO = 1,	  /* init → (empty), with its pid in the credentials */
-	INIT_SETUP,	  /* → init  filter:bytes (sock_filter[]) landlock:u32 (enum init_landlock)
-			     ro:strv rw:strv (paths as seen inside) fds: none */
+	INIT_SETUP,	  /* → init  filter:bytes (sock_filter[] for a listener; empty: none is tried)
+			     landlock:u32 (enum init_landlock) ro:strv rw:strv (paths as seen
+			     inside) fds: none */
+	INIT_UNFILTERED,  /* init → errno:u32 (why there is no listener; 0: none was tried). It is traced
+			     from now on, and waits for INIT_TRACED; or the sandbox ends */
+	INIT_TRACED,	  /* → init  filter:bytes (for a tracer). Once it is installed init makes each
+			     call that stops, and expects INIT_PROOF of each */
 	INIT_READY,	  /* init → landlock_abi:u32 note:str listener:u32 (its descriptor of the seccomp
-			     listener, open until the next message to init) */
+			     listener, open until the next message to init; traced: -1) */
 	INIT_FAILED,	  /* init → errno:u32 text:str: nothing was started, the sandbox ends */
 	INIT_SPAWN,	  /* → init  flags:u32 (ctl_exec_flags) rows:u32 cols:u32 cwd:str env:strv
 			     argv:strv fds: stdin stdout stderr unless a tty; id = session */
@@ -71,6 +76,9 @@ enum init_msg {
 	INIT_EXITED,	  /* init → status:u32; id = session */
 	INIT_SIGNAL,	  /* → init  signal:u32 (to the session's process group); id = session */
 };
+
+/* The result, seen in no other way, of a call that the tracer answers before INIT_READY. */
+enum { INIT_PROOF = 724231 };
 
 enum init_landlock {
 	INIT_LANDLOCK_BEST_EFFORT = 0,

@@ -102,7 +102,7 @@ static json_t *status_json(const struct sandbox *s)
 	return json_pack("{s:s, s:s, s:s, s:I, s:s, s:i, s:s, s:i, s:b, s:b}", "name",
 		s->spec.name, "id", s->spec.id ? s->spec.id : "", "phase", phase_name(s),
 		"policy_revision", (json_int_t)s->revision, "policy_hash", s->policy_hash,
-		"sessions", sessions, "intercept", "seccomp", "landlock_abi", s->landlock_abi,
+		"sessions", sessions, "intercept", spec_intercept_name(s->intercept), "landlock_abi", s->landlock_abi,
 		"audit", (int)s->spec.audit, "main_running", s->main_session != NULL);
 }
 

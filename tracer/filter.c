@@ -8,6 +8,7 @@
  *    corners or a namespace of one's own. This is upstream's list with compat.md's additions.
  *  - Notification for connect and its kin, and for sockets of families that are refused, so that
  *    the refusal can be logged.
+ *    For a sandbox that is traced the same calls stop for the tracer; without one they are ENOSYS.
  *  - Everything else passes: the network namespace holds nothing but loopback, the mounts hold
  *    nothing but what was granted.
  */
@@ -84,6 +85,12 @@ static bool is_nesting(int nr)
 	return false;
 }
 
+/* How the supervisor comes to be asked. */
+static uint32_t ask(const struct filter_options *o)
+{
+	return o->is_traced ? SCMP_ACT_TRACE(0) : SCMP_ACT_NOTIFY;
+}
+
 static int add(scmp_filter_ctx ctx, uint32_t action, int nr, unsigned int n,
 	const struct scmp_arg_cmp *cmp)
 {
@@ -103,7 +110,7 @@ static int add_refused(scmp_filter_ctx ctx, const struct filter_options *o)
 	for (size_t i = 0; i < ARRAY_SIZE(absent) && r == 0; i++)
 		r = add(ctx, SCMP_ACT_ERRNO(ENOSYS), absent[i], 0, NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(notified) && r == 0; i++)
-		r = add(ctx, SCMP_ACT_NOTIFY, notified[i], 0, NULL);
+		r = add(ctx, ask(o), notified[i], 0, NULL);
 	return r;
 }
 
@@ -141,6 +148,26 @@ static int add_namespaces(scmp_filter_ctx ctx, const struct filter_options *o)
 	return r;
 }
 
+/*
+ * What a tracer needs that a listener does not. No child begins life untraced. And of several filters'
+ * answers a notification goes before a stop, so there must be no listener of the workload's own: it is
+ * told what it would be told if ours were one.
+ */
+static int add_traced(scmp_filter_ctx ctx, const struct filter_options *o)
+{
+	const struct scmp_arg_cmp listens = SCMP_A1(SCMP_CMP_MASKED_EQ,
+		SECCOMP_FILTER_FLAG_NEW_LISTENER, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+	int r;
+
+	if (!o->is_traced)
+		return 0;
+	r = add_any_flag(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 0, CLONE_UNTRACED);
+	/* Otherwise seccomp(2) installs no filter at all. */
+	if (r == 0 && o->allow_user_namespaces)
+		r = add(ctx, SCMP_ACT_ERRNO(EBUSY), SCMP_SYS(seccomp), 1, &listens);
+	return r;
+}
+
 /* Single calls that one argument makes dangerous. */
 static int add_arguments(scmp_filter_ctx ctx)
 {
@@ -162,7 +189,7 @@ static int add_arguments(scmp_filter_ctx ctx)
 }
 
 /* sendto with an address, messages, and the fast-open flag that makes a send connect. */
-static int add_sends(scmp_filter_ctx ctx)
+static int add_sends(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	const struct scmp_arg_cmp has_addr = SCMP_A4(SCMP_CMP_NE, 0);
 	const struct scmp_arg_cmp opens[] = {
@@ -175,15 +202,15 @@ static int add_sends(scmp_filter_ctx ctx)
 	};
 	int r;
 
-	r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendto), 1, &has_addr);
+	r = add(ctx, ask(o), SCMP_SYS(sendto), 1, &has_addr);
 	if (r == 0)
 		r = add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmsg), 1, &opens[0]);
 	if (r == 0)
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendmsg), 1, &sends[0]);
+		r = add(ctx, ask(o), SCMP_SYS(sendmsg), 1, &sends[0]);
 	if (r == 0)
 		r = add(ctx, SCMP_ACT_ERRNO(EOPNOTSUPP), SCMP_SYS(sendmmsg), 1, &opens[1]);
 	if (r == 0)
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(sendmmsg), 1, &sends[1]);
+		r = add(ctx, ask(o), SCMP_SYS(sendmmsg), 1, &sends[1]);
 	return r;
 }
 
@@ -193,35 +220,36 @@ static int add_sends(scmp_filter_ctx ctx)
  * socket_handle() lets explicit UDP and MPTCP go on (all arguments are numbers, nothing can be
  * exchanged behind the answer) and refuses the others, so that the attempt is in the log.
  */
-static int add_socket_families(scmp_filter_ctx ctx)
+static int add_socket_families(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	struct scmp_arg_cmp above = SCMP_A0(SCMP_CMP_GT, AF_NETLINK);
-	int r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 1, &above);
+	int r = add(ctx, ask(o), SCMP_SYS(socket), 1, &above);
 
 	for (unsigned int f = 0; f < AF_NETLINK && r == 0; f++) {
 		struct scmp_arg_cmp is = SCMP_A0(SCMP_CMP_EQ, f);
 
 		if (f != AF_UNIX && f != AF_INET && f != AF_INET6)
-			r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 1, &is);
+			r = add(ctx, ask(o), SCMP_SYS(socket), 1, &is);
 	}
 	return r;
 }
 
-static int add_inet_family(scmp_filter_ctx ctx, unsigned int family)
+static int add_inet_family(scmp_filter_ctx ctx, const struct filter_options *o,
+	unsigned int family)
 {
 	static const unsigned int types[] = { 0, SOCK_RAW, SOCK_RDM, SOCK_SEQPACKET, SOCK_DCCP,
 		SOCK_PACKET };
 	struct scmp_arg_cmp cmp[2] = { SCMP_A0(SCMP_CMP_EQ, family),
 		SCMP_A2(SCMP_CMP_GT, IPPROTO_TCP) };
-	int r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, cmp);
+	int r = add(ctx, ask(o), SCMP_SYS(socket), 2, cmp);
 
 	for (unsigned int proto = 1; proto < IPPROTO_TCP && r == 0; proto++) {
 		cmp[1] = (struct scmp_arg_cmp)SCMP_A2(SCMP_CMP_EQ, proto);
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, cmp);
+		r = add(ctx, ask(o), SCMP_SYS(socket), 2, cmp);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(types) && r == 0; i++) {
 		cmp[1] = (struct scmp_arg_cmp)SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[i]);
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, cmp);
+		r = add(ctx, ask(o), SCMP_SYS(socket), 2, cmp);
 	}
 	return r;
 }
@@ -230,7 +258,7 @@ static int add_inet_family(scmp_filter_ctx ctx, unsigned int family)
  * Datagrams of AF_UNIX (SOCK_RAW is another word for it there): the supervisor has to know that there
  * are some (dgramgate.h).
  */
-static int add_unix_datagrams(scmp_filter_ctx ctx)
+static int add_unix_datagrams(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	static const unsigned int types[] = { SOCK_DGRAM, SOCK_RAW };
 	int r = 0;
@@ -239,27 +267,27 @@ static int add_unix_datagrams(scmp_filter_ctx ctx)
 		struct scmp_arg_cmp cmp[2] = { SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
 			SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[i]) };
 
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, cmp);
+		r = add(ctx, ask(o), SCMP_SYS(socket), 2, cmp);
 		if (r == 0)
-			r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socketpair), 2, cmp);
+			r = add(ctx, ask(o), SCMP_SYS(socketpair), 2, cmp);
 	}
 	return r;
 }
 
-static int add_sockets(scmp_filter_ctx ctx)
+static int add_sockets(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	struct scmp_arg_cmp netlink[2] = { SCMP_A0(SCMP_CMP_EQ, AF_NETLINK),
 		SCMP_A2(SCMP_CMP_NE, NETLINK_ROUTE) };
-	int r = add_socket_families(ctx);
+	int r = add_socket_families(ctx, o);
 
 	if (r == 0)
-		r = add_inet_family(ctx, AF_INET);
+		r = add_inet_family(ctx, o, AF_INET);
 	if (r == 0)
-		r = add_inet_family(ctx, AF_INET6);
+		r = add_inet_family(ctx, o, AF_INET6);
 	if (r == 0)
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(socket), 2, netlink);
+		r = add(ctx, ask(o), SCMP_SYS(socket), 2, netlink);
 	if (r == 0)
-		r = add_unix_datagrams(ctx);
+		r = add_unix_datagrams(ctx, o);
 	return r;
 }
 
@@ -275,11 +303,13 @@ static int add_everything(scmp_filter_ctx ctx, const struct filter_options *o)
 	if (r == 0)
 		r = add_namespaces(ctx, o);
 	if (r == 0)
+		r = add_traced(ctx, o);
+	if (r == 0)
 		r = add_arguments(ctx);
 	if (r == 0)
-		r = add_sends(ctx);
+		r = add_sends(ctx, o);
 	if (r == 0)
-		r = add_sockets(ctx);
+		r = add_sockets(ctx, o);
 	return r;
 }
 

@@ -2,7 +2,7 @@
  * filtergen - writes the seccomp programs of tracer/filter.c as C, at build time.
  *
  * Building them takes libseccomp half a millisecond, a tenth of what a sandbox may take to start,
- * and they depend on the architecture and the policy's one flag alone.
+ * and they depend on the architecture, the policy's one flag and the backend alone.
  */
 #include <linux/filter.h>
 #include <stdio.h>
@@ -33,8 +33,19 @@ static int write_one(const char *name, const struct filter_options *o)
 
 int main(void)
 {
-	const struct filter_options usual = { 0 }, nesting = { .allow_user_namespaces = true };
+	static const struct {
+		const char *name;
+		struct filter_options o;
+	} programs[] = {
+		{ "filter_usual", { 0 } },
+		{ "filter_nesting", { .allow_user_namespaces = true } },
+		{ "filter_usual_traced", { .is_traced = true } },
+		{ "filter_nesting_traced", { .allow_user_namespaces = true, .is_traced = true } },
+	};
+	int r = 0;
 
 	(void)printf("/* Written by filtergen. */\n#include \"tracer/filter_code.h\"\n\n");
-	return write_one("filter_usual", &usual) < 0 || write_one("filter_nesting", &nesting) < 0;
+	for (size_t i = 0; i < ARRAY_SIZE(programs) && r == 0; i++)
+		r = write_one(programs[i].name, &programs[i].o);
+	return r < 0;
 }

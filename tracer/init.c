@@ -8,7 +8,8 @@
  *
  * It is static and links nothing but the message framing, because it is on the path of every
  * start. bubblewrap installs filters with prctl(2), which cannot return a notification listener;
- * hence the filter is installed here, with seccomp(2), and its listener is handed out.
+ * hence the filter is installed here, with seccomp(2), and its listener is handed out. Where there
+ * cannot be one, the supervisor traces this process and all that come of it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,7 @@ static _Noreturn void fail(int errnum, const char *text)
 	msg_out_init(&m, INIT_FAILED, 0);
 	msg_put_u32(&m, (uint32_t)errnum);
 	msg_put_str(&m, text);
-	(void)msg_send(INIT_FD, &m);
+	(void)msg_send_plain(INIT_FD, &m);
 	_exit(125);
 }
 
@@ -150,22 +151,25 @@ static int landlock_apply(char **ro, char **rw)
 	return abi;
 }
 
+static int filter_install(const void *code, size_t len, unsigned long flags)
+{
+	struct sock_fprog prog = { .len = (unsigned short)(len / sizeof(struct sock_filter)),
+		.filter = (struct sock_filter *)code };
+	int r = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &prog);
+
+	return r < 0 ? -errno : r;
+}
+
 /*
  * The filter with its listener. WAIT_KILLABLE_RECV (5.19) keeps a notification alive while the
  * caller handles ordinary signals: without it a connect that was carried out could be repeated.
  */
-static int filter_install(const void *code, size_t len)
+static int listener_install(const void *code, size_t len)
 {
-	struct sock_fprog prog = { .len = (unsigned short)(len / sizeof(struct sock_filter)),
-		.filter = (struct sock_filter *)code };
-	int fd;
+	int fd = filter_install(code, len,
+		SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
 
-	fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-		SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, &prog);
-	if (fd < 0 && errno == EINVAL)
-		fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-			SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
-	return fd < 0 ? -errno : fd;
+	return fd == -EINVAL ? filter_install(code, len, SECCOMP_FILTER_FLAG_NEW_LISTENER) : fd;
 }
 
 /*
@@ -184,6 +188,19 @@ static void send_ready(int abi, const char *note)
 		_exit(125);
 }
 
+static const char *landlock_note; /* why it is not applied */
+static int landlock_abi;
+
+static void send_unfiltered(int errnum)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, INIT_UNFILTERED, 0);
+	msg_put_u32(&m, (uint32_t)errnum);
+	if (msg_send_plain(INIT_FD, &m) < 0)
+		_exit(125);
+}
+
 static void on_setup(struct msg_in *m)
 {
 	size_t len;
@@ -191,7 +208,6 @@ static void on_setup(struct msg_in *m)
 	enum init_landlock mode = (enum init_landlock)msg_get_u32(m);
 	auto_free char **ro = msg_get_strv(m);
 	auto_free char **rw = msg_get_strv(m);
-	const char *note = NULL;
 	int abi = 0;
 
 	if (!msg_in_done(m) || !ro || !rw)
@@ -203,11 +219,54 @@ static void on_setup(struct msg_in *m)
 	if (abi < 0 && mode == INIT_LANDLOCK_REQUIRED)
 		fail(-abi, "Landlock cannot be applied, and the policy says hard_requirement");
 	if (abi < 0)
-		note = strerror(-abi);
-	listener = filter_install(code, len);
-	if (listener < 0)
-		fail(-listener, "the seccomp filter with its notification listener");
-	send_ready(abi, note);
+		landlock_note = strerror(-abi);
+	landlock_abi = abi;
+	listener = len ? listener_install(code, len) : 0;
+	if (len && listener >= 0) {
+		send_ready(landlock_abi, landlock_note);
+		return;
+	}
+	send_unfiltered(-listener);
+	listener = -1;
+}
+
+/*
+ * A filter around ours may have a listener, and a notification goes before a stop: then somebody else
+ * would answer what the supervisor has to. So each call that ought to stop is made once.
+ */
+static void prove_stops(void)
+{
+	static const struct {
+		int nr;
+		long args[5];
+	} calls[] = {
+		{ SYS_connect, { -1 } },
+		{ SYS_getpeername, { -1 } },
+		{ SYS_sendto, { -1, 0, 0, 0, 1 } }, /* with an address */
+		{ SYS_sendmsg, { -1 } },
+		{ SYS_sendmmsg, { -1 } },
+		{ SYS_socket, { -1 } },
+		{ SYS_socketpair, { AF_UNIX, SOCK_DGRAM } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		const long *a = calls[i].args;
+
+		if (syscall(calls[i].nr, a[0], a[1], a[2], a[3], a[4], 0) != INIT_PROOF)
+			fail(EBUSY, "a seccomp listener around this sandbox answers for it");
+	}
+}
+
+static void on_traced(struct msg_in *m)
+{
+	size_t len;
+	const void *code = msg_get_bytes(m, &len);
+	int r = msg_in_done(m) ? filter_install(code, len, 0) : -EPROTO;
+
+	if (r < 0)
+		fail(-r, "the seccomp filter");
+	prove_stops();
+	send_ready(landlock_abi, landlock_note);
 }
 
 /* Sessions. */
@@ -445,6 +504,9 @@ static void on_message(void)
 	switch (m.type) {
 	case INIT_SETUP:
 		on_setup(&m);
+		break;
+	case INIT_TRACED:
+		on_traced(&m);
 		break;
 	case INIT_SPAWN:
 		on_spawn(&m);

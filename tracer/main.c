@@ -43,16 +43,20 @@ static void on_signal(struct loop *loop, struct watch *w, uint32_t events)
 /* SIGTERM and SIGINT are a request to stop in order; SIGHUP and SIGPIPE mean nothing here. */
 static int set_up_signals(struct sandbox *s)
 {
-	sigset_t stop;
+	sigset_t stop, blocked;
 	int fd;
 
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	/* Whoever started us may ignore it; a tracer is told by it (trace.c). */
+	(void)signal(SIGCHLD, SIG_DFL);
 	(void)sigemptyset(&stop);
 	(void)sigaddset(&stop, SIGTERM);
 	(void)sigaddset(&stop, SIGINT);
 	(void)sigaddset(&stop, SIGIO);
-	(void)sigprocmask(SIG_SETMASK, &stop, NULL);
+	blocked = stop;
+	(void)sigaddset(&blocked, SIGCHLD);
+	(void)sigprocmask(SIG_SETMASK, &blocked, NULL);
 	fd = signalfd(-1, &stop, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;

@@ -18,6 +18,7 @@
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "lib/tuple.h"
+#include "tracer/backend.h"
 #include "tracer/change.h"
 #include "tracer/control.h"
 #include "tracer/dgramgate.h"
@@ -304,11 +305,15 @@ static int watch_everything(struct sandbox *s)
 static void say_started(struct sandbox *s)
 {
 	sandbox_say(s, EVENT_INFO,
-		"sandbox started: intercept=seccomp landlock_abi=%d policy_revision=%u%s",
-		s->landlock_abi, s->revision,
+		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s",
+		spec_intercept_name(s->intercept), s->landlock_abi, s->revision,
 		s->spec.audit ? " audit: connections are let through and recorded; SSRF ranges and "
 				"the file system stay enforced" :
 				"");
+	if (s->no_listener)
+		sandbox_say(s, EVENT_WARN,
+			"intercepting with ptrace, which is slower: a seccomp listener cannot be had: %s",
+			err_name(-s->no_listener));
 	for (char **p = s->mounts.skipped; p && *p; p++)
 		sandbox_say(s, EVENT_WARN, "path '%s' does not exist and was skipped", *p);
 	for (char **p = s->mounts.ungranted; p && *p; p++)
@@ -340,15 +345,11 @@ static int check_backend(const struct sandbox *s, struct err *err)
 {
 	if (s->spec.stacks)
 		return err_set(err, -EOPNOTSUPP, "--stacks: not available in this version");
-	switch (s->spec.intercept) {
-	case SPEC_INTERCEPT_AUTO:
-	case SPEC_INTERCEPT_SECCOMP:
+	if (backend_exists(s->spec.intercept))
 		return 0;
-	default:
-		(void)err_set(err, -EOPNOTSUPP, "--intercept %s: not available in this version",
-			spec_intercept_name(s->spec.intercept));
-		return err_hint(err, -EOPNOTSUPP, "leave --intercept out, or say --intercept seccomp");
-	}
+	(void)err_set(err, -EOPNOTSUPP, "--intercept %s: not available in this version",
+		spec_intercept_name(s->spec.intercept));
+	return err_hint(err, -EOPNOTSUPP, "leave --intercept out, or say --intercept seccomp");
 }
 
 int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struct err *err)

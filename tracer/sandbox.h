@@ -79,6 +79,8 @@ struct sandbox {
 	struct watch init_link, proxy_link, signals, control;
 	int link_room; /* bytes that may be on their way to the proxy, as the kernel counts them */
 	int landlock_abi; /* 0: not confined by Landlock */
+	enum spec_intercept intercept; /* the backend that is in use */
+	int no_listener; /* traced although nobody asked for it: the errno of seccomp(2) */
 	int netns;
 	struct mounts mounts;
 	struct protect protect;

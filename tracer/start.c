@@ -19,14 +19,14 @@
 #include "lib/str.h"
 #include "lib/strv.h"
 #include "tracer/addrs.h"
+#include "tracer/backend.h"
 #include "tracer/cafiles.h"
 #include "tracer/change.h"
 #include "tracer/child.h"
 #include "tracer/env.h"
 #include "tracer/etcfiles.h"
-#include "tracer/filter_code.h"
 #include "tracer/home.h"
-#include "tracer/listener.h"
+#include "tracer/notify.h"
 #include "tracer/sandbox.h"
 
 enum {
@@ -40,24 +40,43 @@ enum {
 static int await(struct sandbox *s, int fd, const struct child *child, const char *what,
 	struct err *err)
 {
-	struct pollfd p[2] = { { .fd = fd, .events = POLLIN },
-		{ .fd = child->watch.fd, .events = POLLIN } };
+	struct pollfd p[] = { { .fd = fd, .events = POLLIN },
+		{ .fd = child->watch.fd, .events = POLLIN },
+		{ .fd = s->calls ? s->calls->fd : -1, .events = POLLIN } };
 	int r;
 
-	(void)s;
-	do
-		r = poll(p, 2, START_TIMEOUT_MS);
-	while (r < 0 && errno == EINTR);
-	if (r == 0)
-		return err_set(err, -ETIMEDOUT, "%s did not answer within %d s", what,
-			START_TIMEOUT_MS / 1000);
-	if (p[0].revents & POLLIN)
-		return 0;
-	return err_set(err, -EPIPE, "%s ended unexpectedly", what);
+	for (;;) {
+		r = poll(p, ARRAY_SIZE(p), START_TIMEOUT_MS);
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r == 0)
+			return err_set(err, -ETIMEDOUT, "%s did not answer within %d s", what,
+				START_TIMEOUT_MS / 1000);
+		if (p[0].revents & POLLIN)
+			return 0;
+		if (r < 0 || !(p[2].revents & POLLIN))
+			return err_set(err, -EPIPE, "%s ended unexpectedly", what);
+		backend_prove(s);
+	}
 }
 
-static int await_message(struct sandbox *s, int fd, const struct child *child, const char *what,
-	uint16_t type, struct msg_in *ret, struct err *err)
+static int unexpected(const char *what, struct err *err)
+{
+	return err_set(err, -EPROTO, "%s said something unexpected", what);
+}
+
+static int failed(struct msg_in *m, const char *what, struct err *err)
+{
+	int errnum = (int)msg_get_u32(m);
+	const char *text = msg_get_str(m);
+
+	(void)err_set(err, -errnum, "%s: %s", text ? text : what, err_name(-errnum));
+	return err_hint(err, -errnum, "openshell doctor says what this host lacks and how to mend it");
+}
+
+/* One message of whatever type, but for a failure. */
+static int await_any(struct sandbox *s, int fd, const struct child *child, const char *what,
+	struct msg_in *ret, struct err *err)
 {
 	int r = await(s, fd, child, what, err);
 
@@ -66,22 +85,22 @@ static int await_message(struct sandbox *s, int fd, const struct child *child, c
 	r = msg_recv(fd, ret);
 	if (r <= 0)
 		return err_set(err, r < 0 ? r : -EPIPE, "%s ended unexpectedly", what);
-	if (ret->type == type)
+	if (ret->type != INIT_FAILED || fd != s->init_link.fd)
 		return 0;
-	if (ret->type == INIT_FAILED && type != PROXY_CA) {
-		int errnum = (int)msg_get_u32(ret);
-		const char *text = msg_get_str(ret);
-
-		r = err_set(err, -errnum, "%s: %s", text ? text : what, err_name(errnum));
-		(void)err_hint(err, r, "%s",
-			errnum == EBUSY ? "something around us listens to seccomp already (WSL2, a "
-					  "container in a container): openshell doctor says more" :
-					  "openshell doctor says what this host lacks and how to mend it");
-	} else {
-		r = err_set(err, -EPROTO, "%s said something unexpected", what);
-	}
+	r = failed(ret, what, err);
 	msg_in_free(ret);
 	return r;
+}
+
+static int await_message(struct sandbox *s, int fd, const struct child *child, const char *what,
+	uint16_t type, struct msg_in *ret, struct err *err)
+{
+	int r = await_any(s, fd, child, what, ret, err);
+
+	if (r < 0 || ret->type == type)
+		return r;
+	msg_in_free(ret);
+	return unexpected(what, err);
 }
 
 static int child_pair(int *ret_ours, int *ret_theirs, struct err *err)
@@ -445,10 +464,7 @@ static int send_init_setup(struct sandbox *s, struct err *err)
 	int r = mounts_to_landlock(&s->mounts, &ro, &rw);
 
 	msg_out_init(&m, INIT_SETUP, 0);
-	if (p->allow_user_namespaces)
-		msg_put_bytes(&m, filter_nesting, filter_nesting_len);
-	else
-		msg_put_bytes(&m, filter_usual, filter_usual_len);
+	backend_put_filter(s, &m);
 	msg_put_u32(&m, landlock_mode(p));
 	msg_put_strv(&m, ro);
 	msg_put_strv(&m, rw);
@@ -461,28 +477,30 @@ static int send_init_setup(struct sandbox *s, struct err *err)
 
 static int take_ready(struct sandbox *s, struct err *err)
 {
-	auto_msg_in struct msg_in m = { 0 };
+	auto_msg_in struct msg_in first = { 0 };
+	auto_msg_in struct msg_in later = { 0 };
+	struct msg_in *m = &first;
 	const char *note;
-	int r = await_message(s, s->init_link.fd, &s->bwrap, "init", INIT_READY, &m, err);
-	int listener;
+	int r = await_any(s, s->init_link.fd, &s->bwrap, "init", m, err), number;
 
+	if (r == 0 && m->type == INIT_UNFILTERED) {
+		int errnum = (int)msg_get_u32(m);
+
+		r = msg_in_done(m) ? backend_trace(s, errnum, err) : unexpected("init", err);
+		m = &later;
+		if (r == 0)
+			r = await_any(s, s->init_link.fd, &s->bwrap, "init", m, err);
+	}
 	if (r < 0)
 		return r;
-	s->landlock_abi = (int)msg_get_u32(&m);
-	note = msg_get_str(&m);
-	listener = (int)msg_get_u32(&m);
-	if (!msg_in_done(&m))
-		return err_set(err, -EPROTO, "init of the sandbox answered nonsense");
-	listener = (int)syscall(SYS_pidfd_getfd, s->init.watch.fd, listener, 0);
-	if (listener < 0)
-		return err_set(err, -errno, "the seccomp listener cannot be fetched from init: %s",
-			err_name(errno));
-	s->calls = listener_new(listener, err);
-	if (!s->calls)
-		return -EIO;
+	s->landlock_abi = (int)msg_get_u32(m);
+	note = msg_get_str(m);
+	number = (int)msg_get_u32(m);
+	if (m->type != INIT_READY || !msg_in_done(m))
+		return unexpected("init", err);
 	if (note)
 		sandbox_say(s, EVENT_WARN, "Landlock is not applied: %s", note);
-	return 0;
+	return s->calls ? 0 : backend_listen(s, number, err);
 }
 
 static int take_ca(struct sandbox *s, struct err *err)

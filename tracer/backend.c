@@ -1,0 +1,105 @@
+#include "tracer/backend.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/msg.h"
+#include "lib/proto.h"
+#include "tracer/filter_code.h"
+#include "tracer/listener.h"
+#include "tracer/notify.h"
+#include "tracer/sandbox.h"
+#include "tracer/trace.h"
+
+/* What may be done for each wish. */
+static const struct {
+	bool listens; /* with a seccomp listener */
+	bool traces;  /* or else with ptrace */
+} backends[] = {
+	[SPEC_INTERCEPT_AUTO] = { true, true },
+	[SPEC_INTERCEPT_SECCOMP] = { true, false },
+	[SPEC_INTERCEPT_PTRACE] = { false, true },
+	[SPEC_INTERCEPT_PRELOAD] = { false, false },
+};
+
+bool backend_exists(enum spec_intercept asked)
+{
+	return backends[asked].listens || backends[asked].traces;
+}
+
+static bool is_nesting(const struct sandbox *s)
+{
+	return policy_static(s->policy)->allow_user_namespaces;
+}
+
+void backend_put_filter(const struct sandbox *s, struct msg_out *m)
+{
+	if (!backends[s->spec.intercept].listens)
+		msg_put_bytes(m, "", 0);
+	else if (is_nesting(s))
+		msg_put_bytes(m, filter_nesting, filter_nesting_len);
+	else
+		msg_put_bytes(m, filter_usual, filter_usual_len);
+}
+
+int backend_listen(struct sandbox *s, int number, struct err *err)
+{
+	int fd = (int)syscall(SYS_pidfd_getfd, s->init.watch.fd, number, 0);
+
+	if (fd < 0)
+		return err_set(err, -errno, "the seccomp listener cannot be fetched from init: %s",
+			err_name(errno));
+	s->calls = listener_new(fd, err);
+	s->intercept = SPEC_INTERCEPT_SECCOMP;
+	return s->calls ? 0 : -EIO;
+}
+
+static int refuse(int errnum, struct err *err)
+{
+	(void)err_set(err, -errnum, "the seccomp filter with its notification listener: %s",
+		err_name(errnum));
+	return err_hint(err, -errnum, "%s",
+		errnum == EBUSY ? "something around us listens to seccomp already (WSL2, a "
+				  "container in a container): --intercept ptrace needs no listener" :
+				  "openshell doctor says what this host lacks and how to mend it");
+}
+
+static int send_filter(struct sandbox *s, struct err *err)
+{
+	auto_msg_out struct msg_out m;
+	int r;
+
+	msg_out_init(&m, INIT_TRACED, 0);
+	if (is_nesting(s))
+		msg_put_bytes(&m, filter_nesting_traced, filter_nesting_traced_len);
+	else
+		msg_put_bytes(&m, filter_usual_traced, filter_usual_traced_len);
+	r = msg_send(s->init_link.fd, &m);
+	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
+}
+
+int backend_trace(struct sandbox *s, int errnum, struct err *err)
+{
+	int r;
+
+	if (!backends[s->spec.intercept].traces)
+		return refuse(errnum, err);
+	s->no_listener = errnum;
+	s->intercept = SPEC_INTERCEPT_PTRACE;
+	s->calls = trace_new(s->init.pid, err);
+	r = s->calls ? send_filter(s, err) : -EPERM;
+	if (r < 0 && errnum)
+		return err_wrap(err, r, "no seccomp listener (%s), and no ptrace in its stead",
+			err_name(errnum));
+	return r;
+}
+
+void backend_prove(struct sandbox *s)
+{
+	const struct answer proof = { .kind = ANSWER_VALUE, .value = INIT_PROOF };
+	struct call c;
+
+	if (s->calls->ops->receive(s->calls, &c))
+		s->calls->ops->respond(s->calls, &c, &proof);
+}
