@@ -179,6 +179,8 @@ static void get_table(const struct sandbox_info *i, const char *yaml)
 	(void)printf("  %-16s  %s\n", "Created:", created);
 	(void)printf("  %-16s  %s\n", "Kept:", i->spec.keep ? "yes" : "no");
 	(void)printf("  %-16s  %s\n", "Mode:", i->spec.audit ? "audit" : "enforce");
+	if (i->intercept)
+		(void)printf("  %-16s  %s\n", "Intercepted by:", i->intercept);
 	(void)printf("  %-16s  %s\n", "Workdir:", i->spec.workdir ? i->spec.workdir : "/sandbox");
 	print_list("Read-only:", i->spec.ro);
 	print_list("Read-write:", i->spec.rw);

@@ -2,9 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -13,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -21,6 +17,7 @@
 #include <unistd.h>
 
 #include "launcher/ctl.h"
+#include "launcher/doctor_checks.h"
 #include "launcher/out.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
@@ -39,9 +36,7 @@ const char *doctor_state_name(enum doctor_state s)
 	return names[s];
 }
 
-static void set(char *at, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-static void set(char *at, size_t size, const char *fmt, ...)
+void doctor_set(char *at, size_t size, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -49,10 +44,6 @@ static void set(char *at, size_t size, const char *fmt, ...)
 	(void)vsnprintf(at, size, fmt, ap);
 	va_end(ap);
 }
-
-#define FOUND(c, ...)  set((c)->found, sizeof((c)->found), __VA_ARGS__)
-#define COST(c, ...)   set((c)->cost, sizeof((c)->cost), __VA_ARGS__)
-#define REMEDY(c, ...) set((c)->remedy, sizeof((c)->remedy), __VA_ARGS__)
 
 /* --- small instruments --- */
 
@@ -68,8 +59,7 @@ static void read_line(char *ret, size_t size, const char *path)
 	(void)snprintf(ret, size, "%s", text);
 }
 
-/* A sysctl's number, or -1 when this kernel has none. */
-static long sysctl_number(const char *path)
+long doctor_sysctl(const char *path)
 {
 	char text[64], *end;
 	long v;
@@ -109,10 +99,7 @@ static int run(char *const argv[], char *ret, size_t size)
 	return status;
 }
 
-/*
- * Runs @fn in a child, for what cannot be undone. Its result, 0 to 127, or -1 when it died.
- */
-static int in_child(int (*fn)(void))
+int doctor_in_child(int (*fn)(void))
 {
 	int status;
 	pid_t pid = fork();
@@ -166,9 +153,9 @@ static int try_userns(void)
 
 static void userns_remedy(struct doctor_check *c, int why)
 {
-	if (sysctl_number("/proc/sys/kernel/unprivileged_userns_clone") == 0)
+	if (doctor_sysctl("/proc/sys/kernel/unprivileged_userns_clone") == 0)
 		REMEDY(c, "sudo sysctl -w kernel.unprivileged_userns_clone=1");
-	else if (sysctl_number("/proc/sys/user/max_user_namespaces") == 0 || why == 2)
+	else if (doctor_sysctl("/proc/sys/user/max_user_namespaces") == 0 || why == 2)
 		REMEDY(c, "sudo sysctl -w user.max_user_namespaces=28633");
 	else if (has_file("/.dockerenv") || has_file("/run/.containerenv"))
 		REMEDY(c, "start the container with --security-opt seccomp=unconfined "
@@ -181,7 +168,7 @@ static void userns_remedy(struct doctor_check *c, int why)
 
 static void check_userns(struct doctor_check *c)
 {
-	int r = in_child(try_userns);
+	int r = doctor_in_child(try_userns);
 
 	if (r == 0) {
 		FOUND(c, "user, network and mount namespaces work");
@@ -210,7 +197,7 @@ static int try_bwrap(char *ret, size_t size)
 
 static void check_apparmor(struct doctor_check *c)
 {
-	long restricted = sysctl_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
+	long restricted = doctor_sysctl("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
 	char out[OUTPUT_MAX];
 
 	if (restricted <= 0) {
@@ -277,76 +264,7 @@ static void check_bwrap_works(struct doctor_check *c)
 	REMEDY(c, "mend what is missing above, then try: bwrap --unshare-all --ro-bind / / true");
 }
 
-/* --- seccomp --- */
-
-/* Notifies of getppid(2) and lets the rest pass. */
-static int install_listener(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -1;
-	return (int)syscall(
-		SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
-}
-
-/* A child asks, we answer with a number that no process has: the whole way, once. */
-enum { ANSWER = 4242 };
-
-static int answer_one(int listener)
-{
-	struct seccomp_notif req = { 0 };
-	struct seccomp_notif_resp resp = { 0 };
-	struct pollfd p = { .fd = listener, .events = POLLIN };
-
-	if (poll(&p, 1, 5000) != 1 || ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &req) < 0)
-		return 3;
-	resp.id = req.id;
-	resp.val = ANSWER;
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp) < 0 ? 3 : 0;
-}
-
-static int try_notification(void)
-{
-	int listener = install_listener(), status, r;
-	pid_t pid;
-
-	if (listener < 0)
-		return errno == EBUSY ? 1 : 2;
-	pid = fork();
-	if (pid == 0)
-		_exit(syscall(SYS_getppid) == ANSWER ? 0 : 3);
-	r = pid < 0 ? 3 : answer_one(listener);
-	(void)close(listener); /* a child that still waits gets ENOSYS */
-	if (pid > 0 && (waitpid(pid, &status, 0) < 0 || !WIFEXITED(status) || WEXITSTATUS(status)))
-		r = r ? r : 3;
-	return r;
-}
-
-static void check_seccomp(struct doctor_check *c)
-{
-	int r = in_child(try_notification);
-
-	if (r == 0) {
-		FOUND(c, "user notification works");
-		return;
-	}
-	c->state = DOCTOR_FAIL;
-	if (r == 1) {
-		FOUND(c, "another seccomp listener is installed (WSL 2, a nested container)");
-		REMEDY(c, "run openshell outside of it");
-	} else {
-		FOUND(c, "seccomp user notification does not work");
-		REMEDY(c, "a kernel of 5.9 or later with CONFIG_SECCOMP_FILTER is needed");
-	}
-	COST(c, "connections cannot be intercepted, and no sandbox can start");
-}
+/* --- the second wall --- */
 
 static void check_landlock(struct doctor_check *c)
 {
@@ -386,32 +304,17 @@ static int try_getfd(void)
 
 static void check_getfd(struct doctor_check *c)
 {
-	if (in_child(try_getfd) == 0) {
+	if (doctor_in_child(try_getfd) == 0) {
 		FOUND(c, "works on our own children");
 		return;
 	}
 	c->state = DOCTOR_FAIL;
 	FOUND(c, "pidfd_getfd is refused");
 	COST(c, "connections cannot be intercepted, and no sandbox can start");
-	if (sysctl_number("/proc/sys/kernel/yama/ptrace_scope") >= 2)
+	if (doctor_sysctl("/proc/sys/kernel/yama/ptrace_scope") >= 2)
 		REMEDY(c, "sudo sysctl -w kernel.yama.ptrace_scope=1");
 	else
 		REMEDY(c, "a kernel of 5.6 or later is needed, and a container must allow it");
-}
-
-static void check_ptrace(struct doctor_check *c)
-{
-	long scope = sysctl_number("/proc/sys/kernel/yama/ptrace_scope");
-
-	if (scope < 0)
-		FOUND(c, "no restriction");
-	else
-		FOUND(c, "kernel.yama.ptrace_scope = %ld", scope);
-	if (scope < 2)
-		return;
-	c->state = DOCTOR_FAIL;
-	COST(c, "a supervisor cannot look into its own sandbox");
-	REMEDY(c, "sudo sysctl -w kernel.yama.ptrace_scope=1");
 }
 
 /* --- conveniences --- */
@@ -530,9 +433,10 @@ static const struct {
 	{ "apparmor", check_apparmor },
 	{ "bubblewrap", check_bwrap },
 	{ "sandbox", check_bwrap_works },
-	{ "seccomp", check_seccomp },
+	{ "seccomp", doctor_check_seccomp },
+	{ "ptrace", doctor_check_ptrace },
+	{ "interception", doctor_check_interception },
 	{ "pidfd_getfd", check_getfd },
-	{ "ptrace", check_ptrace },
 	{ "landlock", check_landlock },
 	{ "cgroup", check_cgroup },
 	{ "trust_store", check_trust_store },

@@ -90,18 +90,22 @@ void sandbox_info_done(struct sandbox_info *i)
 }
 
 /* The phase that a supervisor's answer names, as one of our constants. */
-static const char *phase_parse(const char *json)
+static const char *phase_parse(const char *given)
 {
 	static const char *const known[] = { "Ready", "Starting", "Stopping", "Error" };
-	json_t *o = json ? json_loads(json, 0, NULL) : NULL;
-	const char *given = json_string_value(json_object_get(o, "phase")), *phase = "Unknown";
 
-	for (size_t i = 0; given && i < ARRAY_SIZE(known); i++) {
+	for (size_t i = 0; given && i < ARRAY_SIZE(known); i++)
 		if (str_eq(given, known[i]))
-			phase = known[i];
-	}
-	json_decref(o);
-	return phase;
+			return known[i];
+	return "Unknown";
+}
+
+/* The same with the backend; NULL for none. */
+static const char *intercept_parse(const char *given)
+{
+	enum spec_intercept i;
+
+	return given && spec_intercept_parse(given, &i) == 0 ? spec_intercept_name(i) : NULL;
 }
 
 int sandbox_supervisor(const struct state *s)
@@ -120,21 +124,28 @@ int sandbox_supervisor(const struct state *s)
 }
 
 /* "Error": it runs, but its proxy is dead and nothing gets out. NULL: nobody answered. */
-static const char *ask_phase(const char *name)
+static const char *ask(const char *name, const char **ret_intercept)
 {
 	auto_close int sock = state_control_connect(name, NULL);
 	auto_msg_in struct msg_in m = { 0 };
+	const char *text, *phase;
+	json_t *o;
 
 	if (sock < 0 || msg_send_empty(sock, CTL_STATUS, 0) < 0 ||
 		ctl_wait(sock, CTL_TEXT, STATUS_MS, &m, NULL, NULL) < 0)
 		return NULL;
-	return phase_parse(msg_get_str(&m));
+	text = msg_get_str(&m);
+	o = text ? json_loads(text, 0, NULL) : NULL;
+	phase = phase_parse(json_string_value(json_object_get(o, "phase")));
+	*ret_intercept = intercept_parse(json_string_value(json_object_get(o, "intercept")));
+	json_decref(o);
+	return phase;
 }
 
 /* One that does not answer is most likely about to end: then it is waited for. */
-static const char *find_phase(const struct state *s)
+static const char *find_phase(const struct state *s, const char **ret_intercept)
 {
-	const char *phase = state_is_running(s) ? ask_phase(s->name) : "Stopped";
+	const char *phase = state_is_running(s) ? ask(s->name, ret_intercept) : "Stopped";
 	auto_close int supervisor = phase ? -1 : sandbox_supervisor(s);
 	struct pollfd p = { .fd = supervisor, .events = POLLIN };
 
@@ -156,7 +167,7 @@ int sandbox_info_load(struct sandbox_info *ret, const char *name, struct err *er
 	r = state_load_spec(s, &ret->spec, err);
 	if (r < 0)
 		return r;
-	ret->phase = find_phase(s);
+	ret->phase = find_phase(s, &ret->intercept);
 	if (!ret->spec.keep && str_eq(ret->phase, "Stopped"))
 		return err_set(err, -ENOENT, "sandbox '%s' not found", name);
 	ret->policy_version = state_revision_last(s);
@@ -182,12 +193,12 @@ json_t *sandbox_info_json(const struct sandbox_info *i)
 	char created[24];
 
 	out_time(created, i->spec.created_ms);
-	return json_pack("{s:s?, s:s, s:s, s:o, s:{}, s:i, s:s, s:I, s:s, s:i, s:b, s:b}", "id",
+	return json_pack("{s:s?, s:s, s:s, s:o, s:{}, s:i, s:s, s:I, s:s, s:i, s:b, s:b, s:s?}", "id",
 		i->spec.id, "name", i->spec.name, "workspace", "default", "labels",
 		labels_json(i->spec.labels), "annotations", "resource_version", 1, "created_at",
 		created, "created_at_ms", (json_int_t)i->spec.created_ms, "phase", i->phase,
 		"current_policy_version", (int)i->policy_version, "keep", i->spec.keep, "audit",
-		i->spec.audit);
+		i->spec.audit, "intercept", i->intercept);
 }
 
 /* --- its policy --- */

@@ -30,6 +30,7 @@ int sandbox_supervisor(const struct state *s);
 struct sandbox_info {
 	struct sandbox_spec spec;
 	const char *phase; /* Ready, Starting, Stopping, Stopped, Error, Unknown; a constant */
+	const char *intercept; /* the backend in use, a constant; NULL: it does not run */
 	uint32_t policy_version; /* 0: none recorded */
 };
 
