@@ -122,15 +122,6 @@ like "$out$err" 'bubblewrap|bwrap' 'and names it'
 run user bwrap --unshare-user --disable-userns --dev-bind / / --proc /proc "$T_BIN/openshell" sandbox create --no-auto-providers -- true
 is "$status" 125 'without user namespaces: 125'
 one_line_error 'namespace' 'it says so too'
-cp "$T_SUPPORT/attack" "$T/tmp/attack" && chmod 0755 "$T/tmp/attack"
-run user "$T/tmp/attack" under-listener "$T_BIN/openshell" sandbox create --no-auto-providers -- true
-is "$status" 125 'where a seccomp listener exists already (WSL2, nested containers): 125'
-one_line_error 'seccomp' 'it says so too'
-like "$err" '^hint: ' 'with a hint'
-run user "$T/tmp/attack" under-listener "$T_BIN/openshell" doctor
-is "$status" 1 'doctor fails there'
-like "$out$err" 'listener' 'and says why'
-
 # No set-uid program is involved.
 run user setpriv --no-new-privs "$T_BIN/openshell" sandbox create --no-auto-providers -- echo rootless
 is "$out" rootless 'it works where no set-uid program can'

@@ -11,7 +11,7 @@ cd "$T/work" || exit 1
 
 if command -v go >/dev/null; then
 	cp "$T_TOP/tests/support/clients/blind.go" "$T/work/"
-	run env CGO_ENABLED=0 HOME="$T/tmp/go" GOFLAGS=-mod=mod go build -o "$T/work/blind" "$T/work/blind.go"
+	run env CGO_ENABLED=0 HOME="$T/tmp/go" GOCACHE="$T_BUILD/gocache" GOFLAGS=-mod=mod go build -o "$T/work/blind" "$T/work/blind.go"
 	[ "$status" = 0 ] || diag "$err"
 fi
 

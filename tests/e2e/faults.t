@@ -75,7 +75,8 @@ is "$(leftovers)" '' 'proxy: nothing is left'
 # The launcher of a one-shot command: the command ends with it.
 mkfifo "$T/work/fifo"
 [ "$(id -u)" != 0 ] || chown "$T_UID" "$T/work/fifo"
-(T_EXEC="exec" t_env "${T_DROP[@]}" openshell sandbox create --no-auto-providers -- sh -c 'echo up >fifo; exec sleep 1000') &
+(T_EXEC="exec" t_env "${T_DROP[@]}" openshell sandbox create ${T_INTERCEPT:+--intercept "$T_INTERCEPT"} \
+	--no-auto-providers -- sh -c 'echo up >fifo; exec sleep 1000') &
 launcher=$!
 read -r up <fifo
 is "$up" up 'launcher: a command runs'

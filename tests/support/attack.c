@@ -482,16 +482,39 @@ static int own_filter(char **argv)
 	return 0;
 }
 
-/* COMMAND...: runs it where a listener exists already, as on WSL2 and in some containers. */
-static int under_listener(char **argv)
+/* Lets everything go on that the listener is told of, until @child ends. */
+static void let_go_on(int listener, pid_t child)
 {
-	struct sock_filter allow[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
-	struct sock_fprog prog = { .len = 1, .filter = allow };
-	int status = 0;
+	struct pollfd p[] = { { .fd = listener, .events = POLLIN },
+		{ .fd = (int)syscall(SYS_pidfd_open, child, 0), .events = POLLIN } };
+
+	while (poll(p, 2, -1) > 0 && !(p[1].revents & POLLIN)) {
+		struct seccomp_notif req = { 0 };
+		struct seccomp_notif_resp resp = { .flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE };
+
+		if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &req) < 0)
+			continue;
+		resp.id = req.id;
+		(void)ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &resp);
+	}
+}
+
+/* Runs a command where a listener exists already that is told of system call @nr. */
+static int run_under_listener(char **argv, int nr)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+	int status = 0, listener;
 	pid_t child;
 
 	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog) < 0) {
+	listener = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &prog);
+	if (listener < 0) {
 		perror("seccomp");
 		return 3;
 	}
@@ -500,7 +523,20 @@ static int under_listener(char **argv)
 		(void)execvp(argv[0], argv);
 		_exit(127);
 	}
+	let_go_on(listener, child);
 	return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* COMMAND...: as on WSL2 and in some containers; of the listener's call nobody makes any. */
+static int under_listener(char **argv)
+{
+	return run_under_listener(argv, SYS_uselib);
+}
+
+/* COMMAND...: the listener wants a call that the supervisor wants too. */
+static int under_rival(char **argv)
+{
+	return run_under_listener(argv, SYS_getpeername);
 }
 
 /* ---- 18, 21: signals while connecting, and what connect() means ---- */
@@ -714,6 +750,7 @@ static const struct {
 	{ "undumpable", 2, undumpable },
 	{ "own-filter", 2, own_filter },
 	{ "under-listener", 1, under_listener },
+	{ "under-rival", 1, under_rival },
 	{ "storm", 3, storm },
 	{ "semantics", 2, semantics },
 	{ "pretend", 0, pretend },

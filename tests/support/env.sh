@@ -103,6 +103,11 @@ if [ "$(id -u)" = 0 ]; then
 	T_DROP=(/usr/bin/setpriv --reuid "$T_UID" --regid "$T_UID" --clear-groups --)
 fi
 
+# T_INTERCEPT=ptrace runs a test with that backend.
 openshell() {
-	user openshell "$@"
+	if [ -n "${T_INTERCEPT:-}" ] && [ "${1:-} ${2:-}" = 'sandbox create' ]; then
+		user openshell sandbox create --intercept "$T_INTERCEPT" "${@:3}"
+	else
+		user openshell "$@"
+	fi
 }

@@ -274,7 +274,13 @@ sandbox() {
 	shift
 	run openshell sandbox create --name "$name" --keep --no-auto-providers "$@" -- true
 	[ "$status" = 0 ] || diag "sandbox create $name: $err"
+	[ -z "${T_INTERCEPT:-}" ] || [ "$(backend_of "$name")" = "$T_INTERCEPT" ] || status=1
 	return "$status"
+}
+
+# backend_of NAME: what intercepts the connections of a sandbox that is up.
+backend_of() {
+	openshell sandbox get "$1" -o json | jq -r .intercept
 }
 
 # descendant COMM: the pid of the descendant of this test with that name (15 characters).

@@ -61,22 +61,25 @@ static uint32_t interpret(const struct sock_filter *code, size_t n, const struct
 	return 0;
 }
 
-static struct {
+static struct program {
 	void *code;
 	size_t len;
-} usual, nesting;
+} programs[2][2]; /* nesting, traced */
 
-enum { PASS = SECCOMP_RET_ALLOW, ASK = SECCOMP_RET_USER_NOTIF };
+enum { PASS = SECCOMP_RET_ALLOW, ASK = SECCOMP_RET_USER_NOTIF, STOP = SECCOMP_RET_TRACE };
 #define REFUSE(e) (SECCOMP_RET_ERRNO | (e))
+
+static uint32_t judge_with(const struct program *p, uint32_t arch, int nr, const uint64_t *args)
+{
+	struct seccomp_data d = { .nr = nr, .arch = arch };
+
+	memcpy(d.args, args, sizeof(d.args));
+	return interpret(p->code, p->len / sizeof(struct sock_filter), &d);
+}
 
 static uint32_t judge(bool is_nesting, uint32_t arch, int nr, const uint64_t *args)
 {
-	struct seccomp_data d = { .nr = nr, .arch = arch };
-	const void *code = is_nesting ? nesting.code : usual.code;
-	size_t len = is_nesting ? nesting.len : usual.len;
-
-	memcpy(d.args, args, sizeof(d.args));
-	return interpret(code, len / sizeof(struct sock_filter), &d);
+	return judge_with(&programs[is_nesting][false], arch, nr, args);
 }
 
 static const struct {
@@ -171,19 +174,59 @@ static void nesting_opens_namespaces_and_nothing_else(void **state)
 	assert_int_equal(judge(true, AUDIT_ARCH_X86_64, SYS_io_uring_setup, none), REFUSE(ENOSYS));
 }
 
-static int set_up(void **state)
+/* Every call of the table, in both programs: where one notifies the other stops, and that is all. */
+static void a_traced_program_stops_where_the_other_notifies(void **state)
 {
-	const struct filter_options no = { 0 }, yes = { .allow_user_namespaces = true };
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (int n = 0; n < 2; n++) {
+			uint32_t usual = judge_with(&programs[n][0], AUDIT_ARCH_X86_64, cases[i].nr, cases[i].args);
+			uint32_t got = judge_with(&programs[n][1], AUDIT_ARCH_X86_64, cases[i].nr, cases[i].args);
+
+			if (got != (usual == ASK ? (uint32_t)STOP : usual))
+				fail_msg("case %zu: system call %d: %#x and %#x", i, cases[i].nr, usual, got);
+		}
+	}
+}
+
+static void nothing_gets_away_from_a_tracer(void **state)
+{
+	const uint64_t untraced[6] = { CLONE_UNTRACED | 17 }, thread[6] = { CLONE_VM | CLONE_THREAD };
+	const uint64_t listens[6] = { SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER | 1 };
+	const uint64_t installs[6] = { SECCOMP_SET_MODE_FILTER, 1 };
 
 	(void)state;
-	return filter_build(&no, &usual.code, &usual.len) || filter_build(&yes, &nesting.code, &nesting.len);
+	for (int n = 0; n < 2; n++) {
+		const struct program *p = &programs[n][1];
+
+		assert_int_equal(judge_with(p, AUDIT_ARCH_X86_64, SYS_clone, untraced), REFUSE(EPERM));
+		assert_int_equal(judge_with(p, AUDIT_ARCH_X86_64, SYS_clone, thread), PASS);
+		assert_int_equal(judge_with(p, AUDIT_ARCH_I386, 102, untraced), REFUSE(ENOSYS));
+	}
+	assert_int_equal(judge_with(&programs[0][1], AUDIT_ARCH_X86_64, SYS_seccomp, listens), REFUSE(EPERM));
+	assert_int_equal(judge_with(&programs[1][1], AUDIT_ARCH_X86_64, SYS_seccomp, listens), REFUSE(EBUSY));
+	assert_int_equal(judge_with(&programs[1][1], AUDIT_ARCH_X86_64, SYS_seccomp, installs), PASS);
+	assert_int_equal(judge(false, AUDIT_ARCH_X86_64, SYS_clone, untraced), PASS);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		const struct filter_options o = { .allow_user_namespaces = i & 1, .is_traced = i & 2 };
+		struct program *p = &programs[o.allow_user_namespaces][o.is_traced];
+
+		if (filter_build(&o, &p->code, &p->len) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int tear_down(void **state)
 {
 	(void)state;
-	free(usual.code);
-	free(nesting.code);
+	for (int i = 0; i < 4; i++)
+		free(programs[i & 1][i >> 1].code);
 	return 0;
 }
 
@@ -193,6 +236,8 @@ int main(void)
 		cmocka_unit_test(each_call_gets_its_answer),
 		cmocka_unit_test(a_foreign_abi_does_not_exist),
 		cmocka_unit_test(nesting_opens_namespaces_and_nothing_else),
+		cmocka_unit_test(a_traced_program_stops_where_the_other_notifies),
+		cmocka_unit_test(nothing_gets_away_from_a_tracer),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
