@@ -23,6 +23,27 @@ is "$out" sent 'pid 1 can be sent a stop'
 run inside ptrace 'echo lives'
 is "$out" lives 'and takes none'
 
+# Of two filters a notification goes before a stop: a listener of the workload's own would let its connects
+# go on unseen. The name is judged by nobody else: a socket that the host bound in the working directory.
+start host "$T_SUPPORT/canary" "$T/tmp/host.log" 127.0.0.1 "$T/work/host.sock"
+cat >"$T/work/dial.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+print("connected")
+PY
+printf 'version: 1\nprocess: { allow_user_namespaces: true }\n' >"$T/work/nesting.yaml"
+chmod 0644 "$T/work/"*.py "$T/work/nesting.yaml"
+mine="$T/work/attack under-mine /usr/bin/python3 $T/work/dial.py $T/work/host.sock"
+run user bash -c "$mine"
+is "$out" connected 'control: outside the listener lets it go on'
+ok 'control: and it is heard' wait_line "$T/tmp/host.log" unix
+ok 'a sandbox whose programs may install filters' sandbox nesting --intercept ptrace --policy "$T/work/nesting.yaml"
+run inside nesting "$mine"
+like "$status:$err" '^3:seccomp: Device or resource busy' 'no filter of theirs has a listener'
+is "$(grep -c unix "$T/tmp/host.log")" 1 'the host hears no more'
+run openshell sandbox delete nesting
+
 # When the supervisor dies, everything inside does.
 openshell sandbox exec -n ptrace -- sleep 1000 2>/dev/null &
 until sleeper=$(descendant sleep); do :; done

@@ -539,6 +539,12 @@ static int under_rival(char **argv)
 	return run_under_listener(argv, SYS_getpeername);
 }
 
+/* COMMAND...: from inside, to answer for a supervisor that traces. */
+static int under_mine(char **argv)
+{
+	return run_under_listener(argv, SYS_connect);
+}
+
 /* ---- 18, 21: signals while connecting, and what connect() means ---- */
 
 static void on_alarm(int sig)
@@ -751,6 +757,7 @@ static const struct {
 	{ "own-filter", 2, own_filter },
 	{ "under-listener", 1, under_listener },
 	{ "under-rival", 1, under_rival },
+	{ "under-mine", 1, under_mine },
 	{ "storm", 3, storm },
 	{ "semantics", 2, semantics },
 	{ "pretend", 0, pretend },
