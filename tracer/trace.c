@@ -126,7 +126,6 @@ static bool take_call(struct trace *t, pid_t tid)
 {
 	struct stop *st = calloc(1, sizeof(*st));
 
-	stop_forget(stop_find(t, tid));
 	t->next = (struct call){ .req = { .id = ++t->last_id, .pid = (uint32_t)tid }, .held = -1 };
 	if (!get_call(tid, &t->next.req.data)) {
 		free(st);

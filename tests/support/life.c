@@ -95,6 +95,46 @@ static void await_connect(pid_t pid)
 
 /* ---- stops ---- */
 
+static volatile int *count; /* shared with the children */
+
+static void on_count(int sig)
+{
+	(void)sig;
+	++*count;
+}
+
+static void wait_and_count(void)
+{
+	(void)signal(SIGUSR1, on_count);
+	++*count;
+	wait_forever();
+}
+
+static void await_count(int n)
+{
+	while (*count < n)
+		(void)poll(NULL, 0, 1);
+}
+
+/* Who is stopped does nothing at all, not even take a signal. */
+static void stillness(void)
+{
+	pid_t pid;
+
+	count = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid = child(wait_and_count);
+	await_count(1);
+	(void)kill(pid, SIGSTOP);
+	say("to be still", wait_for(pid, WUNTRACED));
+	(void)kill(pid, SIGUSR1);
+	(void)poll(NULL, 0, 50);
+	say("still", *count == 1);
+	(void)kill(pid, SIGCONT);
+	await_count(2);
+	(void)kill(pid, SIGKILL);
+	say("moved again, and killed", wait_for(pid, 0));
+}
+
 static void stops(void)
 {
 	static const int how_to[] = { SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU };
@@ -430,6 +470,7 @@ static void connects(void)
 static void in_a_group_of_its_own(void)
 {
 	(void)setpgid(0, 0);
+	stillness();
 	stops();
 	group_stops();
 	signals();
