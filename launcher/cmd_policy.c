@@ -6,14 +6,11 @@
 #include <string.h>
 
 #include "launcher/cmd.h"
-#include "launcher/ctl.h"
 #include "launcher/out.h"
 #include "launcher/policyfile.h"
 #include "launcher/policysubmit.h"
 #include "launcher/sandbox.h"
 #include "lib/cleanup.h"
-#include "lib/policy_static.h"
-#include "lib/proto.h"
 #include "lib/state.h"
 #include "lib/str.h"
 
@@ -34,7 +31,7 @@ struct list_options {
 	enum out_format format;
 };
 
-enum { SECONDS_MAX = 86400, VERSION_MAX = 1000000000, HASH_SHOWN = 12, ANSWER_MS = 60000 };
+enum { SECONDS_MAX = 86400, VERSION_MAX = 1000000000, HASH_SHOWN = 12 };
 
 static const char no_global[] =
 	"there is one user and no gateway that could hold a policy for all sandboxes";
@@ -73,69 +70,6 @@ const struct cli_option cmd_policy_list_options[] = {
 };
 
 /* --- set --- */
-
-static int report(struct msg_in *m, bool waited)
-{
-	uint32_t version = msg_get_u32(m), active = msg_get_u32(m), changed = msg_get_u32(m);
-	const char *hash = msg_get_str(m), *note = msg_get_str(m);
-
-	if (!msg_in_done(m) || !hash)
-		return out_error(CLI_FAILED, "the supervisor answered nonsense");
-	if (!changed)
-		out_mark("·", "Policy unchanged (version %u, hash: %.*s)", version, HASH_SHOWN,
-			hash);
-	else
-		out_done("Policy version %u submitted (hash: %.*s)", version, HASH_SHOWN, hash);
-	if (changed && waited && active == version)
-		out_done("Policy version %u loaded (active version: %u)", version, active);
-	else if (changed && waited)
-		out_mark("⚠", "Policy version %u was superseded (active version: %u)", version,
-			active);
-	if (note && note[0])
-		out_note("%s", note);
-	return CLI_OK;
-}
-
-static int send_and_wait(
-	const char *name, const char *yaml, const char *origin, bool wait, unsigned int timeout_s)
-{
-	auto_close int sock = -1;
-	auto_msg_out struct msg_out m;
-	auto_msg_in struct msg_in answer = { 0 };
-	struct err err = { 0 };
-	int status = CLI_FAILED, r;
-
-	msg_out_init(&m, CTL_POLICY_SET, 0);
-	sock = state_control_connect(name, &err);
-	if (sock < 0)
-		return out_fail(CLI_FAILED, &err);
-	msg_put_str(&m, yaml);
-	msg_put_str(&m, origin);
-	r = msg_send(sock, &m);
-	if (r < 0)
-		return out_error(CLI_FAILED, "cannot talk to the supervisor: %s", err_name(r));
-	r = ctl_wait(sock, CTL_POLICY_DONE, wait ? (int)timeout_s * 1000 : ANSWER_MS, &answer,
-		&status, &err);
-	if (r == -ETIME) {
-		out_mark("✗", "Timeout waiting for the policy of sandbox '%s' to load", name);
-		return CLI_TIMEOUT;
-	}
-	return r < 0 ? out_fail(status, &err) : report(&answer, wait);
-}
-
-/* A revision is whole: `sandbox start` builds the sandbox from the last one. */
-int policy_submit(const struct state *s, const char *yaml, const char *origin, bool wait,
-	unsigned int timeout_s)
-{
-	auto_free char *live = NULL, *completed = NULL;
-	struct state_revision rev;
-	struct err err = { 0 };
-
-	if (sandbox_policy(s, 0, &rev, &live, &err) == 0 &&
-		policy_static_complete(live, yaml, &completed, &err) < 0)
-		return out_fail(CLI_FAILED, &err);
-	return send_and_wait(s->name, completed ? completed : yaml, origin, wait, timeout_s);
-}
 
 int cmd_policy_set(const struct cli_command *cmd, int argc, char **argv)
 {

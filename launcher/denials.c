@@ -1,0 +1,188 @@
+#include "launcher/denials.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "launcher/policyedit.h"
+#include "launcher/sandbox.h"
+#include "lib/buf.h"
+#include "lib/cleanup.h"
+#include "lib/event_render.h"
+#include "lib/fd.h"
+#include "lib/logstore.h"
+#include "lib/policy_print.h"
+#include "lib/str.h"
+
+enum { DECISIONS_MAX = 4 * 1024 * 1024 };
+
+static const char decisions_file[] = "proposals.json";
+
+void denials_done(struct denials *d)
+{
+	state_close(d->state);
+	policy_unref(d->policy);
+	proposals_free(d->proposals);
+	json_decref(d->decisions);
+	*d = (struct denials){ 0 };
+}
+
+static json_t *read_decisions(const struct state *s)
+{
+	auto_free char *text = NULL;
+	json_t *j = NULL;
+	size_t len;
+
+	if (fd_slurp_at(s->dir, decisions_file, DECISIONS_MAX, &text, &len) == 0)
+		j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	if (json_is_object(j))
+		return j;
+	json_decref(j);
+	return json_object();
+}
+
+int denials_load(struct denials *d, struct err *err)
+{
+	auto_free char *yaml = NULL;
+	struct state_revision rev = { 0 };
+	int r = sandbox_policy(d->state, 0, &rev, &yaml, err);
+
+	if (r == 0)
+		r = policy_load(yaml, strlen(yaml), &d->policy, NULL);
+	d->version = rev.version;
+	d->proposals = proposals_new();
+	d->decisions = read_decisions(d->state);
+	if (r == 0 && (!d->proposals || !d->decisions))
+		r = -ENOMEM;
+	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
+}
+
+static int take_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
+{
+	auto_event_record struct event_record record = { 0 };
+	int r = event_parse(line, len, &record);
+
+	(void)peek;
+	return r < 0 ? (r == -EINVAL ? 0 : r) : proposals_event(arg, &record.event);
+}
+
+int denials_read_log(struct denials *d, struct err *err)
+{
+	const struct logstore_query denials = { .min_level = EVENT_INFO };
+	struct logstore_view *log = NULL;
+	auto_close int dir = state_log_open(d->state->name, err);
+	int r;
+
+	if (dir < 0)
+		return dir;
+	r = logstore_view_open(&log, dir);
+	if (r == 0)
+		r = logstore_read(log, &denials, take_line, d->proposals);
+	logstore_view_free(log);
+	return r < 0 ? err_set(err, r, "log of '%s': %s", d->state->name, err_name(r)) : 0;
+}
+
+const struct proposal *denials_find(struct denials *d, const char *id)
+{
+	const struct proposal *const *list;
+	size_t n;
+
+	list = proposals_list(d->proposals, &n);
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(list[i]->id, id))
+			return list[i];
+	return NULL;
+}
+
+/* Whether the policy in force allows by now what was refused then. */
+static bool is_allowed(const struct policy *policy, const struct proposal *p)
+{
+	struct intent in = { .host = p->host, .port = p->port, .binary = p->binary };
+	struct decision d;
+
+	policy_decide(policy, &in, &d);
+	if (d.verdict == VERDICT_DENY)
+		return false;
+	for (size_t i = 0; i < p->n_samples; i++) {
+		const struct request rq = { .method = p->samples[i].method,
+			.path = p->samples[i].path };
+
+		in.request = &rq;
+		policy_decide(policy, &in, &d);
+		if (d.verdict != VERDICT_ALLOW)
+			return false;
+	}
+	return true;
+}
+
+const char *denials_status(const struct denials *d, const struct proposal *p)
+{
+	const char *said =
+		json_string_value(json_object_get(json_object_get(d->decisions, p->id), "status"));
+
+	if (is_allowed(d->policy, p))
+		return "approved";
+	return str_eq(said, "rejected") ? said : "pending";
+}
+
+char *denials_rule_text(const struct proposal *p)
+{
+	auto_policy_doc struct policy_doc *d = policy_doc_new();
+	struct merge_report report = { 0 };
+	auto_buf struct buf out;
+	struct merge_op op;
+
+	buf_init(&out, POLICY_TEXT_MAX);
+	if (!d || proposal_step(p, d, &op) < 0 || policy_merge(d, &op, 1, &report, NULL) < 0 ||
+		policy_print(&out, d) < 0)
+		return NULL;
+	return buf_steal(&out);
+}
+
+static int merge(
+	struct policy_doc *d, const struct proposal *p, struct merge_report *ret, struct err *err)
+{
+	struct merge_op op;
+	int r = proposal_step(p, d, &op);
+
+	return r < 0 ? r : policy_merge(d, &op, 1, ret, err);
+}
+
+int denials_approve(const struct denials *denials, const struct proposal *const *list, size_t n,
+	const char *origin, int timeout_ms, struct merge_report *ret_report,
+	struct policy_answer *ret, int *ret_status, struct err *err)
+{
+	auto_policy_doc struct policy_doc *d = NULL;
+	auto_close int lock = policy_edit_lock(denials->state);
+	auto_free char *before = NULL, *after = NULL;
+	struct state_revision rev;
+	int r;
+
+	/* Under the lock, so that no revision made meanwhile is undone. */
+	r = sandbox_policy(denials->state, 0, &rev, &before, err);
+	if (r == 0)
+		r = policy_doc_parse(before, strlen(before), &d, NULL);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = merge(d, list[i], ret_report, err);
+	if (r == 0)
+		r = policy_edit_print(d, &after, err);
+	if (r == 0)
+		r = policy_send(denials->state, after, origin, timeout_ms, ret, ret_status, err);
+	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
+}
+
+int denials_reject(struct denials *d, const struct proposal *p, const char *reason)
+{
+	auto_close int lock = policy_edit_lock(d->state);
+	auto_free char *text = NULL;
+	json_t *o = json_pack("{s:s, s:s, s:I}", "status", "rejected", "reason",
+		reason ? reason : "", "at_ms", (json_int_t)(event_now_ms() / 1000 * 1000));
+
+	/* Under the lock, so that what somebody else decided meanwhile stays. */
+	json_decref(d->decisions);
+	d->decisions = read_decisions(d->state);
+	if (!o || !d->decisions || json_object_set_new(d->decisions, p->id, o) < 0)
+		return -ENOMEM;
+	text = json_dumps(d->decisions, JSON_COMPACT | JSON_SORT_KEYS);
+	return text ? fd_replace_file(d->state->dir, decisions_file, text, strlen(text)) : -ENOMEM;
+}

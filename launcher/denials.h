@@ -1,0 +1,55 @@
+/*
+ * The denials of a sandbox as proposals, and what people said of them: what `openshell rule` and
+ * `openshell term` share.
+ *
+ * A proposal is what the log shows and the policy in force does not allow; only the decisions of
+ * people are kept, in proposals.json of the sandbox's state directory.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "launcher/policysubmit.h"
+#include "lib/err.h"
+#include "lib/policy.h"
+#include "lib/policy_merge.h"
+#include "lib/proposal.h"
+#include "lib/state.h"
+
+struct json_t;
+
+struct denials {
+	struct state *state;   /* owned */
+	struct policy *policy; /* in force when it was loaded */
+	uint32_t version;      /* its revision */
+	struct proposals *proposals;
+	struct json_t *decisions; /* id → {status, reason, at_ms} */
+};
+
+#define auto_denials __attribute__((cleanup(denials_done)))
+
+void denials_done(struct denials *d);
+
+/* The policy in force and what was decided, for d->state, which is set. 0, or -errno with text. */
+int denials_load(struct denials *d, struct err *err);
+/* Adds the denials of the whole log. 0, or -errno with text. */
+int denials_read_log(struct denials *d, struct err *err);
+
+/* By its id; NULL for "not there". */
+const struct proposal *denials_find(struct denials *d, const char *id);
+/* "approved" (the policy allows it by now), "rejected" or "pending": a constant. */
+const char *denials_status(const struct denials *d, const struct proposal *p);
+/* The rule alone, as YAML, to be read before it is approved; the caller frees. NULL when out of
+ * memory, or when there is no such rule. */
+char *denials_rule_text(const struct proposal *p);
+
+/*
+ * Adds the rules of the @n proposals of @list, and nothing else, to the policy in force then: one
+ * revision, which decides when this returns. As policy_send(); @ret_report also holds warnings.
+ */
+int denials_approve(const struct denials *d, const struct proposal *const *list, size_t n,
+	const char *origin, int timeout_ms, struct merge_report *ret_report,
+	struct policy_answer *ret, int *ret_status, struct err *err);
+/* Keeps @p from being listed again; @reason may be NULL. 0 or -errno. */
+int denials_reject(struct denials *d, const struct proposal *p, const char *reason);
