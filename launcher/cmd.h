@@ -25,6 +25,7 @@ extern const struct cli_option cmd_rule_approve_all_options[];
 extern const struct cli_option cmd_rule_reject_options[];
 extern const struct cli_option cmd_format_options[];
 extern const struct cli_option cmd_logs_options[];
+extern const struct cli_option cmd_term_options[];
 extern const struct cli_option cmd_forward_start_options[];
 extern const struct cli_option cmd_upload_options[];
 extern const struct cli_option cmd_ssh_proxy_options[];
@@ -76,3 +77,4 @@ int cmd_profile_list(const struct cli_command *cmd, int argc, char **argv);
 int cmd_profile_show(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_logs(const struct cli_command *cmd, int argc, char **argv);
+int cmd_term(const struct cli_command *cmd, int argc, char **argv);

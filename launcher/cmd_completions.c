@@ -90,6 +90,7 @@ static void offer_options(const char *prefix, const struct cli_command *cmd)
 static void offer_values(const char *prefix, const struct cli_option *o)
 {
 	static const char *const formats[] = { "table", "json", "yaml" };
+	static const char *const themes[] = { "auto", "dark", "light" };
 	static const char *const backends[] = { "auto", "seccomp", "ptrace", "preload" };
 
 	if (str_eq(o->arg, "FILE") || str_eq(o->arg, "PATH"))
@@ -100,6 +101,8 @@ static void offer_values(const char *prefix, const struct cli_option *o)
 		offer_sandboxes(prefix);
 	for (size_t i = 0; str_eq(o->arg, "FORMAT") && i < ARRAY_SIZE(formats); i++)
 		offer(prefix, formats[i], NULL);
+	for (size_t i = 0; str_eq(o->arg, "THEME") && i < ARRAY_SIZE(themes); i++)
+		offer(prefix, themes[i], NULL);
 	for (size_t i = 0; str_eq(o->arg, "BACKEND") && i < ARRAY_SIZE(backends); i++)
 		offer(prefix, backends[i], NULL);
 }

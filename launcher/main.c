@@ -342,6 +342,16 @@ static const struct cli_command commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_logs },
+	{ .name = "term",
+		.args = "[NAME]",
+		.summary = "Watch sandboxes on a full screen; approve and reject by key",
+		.examples = "  openshell term\n"
+			    "  openshell term demo\n"
+			    "  NO_COLOR=1 openshell term\n",
+		.options = cmd_term_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_term },
 	{ .name = "rule",
 		.alias = "rl",
 		.summary = "Turn denials into rules: look, approve, reject",

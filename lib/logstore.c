@@ -405,10 +405,12 @@ size_t logstore_torn(const struct logstore_view *v)
 	return v->torn;
 }
 
-static bool query_wants(const struct logstore_query *q, const struct event_peek *peek)
+static bool query_wants(const struct logstore_query *q, const struct event_peek *peek,
+	const char *line, size_t len)
 {
 	return peek->until_ms >= q->since_ms && peek->level >= q->min_level &&
-	       (!q->adapters || (q->adapters & 1u << peek->adapter));
+	       (!q->adapters || (q->adapters & 1u << peek->adapter)) &&
+	       (!q->contains || memmem(line, len, q->contains, strlen(q->contains)));
 }
 
 /* Empty lines are no loss: a writer ends an unfinished one with them. */
@@ -435,7 +437,7 @@ static int read_forward(struct logstore_view *v, const struct map *m, size_t at,
 		struct event_peek peek;
 		size_t n = len;
 
-		if (view_peek(v, &line, &n, &peek) && query_wants(q, &peek))
+		if (view_peek(v, &line, &n, &peek) && query_wants(q, &peek, line, n))
 			r = fn(arg, &peek, line, n);
 	}
 	*ret_at = at;
@@ -516,7 +518,7 @@ static int collect_backward(struct logstore_view *v, size_t segment, const struc
 		struct found f = { .segment = segment };
 
 		end = at;
-		if (!view_peek(v, &line, &len, &f.peek) || !query_wants(q, &f.peek))
+		if (!view_peek(v, &line, &len, &f.peek) || !query_wants(q, &f.peek, line, len))
 			continue;
 		f.at = (size_t)(line - m->data);
 		f.len = len;

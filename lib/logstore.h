@@ -53,6 +53,9 @@ struct logstore_query {
 	size_t last;	   /* the last N of those that fit; 0: all */
 	enum event_level min_level;
 	uint32_t adapters; /* bits 1 << enum event_adapter; 0: all */
+	/* Bytes that the line holds, as it stands on disk (escaped); NULL: any. Only searched for in
+	 * lines that fit otherwise. */
+	const char *contains;
 };
 
 /* @line has no newline and lives until the function returns. A negative result ends the reading

@@ -193,6 +193,21 @@ static void level_and_adapter_select(void **state)
 	assert_int_equal(s.ports[0], 1);
 }
 
+static void bytes_of_the_line_select(void **state)
+{
+	struct place *p = *state;
+	struct seen s;
+
+	three_segments(p);
+	s = ask(p, (struct logstore_query){ .contains = "\"o\":29" }, NULL);
+	assert_int_equal(s.n, 12);
+	s = ask(p, (struct logstore_query){ .contains = "\"o\":29", .last = 2 }, NULL);
+	assert_int_equal(s.n, 2);
+	assert_int_equal(s.ports[1], 298);
+	s = ask(p, (struct logstore_query){ .contains = "example.org" }, NULL);
+	assert_int_equal(s.n, 0);
+}
+
 static void lines_of_two_writers_a_little_out_of_order_are_found(void **state)
 {
 	struct place *p = *state;
@@ -388,6 +403,7 @@ int main(void)
 		TEST(since_finds_every_time_in_every_segment),
 		TEST(the_last_lines_come_from_the_end_and_in_order),
 		TEST(level_and_adapter_select),
+		T(bytes_of_the_line_select),
 		TEST(lines_of_two_writers_a_little_out_of_order_are_found),
 		TEST(torn_and_foreign_lines_are_skipped_and_counted),
 		TEST(opening_again_ends_a_torn_line),
