@@ -125,7 +125,6 @@ static const struct label {
 } labels[] = {
 	{ "t", "time" },
 	{ "a", "source" },
-	{ "l", "level" },
 	{ "d", "decision" },
 	{ "m", "message" },
 	{ "b", "binary" },
@@ -136,6 +135,7 @@ static const struct label {
 	{ "z", "operation" },
 	{ "w", "reason" },
 	{ "q", "nearest" },
+	/* Above the rule, and below it. */
 	{ "k", "policy" },
 	{ "e", "endpoint" },
 	{ "y", "rule" },
@@ -144,15 +144,18 @@ static const struct label {
 	{ "s", "status" },
 	{ "up", "bytes up" },
 	{ "down", "bytes down" },
+	{ "n", "count" },
+	{ "u", "until" },
 	{ "p", "pid" },
 	{ "f", "ancestors" },
 	{ "g", "engine" },
 	{ "gen", "generation" },
 	{ "c", "connection" },
-	{ "n", "count" },
-	{ "u", "until" },
+	{ "l", "level" },
 	{ "stack", "stack" },
 };
+
+enum { LABELS_ABOVE = 12 };
 
 static const char *label_of(const char *key)
 {
@@ -211,16 +214,21 @@ static void field_any(struct writer *w, const char *key, const char *label, cons
 		field_value(w, key, i ? "" : label, json_array_get(v, i));
 }
 
-static void event_fields(struct writer *w, const json_t *event)
+static void known_fields(struct writer *w, const json_t *event, size_t from, size_t to)
+{
+	for (size_t i = from; i < to; i++) {
+		const json_t *value = json_object_get(event, labels[i].key);
+
+		if (value)
+			field_any(w, labels[i].key, labels[i].label, value);
+	}
+}
+
+static void unknown_fields(struct writer *w, const json_t *event)
 {
 	const char *key;
 	json_t *value;
 
-	for (size_t i = 0; i < ARRAY_SIZE(labels); i++) {
-		value = json_object_get(event, labels[i].key);
-		if (value)
-			field_any(w, labels[i].key, labels[i].label, value);
-	}
 	json_object_foreach ((json_t *)(uintptr_t)event, key, value) {
 		auto_buf struct buf safe = { 0 };
 
@@ -259,22 +267,30 @@ static const char *status_words(const char *status)
 					    : "not decided on yet";
 }
 
-static void details(struct writer *w, const struct term_details *d)
+static void rule_section(struct writer *w, const struct term_details *d)
 {
-	auto_event_record struct event_record record = { 0 };
-
-	field(w, "sandbox", d->event.origin.name);
-	if (event_parse(d->event.line, d->event.len, &record) == 0)
-		event_fields(w, record.json);
-	say(w, CELLS_PLAIN, "%s", "");
 	if (!d->proposal) {
-		say(w, CELLS_HEAD, "%s", "No rule");
-		say(w, CELLS_PLAIN, "%s", d->why_not);
+		say(w, CELLS_HEAD, "No rule");
+		say(w, CELLS_PLAIN, "  %s", d->why_not);
 		return;
 	}
 	say(w, CELLS_HEAD, "The rule that would allow it (%s)", status_words(d->status));
 	note_lines(w, d->proposal);
 	rule_lines(w, d->rule ? d->rule : "");
+}
+
+static void details(struct writer *w, const struct term_details *d)
+{
+	auto_event_record struct event_record record = { 0 };
+
+	(void)event_parse(d->event.line, d->event.len, &record);
+	field(w, "sandbox", d->event.origin.name);
+	known_fields(w, record.json, 0, LABELS_ABOVE);
+	say(w, CELLS_PLAIN, "%s", "");
+	rule_section(w, d);
+	say(w, CELLS_PLAIN, "%s", "");
+	known_fields(w, record.json, LABELS_ABOVE, ARRAY_SIZE(labels));
+	unknown_fields(w, record.json);
 }
 
 /* ---- The question ------------------------------------------------------------------------ */
@@ -346,13 +362,12 @@ static void policy(struct writer *w, const struct term_policy *p)
 	}
 	for (size_t i = 0; i < p->coverage.n; i++)
 		unused += p->coverage.rows[i].count == 0;
-	say(w, CELLS_PLAIN, "Version %u; used in the last %d events:", p->coverage.version,
-		TERM_COVERAGE_EVENTS);
 	if (p->coverage.n)
-		say(w, CELLS_PLAIN, "%zu endpoints and rules, %zu of them never", p->coverage.n,
-			unused);
+		say(w, CELLS_PLAIN,
+			"Version %u: %zu endpoints and rules, %zu not used in the last %d events",
+			p->coverage.version, p->coverage.n, unused, TERM_COVERAGE_EVENTS);
 	else
-		say(w, CELLS_PLAIN, "it allows no network");
+		say(w, CELLS_PLAIN, "Version %u allows no network", p->coverage.version);
 	say(w, CELLS_PLAIN, "%s", "");
 	say(w, CELLS_HEAD, "%8s  %-16s  %s", "USED", "LAST (UTC)", "WHAT");
 	for (size_t i = 0; i < p->coverage.n; i++)
@@ -375,7 +390,7 @@ static void help_section(struct writer *w, enum term_screen screen, const char *
 	for (const struct term_binding *b = term_bindings; b->screens; b++) {
 		char lead[32];
 
-		if (!b->label || section_of(b) != screen)
+		if (!b->about || section_of(b) != screen)
 			continue;
 		(void)snprintf(lead, sizeof(lead), "  %-8s ", b->label);
 		put(w, CELLS_PLAIN, lead, b->about, strlen(b->about));

@@ -107,8 +107,8 @@ struct term_model {
 
 	struct term_details details;
 	struct term_policy policy;
-	int scroll;	/* first line of a screen of text */
-	int found_line; /* by search; -1: none */
+	int scroll, n_lines; /* first line of a screen of text; how many there are */
+	int found_line;	     /* by search; -1: none */
 
 	enum term_question question, asking; /* shown; wanted once the event is judged */
 	enum term_prompt prompt;

@@ -128,7 +128,7 @@ static struct event_columns event_columns(const struct term_model *m)
 {
 	struct event_columns w = {
 		.sandbox = m->scope.name[0] ? 0 : SANDBOX_COLS,
-		.source = m->cols < 70 ? 0 : SOURCE_COLS,
+		.source = m->cols < (m->scope.name[0] ? 70 : 90) ? 0 : SOURCE_COLS,
 		.program = m->cols < 50 ? 0 : PROGRAM_COLS,
 	};
 	int left = m->cols - TIME_COLS - ACTION_COLS - 2 - w.sandbox - w.source - w.program - 3;
@@ -230,7 +230,7 @@ enum {
 	AGE_COLS = 4,
 	MODE_COLS = 7,
 	REVISION_COLS = 3,
-	COUNT_COLS = 8,
+	COUNT_COLS = 7,
 	WIDE = 72, /* narrower: without mode and revision */
 };
 
@@ -239,13 +239,13 @@ static void sandbox_heads(const struct term_model *m, struct cells *c)
 	struct row r = { .c = c, .at = 1 };
 	bool is_wide = m->cols >= WIDE;
 
-	row_put(&r, min(NAME_COLS, m->cols - 36), CELLS_HEAD, "NAME");
+	row_put(&r, min(NAME_COLS, m->cols - 34), CELLS_HEAD, "NAME");
 	row_put(&r, PHASE_COLS, CELLS_HEAD, "PHASE");
 	row_put(&r, AGE_COLS, CELLS_HEAD, " AGE");
 	row_put(&r, is_wide ? MODE_COLS : 0, CELLS_HEAD, "MODE");
 	row_put(&r, is_wide ? REVISION_COLS : 0, CELLS_HEAD, "REV");
-	row_put(&r, COUNT_COLS, CELLS_HEAD, " ALLOWED");
-	row_put(&r, COUNT_COLS, CELLS_HEAD, "  DENIED");
+	row_put(&r, COUNT_COLS, CELLS_HEAD, "ALLOWED");
+	row_put(&r, COUNT_COLS, CELLS_HEAD, " DENIED");
 	row_end(&r, CELLS_HEAD, "LAST DENIED");
 }
 
@@ -269,7 +269,7 @@ static void sandbox_row(
 	age(old, m->now_ms, s->created_ms);
 	(void)snprintf(right, sizeof(right), "%*s", AGE_COLS, old);
 	last_denied(last, s);
-	row_put(&r, min(NAME_COLS, m->cols - 36), CELLS_BOLD, s->origin.name);
+	row_put(&r, min(NAME_COLS, m->cols - 34), CELLS_BOLD, s->origin.name);
 	row_put(&r, PHASE_COLS, phase_style(s->phase), s->phase);
 	row_put(&r, AGE_COLS, CELLS_PLAIN, right);
 	row_put(&r, is_wide ? MODE_COLS : 0, s->is_audit ? CELLS_AUDIT : CELLS_PLAIN,
@@ -291,6 +291,8 @@ static void draw_sandboxes(struct term_model *m, struct cells *c)
 		m->sandboxes_top = at;
 	if (at >= m->sandboxes_top + page)
 		m->sandboxes_top = at - page + 1;
+	if (m->sandboxes_top + page > m->n_sandboxes)
+		m->sandboxes_top = m->n_sandboxes > page ? m->n_sandboxes - page : 0;
 	sandbox_heads(m, c);
 	for (size_t i = 0; i < page && m->sandboxes_top + i < m->n_sandboxes; i++)
 		sandbox_row(m, c, 2 + (int)i, &m->sandboxes[m->sandboxes_top + i]);
@@ -307,6 +309,7 @@ static int draw_text(struct term_model *m, struct cells *c)
 	auto_lines struct term_lines l = { 0 };
 	int r = term_lines_build(&l, m, m->cols), page = term_page(m);
 
+	m->n_lines = (int)l.n;
 	if (m->scroll > (int)l.n - page)
 		m->scroll = (int)l.n > page ? (int)l.n - page : 0;
 	for (int i = 0; r == 0 && i < page && m->scroll + i < (int)l.n; i++) {
@@ -421,6 +424,9 @@ static void title_right(char *ret, const struct term_model *m)
 	else if (m->screen == TERM_EVENTS)
 		(void)snprintf(ret, CELL_MAX, "%s%zu/%zu", m->is_following ? "following " : "", at,
 			m->stream.n);
+	else
+		(void)snprintf(ret, CELL_MAX, "%d-%d/%d", m->scroll + 1,
+			min(m->scroll + term_page(m), m->n_lines), m->n_lines);
 }
 
 static void draw_title(const struct term_model *m, struct cells *c)
@@ -437,21 +443,25 @@ static void draw_title(const struct term_model *m, struct cells *c)
 	(void)cells_put(c, 0, m->cols - width - 1, width, CELLS_BAR, right);
 }
 
-/* The keys, as many as fit. */
+/* The keys, as many as fit; help, where the others are, always. */
 static void draw_keys(const struct term_model *m, struct cells *c)
 {
-	int col = 1, row = m->rows - 1;
+	static const char help[] = "? help";
+	int row = m->rows - 1, col = 1, end = m->cols - 1;
 
 	(void)cells_put(c, row, 0, -1, CELLS_BAR, "");
+	if (m->screen != TERM_HELP) {
+		end -= (int)strlen(help);
+		(void)cells_put(c, row, end, (int)strlen(help), CELLS_BAR, help);
+	}
 	for (const struct term_binding *b = term_bindings; b->screens; b++) {
 		char text[64];
 
-		if (!b->brief || !(b->screens & 1u << m->screen))
+		if (!b->brief || b->key == '?' || !(b->screens & 1u << m->screen))
 			continue;
 		(void)snprintf(text, sizeof(text), "%s %s", b->label, b->brief);
-		if (col + (int)strlen(text) > m->cols)
-			continue;
-		col += cells_put(c, row, col, (int)strlen(text), CELLS_BAR, text) + 2;
+		if (col + (int)strlen(text) < end)
+			col += cells_put(c, row, col, (int)strlen(text), CELLS_BAR, text) + 2;
 	}
 }
 
@@ -499,13 +509,13 @@ int term_draw(struct term_model *m, struct cells *c)
 		(void)cells_put(c, 0, 0, -1, CELLS_PLAIN, "40x10 at least; q quits");
 		return 0;
 	}
-	draw_title(m, c);
 	if (m->screen == TERM_SANDBOXES)
 		draw_sandboxes(m, c);
 	else if (m->screen == TERM_EVENTS)
 		draw_events(m, c);
 	else
 		r = draw_text(m, c);
+	draw_title(m, c);
 	if (r == 0 && m->question)
 		r = draw_question(m, c);
 	draw_bottom(m, c);

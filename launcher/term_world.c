@@ -417,7 +417,9 @@ static const char *why_no_rule(const struct event *e)
 		       "openshell policy update.";
 	if (e->host && !proposal_is_proposable(e->host))
 		return "Loopback, link-local addresses and metadata services are never proposed.";
-	return "No rule of a policy would allow it.";
+	if (e->binary && strpbrk(e->binary, "*?[]{}"))
+		return "The name of its binary would be a pattern: no rule is proposed for it.";
+	return "It was refused for what it was, not for what it wanted: no rule would allow it.";
 }
 
 static void judge_status(struct term_details *d)
