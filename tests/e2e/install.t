@@ -8,6 +8,7 @@ run make -s -C "$T_TOP" install DESTDIR="$dest" PREFIX=/usr/local VARIANT="${VAR
 is "$status" 0 'make install'
 chmod -R a+rX "$T/tmp/dest"
 for file in bin/openshell libexec/openshell/openshell-tracer libexec/openshell/openshell-proxy libexec/openshell/openshell-init \
+	libexec/openshell/openshell-term \
 	share/openshell/examples/sandbox-policy-quickstart/policy.yaml share/bash-completion/completions/openshell \
 	share/zsh/site-functions/_openshell share/fish/vendor_completions.d/openshell.fish; do
 	ok "$file" test -s "$dest/usr/local/$file"

@@ -10,8 +10,10 @@ socket=$T/tmp/tmux.sock
 tm() { user_fg tmux -S "$socket" -f /dev/null "$@"; }
 trap 'tm kill-server 2>/dev/null; t_cleanup' EXIT
 
-capture() { tm capture-pane -p -t "${pane:-t}"; }
-keys() { tm send-keys -t "${pane:-t}" "$@"; }
+# "=NAME:" is that session and nothing that its name could also mean.
+capture() { tm capture-pane -p "$@" -t "=$pane:"; }
+keys() { tm send-keys -t "=$pane:" "$@"; }
+size() { tm resize-window -t "=$pane:" -x "$1" -y "$2"; }
 
 # sees REGEX DESCRIPTION: a line of the screen comes to match, within ten seconds.
 sees() {
@@ -161,11 +163,11 @@ run openshell sandbox exec -n demo -- sh -c "mkdir -p /sandbox/x; cp /usr/bin/cu
 keys Enter
 sees 'deny .*evil\.test' 'a program with escapes in its name is seen'
 sees 'a\\x1b\]52;c;' 'spelled out'
-tm pipe-pane -t t "cat >$T/tmp/raw"
-tm resize-window -t t -x 100 -y 30
+tm pipe-pane -t "=$pane:" "cat >$T/tmp/raw"
+size 100 30
 keys C-l Enter
 sees '^binary +/sandbox/x/a\\x1b\]52;c;cm0=\\x07\\x1b\[31m\\u\{202e\}b' 'in the details too'
-tm pipe-pane -t t
+tm pipe-pane -t "=$pane:"
 ok 'the terminal was written to' test -s "$T/tmp/raw"
 not_ok 'no OSC 52 of it was' grep -qF "$(printf '\033]52')" "$T/tmp/raw"
 not_ok 'nor a bidi control' grep -qF "$(printf '\342\200\256')" "$T/tmp/raw"
@@ -173,12 +175,12 @@ ok 'control: escapes of our own are in what was written' grep -qF "$(printf '\03
 
 # --- resize
 
-tm resize-window -t t -x 60 -y 14
+size 60 14
 sees '^ a approve  x reject' 'a smaller window is drawn anew'
 is "$(capture | wc -l)" 14 'all of it'
-tm resize-window -t t -x 39 -y 9
+size 39 9
 sees '^40x10 at least; q quits' 'one that is too small says so'
-tm resize-window -t t -x 80 -y 24
+size 80 24
 sees '^ openshell  an event of demo' 'and comes back'
 
 # --- stop, end, kill
@@ -199,7 +201,7 @@ sees '^ended 130' 'Ctrl-C ends it'
 is "$(cat "$T/tmp/int.after")" "$(cat "$T/tmp/int.before")" 'the terminal is as it was'
 view killed 80x24 'openshell term'
 sees 'sandboxes +2' 'one more'
-kill "$(tm list-panes -t killed -F "#{pane_pid}" | xargs -I{} pgrep -P {} openshell-term)"
+kill "$(tm list-panes -t "=$pane:" -F "#{pane_pid}" | xargs -I{} pgrep -P {} openshell-term)"
 sees '^ended 143' 'SIGTERM ends it'
 is "$(cat "$T/tmp/killed.after")" "$(cat "$T/tmp/killed.before")" 'the terminal is as it was'
 
@@ -216,10 +218,10 @@ keys n q
 sees '^ended 0' 'it ends'
 view plain 80x24 'NO_COLOR=1 openshell term demo'
 sees 'decisions of demo' 'NO_COLOR shows it'
-unlike "$(tm capture-pane -e -p -t plain)" $'\033\\[[0-9;]*3[0-8]' 'without a colour'
+unlike "$(capture -e)" $'\033\\[[0-9;]*3[0-8]' 'without a colour'
 view colour 80x24 'openshell term --theme light demo'
 sees 'decisions of demo' 'the control'
-like "$(tm capture-pane -e -p -t colour)" $'\033\\[[0-9;]*3[0-8]' 'has colours'
+like "$(capture -e)" $'\033\\[[0-9;]*3[0-8]' 'has colours'
 
 # --- a sandbox that goes away
 
