@@ -122,7 +122,7 @@ const char *denials_status(const struct denials *d, const struct proposal *p)
 
 	if (is_allowed(d->policy, p))
 		return "approved";
-	return str_eq(said, "rejected") ? said : "pending";
+	return str_eq(said, "rejected") ? "rejected" : "pending";
 }
 
 char *denials_rule_text(const struct proposal *p)

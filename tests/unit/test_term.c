@@ -118,6 +118,7 @@ static void judge(void)
 	size_t n;
 
 	assert_int_equal(event_parse(m.details.event.line, m.details.event.len, &record), 0);
+	proposals_free(m.details.proposals);
 	m.details.proposals = proposals_new();
 	assert_int_equal(proposals_event(m.details.proposals, &record.event), 0);
 	list = proposals_list(m.details.proposals, &n);
