@@ -23,6 +23,7 @@
 
 #include "launcher/cli.h"
 #include "launcher/out.h"
+#include "launcher/term_bars.h"
 #include "launcher/term_cells.h"
 #include "launcher/term_view.h"
 #include "launcher/term_world.h"

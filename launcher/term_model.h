@@ -138,6 +138,17 @@ void term_say(struct term_model *m, bool is_error, const char *fmt, ...)
 /* Shows the events of one sandbox, or of all where @of is NULL. */
 enum term_want term_show_events(struct term_model *m, const struct stream_origin *of);
 
+/* One screen on top of the others, and back. */
+void term_push(struct term_model *m, enum term_screen screen);
+enum term_want term_back(struct term_model *m);
+/* The cursor, or a text, by so many rows; never beyond the ends. */
+enum term_want term_move(struct term_model *m, long by);
+void term_scroll_to(struct term_model *m, long line);
+/* From here on the cursor is at the newest event. */
+void term_follow(struct term_model *m);
+/* Where the cursor is in the list of sandboxes, which is not empty. */
+size_t term_chosen_index(const struct term_model *m);
+
 void term_details_done(struct term_details *d);
 void term_policy_done(struct term_policy *p);
 

@@ -17,6 +17,3 @@ int term_draw(struct term_model *m, struct cells *c);
 /* Where the question stands, if all of it fits the window: only then may it be answered with yes.
  */
 bool term_question_fits(const struct term_model *m);
-
-/* The column of the text cursor in the last row while something is typed, else -1. */
-int term_cursor_col(const struct term_model *m);

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "launcher/denials.h"
 #include "launcher/sandbox.h"
+#include "launcher/term_decide.h"
 #include "lib/cleanup.h"
 #include "lib/logstore.h"
 #include "lib/str.h"
@@ -360,7 +360,7 @@ static void read_stream(struct term_world *w)
 	for (size_t i = 0; i < w->n; i++) {
 		w->feeds[i]->stream = NULL;
 		if (is_in_scope(w, w->feeds[i]))
-			feed_show(w->feeds[i], &w->m->stream, STREAM_KEPT / n + 1);
+			feed_show(w->feeds[i], &w->m->stream, STREAM_KEPT / n);
 	}
 	stream_sort(&w->m->stream);
 	publish(w);
@@ -388,147 +388,17 @@ int world_show(struct term_world *w, const char *name, struct err *err)
 	return 0;
 }
 
-/* The sandbox itself, not another one that has got its name since. */
-static int open_origin(struct state **ret, const struct stream_origin *of, struct err *err)
-{
-	auto_spec struct sandbox_spec spec = { 0 };
-	auto_state struct state *s = NULL;
-	int r = state_open(&s, of->name, err);
-
-	if (r == 0)
-		r = state_load_spec(s, &spec, err);
-	if (r < 0)
-		return r;
-	if (!str_eq(spec.id ? spec.id : "-", of->id))
-		return err_set(err, -ENOENT, "this sandbox '%s' is gone", of->name);
-	*ret = take_ptr(s);
-	return 0;
-}
-
-/* Why there is no rule for it. */
-static const char *why_no_rule(const struct event *e)
-{
-	if (e->action == EVENT_ALLOW)
-		return "It was allowed.";
-	if (e->action == EVENT_NONE)
-		return "It is not a decision.";
-	if (e->operation)
-		return "Rules for GraphQL, JSON-RPC and MCP operations are for a person to write: "
-		       "openshell policy update.";
-	if (e->host && !proposal_is_proposable(e->host))
-		return "Loopback, link-local addresses and metadata services are never proposed.";
-	if (e->binary && strpbrk(e->binary, "*?[]{}"))
-		return "The name of its binary would be a pattern: no rule is proposed for it.";
-	return "It was refused for what it was, not for what it wanted: no rule would allow it.";
-}
-
-static void judge_status(struct term_details *d)
-{
-	auto_denials struct denials known = { 0 };
-	struct err err = { 0 };
-
-	d->status = "pending";
-	if (open_origin(&known.state, &d->event.origin, &err) < 0 || denials_load(&known, &err) < 0)
-		return;
-	d->status = denials_status(&known, d->proposal);
-	d->version = known.version;
-}
-
-/* The rule is made of this event alone: others of its kind that came since are not in it. */
-static void judge(struct term_details *d)
-{
-	auto_event_record struct event_record record = { 0 };
-	const struct proposal *const *list = NULL;
-	size_t n = 0;
-
-	free(take_ptr(d->rule));
-	proposals_free(d->proposals);
-	d->proposal = NULL;
-	d->proposals = proposals_new();
-	if (!d->proposals || event_parse(d->event.line, d->event.len, &record) < 0)
-		return;
-	if (proposals_event(d->proposals, &record.event) == 0)
-		list = proposals_list(d->proposals, &n);
-	(void)str_copy(d->why_not, sizeof(d->why_not), why_no_rule(&record.event));
-	if (!n)
-		return;
-	d->rule = denials_rule_text(list[0]);
-	if (!d->rule)
-		return;
-	d->proposal = list[0];
-	judge_status(d);
-}
-
-static void approve(struct term_world *w, struct denials *known)
-{
-	struct merge_report report = { 0 };
-	struct policy_answer answer = { 0 };
-	struct err err = { 0 };
-	int r = denials_approve(known, &w->m->details.proposal, 1, "term approve", WORLD_DECIDE_MS,
-		&report, &answer, NULL, &err);
-
-	if (r == -ETIME)
-		term_say(w->m, true, "the supervisor did not answer; the policy may yet change");
-	else if (r < 0)
-		term_say(w->m, true, "not approved: %s", err.text);
-	else
-		term_say(w->m, false, "approved: version %u of the policy decides%s%s",
-			answer.active, report.n_warnings ? "; " : "",
-			report.n_warnings ? report.warnings[0].text : "");
-}
-
-static void reject(struct term_world *w, struct denials *known)
-{
-	int r = denials_reject(known, w->m->details.proposal, NULL);
-
-	if (r < 0)
-		term_say(w->m, true, "not rejected: %s", err_name(r));
-	else
-		term_say(w->m, false, "rejected: it is not proposed again");
-}
-
-static void decide(struct term_world *w)
-{
-	auto_denials struct denials known = { 0 };
-	enum term_question question = w->m->question;
-	struct err err = { 0 };
-	int r = open_origin(&known.state, &w->m->details.event.origin, &err);
-
-	w->m->question = TERM_ASK_NOTHING;
-	if (r == 0)
-		r = denials_load(&known, &err);
-	if (r < 0)
-		term_say(w->m, true, "nothing was changed: %s", err.text);
-	else if (question == TERM_ASK_APPROVE)
-		approve(w, &known);
-	else
-		reject(w, &known);
-	judge(&w->m->details);
-	world_refresh(w);
-}
-
-static void read_rules(struct term_policy *p)
-{
-	auto_state struct state *s = NULL;
-	struct err err = { 0 };
-	int r = open_origin(&s, &p->origin, &err);
-
-	if (r == 0)
-		r = coverage_load(&p->coverage, s, TERM_COVERAGE_EVENTS, &err);
-	if (r < 0)
-		(void)snprintf(p->error, sizeof(p->error), "%.500s", err.text);
-}
-
 void world_do(struct term_world *w, enum term_want want)
 {
 	if (want == TERM_STREAM) {
 		read_stream(w);
 	} else if (want == TERM_JUDGE) {
-		judge(&w->m->details);
+		decide_judge(&w->m->details);
 		term_judged(w->m);
 	} else if (want == TERM_READ_RULES) {
-		read_rules(&w->m->policy);
+		decide_read_rules(&w->m->policy);
 	} else if (want == TERM_DECIDE) {
-		decide(w);
+		decide(w->m);
+		world_refresh(w);
 	}
 }

@@ -14,7 +14,6 @@ enum {
 	WORLD_FEEDS_MAX = 64,	 /* logs that are followed; further sandboxes show no counts */
 	WORLD_COUNTED = 50000,	 /* events of each log that the counts begin with */
 	WORLD_REFRESH_MS = 2000, /* the list of sandboxes is read anew */
-	WORLD_DECIDE_MS = 10000, /* a supervisor has to take a new policy within */
 };
 
 struct term_world;
