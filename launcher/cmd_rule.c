@@ -185,20 +185,22 @@ static int ids_of(const struct rule_options *o, const struct cli_args *a, const 
 static int approve(struct denials *d, char *const *ids)
 {
 	auto_free const struct proposal **list = calloc(strv_len(ids) + 1, sizeof(*list));
+	struct denials_approval a = {
+		.list = list, .origin = "rule approve", .timeout_ms = WAIT_MS
+	};
 	struct merge_report report = { 0 };
 	struct policy_answer answer = { 0 };
 	struct err err = { 0 };
 	int status = CLI_FAILED, r;
-	size_t n = 0;
 
-	for (; list && ids[n]; n++) {
-		list[n] = denials_find(d, ids[n]);
-		if (!list[n])
-			return out_error(CLI_FAILED, "no proposal '%s'", ids[n]);
+	for (; list && ids[a.n]; a.n++) {
+		list[a.n] = denials_find(d, ids[a.n]);
+		if (!list[a.n])
+			return out_error(CLI_FAILED, "no proposal '%s'", ids[a.n]);
 	}
 	if (!list)
 		return out_error(CLI_FAILED, "%s", err_name(-ENOMEM));
-	r = denials_approve(d, list, n, "rule approve", WAIT_MS, &report, &answer, &status, &err);
+	r = denials_approve(d, &a, &report, &answer, &status, &err);
 	for (size_t i = 0; i < report.n_warnings; i++)
 		out_note("warning: %s", report.warnings[i].text);
 	return policy_report(d->state, r, status, &answer, true, &err);

@@ -148,26 +148,68 @@ static int merge(
 	return r < 0 ? r : policy_merge(d, &op, 1, ret, err);
 }
 
-int denials_approve(const struct denials *denials, const struct proposal *const *list, size_t n,
-	const char *origin, int timeout_ms, struct merge_report *ret_report,
-	struct policy_answer *ret, int *ret_status, struct err *err)
-{
-	auto_policy_doc struct policy_doc *d = NULL;
-	auto_close int lock = policy_edit_lock(denials->state);
-	auto_free char *before = NULL, *after = NULL;
-	struct state_revision rev;
-	int r;
+/* The policy in force, and the same with the rules of @a. */
+struct change {
+	struct policy_doc *before, *after; /* owned */
+	uint32_t version;
+};
 
-	/* Under the lock, so that no revision made meanwhile is undone. */
-	r = sandbox_policy(denials->state, 0, &rev, &before, err);
+static void change_done(struct change *c)
+{
+	policy_doc_free(c->before);
+	policy_doc_free(c->after);
+}
+
+#define auto_change __attribute__((cleanup(change_done)))
+
+static int change_make(struct change *c, const struct denials *denials,
+	const struct denials_approval *a, struct merge_report *ret_report, struct err *err)
+{
+	auto_free char *yaml = NULL;
+	struct state_revision rev;
+	int r = sandbox_policy(denials->state, 0, &rev, &yaml, err);
+
+	if (r == 0 && a->version && a->version != rev.version)
+		return err_set(err, -ESTALE, "the policy was changed meanwhile: look again");
 	if (r == 0)
-		r = policy_doc_parse(before, strlen(before), &d, NULL);
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = merge(d, list[i], ret_report, err);
+		r = policy_doc_parse(yaml, strlen(yaml), &c->before, NULL);
 	if (r == 0)
-		r = policy_edit_print(d, &after, err);
+		r = policy_doc_parse(yaml, strlen(yaml), &c->after, NULL);
+	for (size_t i = 0; i < a->n && r == 0; i++)
+		r = merge(c->after, a->list[i], ret_report, err);
+	c->version = r == 0 ? rev.version : 0;
+	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
+}
+
+int denials_effect(const struct denials *denials, const struct denials_approval *a,
+	struct policy_diff *ret, uint32_t *ret_version, struct err *err)
+{
+	auto_change struct change c = { 0 };
+	struct merge_report report = { 0 };
+	int r = change_make(&c, denials, a, &report, err);
+
+	if (r == 0 && policy_diff(c.before, c.after, ret) < 0)
+		r = err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	if (r == 0)
-		r = policy_send(denials->state, after, origin, timeout_ms, ret, ret_status, err);
+		*ret_version = c.version;
+	return r;
+}
+
+int denials_approve(const struct denials *denials, const struct denials_approval *a,
+	struct merge_report *ret_report, struct policy_answer *ret, int *ret_status,
+	struct err *err)
+{
+	/* Before the policy is read, so that no revision made meanwhile is undone. */
+	auto_close int lock = policy_edit_lock(denials->state);
+	auto_change struct change c = { 0 };
+	auto_free char *yaml = NULL;
+	int r = change_make(&c, denials, a, ret_report, err);
+
+	if (r == 0)
+		r = policy_edit_print(c.after, &yaml, err);
+	if (r == 0)
+		r = policy_send(
+			denials->state, yaml, a->origin, a->timeout_ms, ret, ret_status, err);
 	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
 }
 

@@ -13,6 +13,7 @@
 #include "launcher/policysubmit.h"
 #include "lib/err.h"
 #include "lib/policy.h"
+#include "lib/policy_diff.h"
 #include "lib/policy_merge.h"
 #include "lib/proposal.h"
 #include "lib/state.h"
@@ -44,12 +45,31 @@ const char *denials_status(const struct denials *d, const struct proposal *p);
  * memory, or when there is no such rule. */
 char *denials_rule_text(const struct proposal *p);
 
+/* What is to be approved, and how. */
+struct denials_approval {
+	const struct proposal *const *list;
+	size_t n;
+	uint32_t version;   /* the policy it was decided on; another in force by then is an error.
+			     * 0: whichever is */
+	const char *origin; /* recorded with the revision */
+	int timeout_ms;
+};
+
 /*
- * Adds the rules of the @n proposals of @list, and nothing else, to the policy in force then: one
- * revision, which decides when this returns. As policy_send(); @ret_report also holds warnings.
+ * What the policy in force would allow with the rules of @a that it does not allow now. This may be
+ * more than a rule says for itself: where the policy already has the endpoint the rule is merged
+ * into that entry, with its programs and its rules. 0 and the version that was compared, or -errno
+ * with text.
  */
-int denials_approve(const struct denials *d, const struct proposal *const *list, size_t n,
-	const char *origin, int timeout_ms, struct merge_report *ret_report,
-	struct policy_answer *ret, int *ret_status, struct err *err);
+int denials_effect(const struct denials *d, const struct denials_approval *a,
+	struct policy_diff *ret, uint32_t *ret_version, struct err *err);
+
+/*
+ * Adds the rules of @a, and nothing else, to the policy in force then: one revision, which decides
+ * when this returns. As policy_send(); @ret_report also holds warnings.
+ */
+int denials_approve(const struct denials *d, const struct denials_approval *a,
+	struct merge_report *ret_report, struct policy_answer *ret, int *ret_status,
+	struct err *err);
 /* Keeps @p from being listed again; @reason may be NULL. 0 or -errno. */
 int denials_reject(struct denials *d, const struct proposal *p, const char *reason);

@@ -47,28 +47,42 @@ static const char *why_no_rule(const struct event *e)
 	return "It was refused for what it was, not for what it wanted: no rule would allow it.";
 }
 
-static void judge_status(struct term_details *d)
+/* What is known of it so far, and what the rule would do to the policy in force. */
+static void judge_policy(struct term_details *d)
 {
+	const struct denials_approval a = { .list = &d->proposal, .n = 1 };
 	auto_denials struct denials known = { 0 };
 	struct err err = { 0 };
+	int r = open_origin(&known.state, &d->event.origin, &err);
 
-	d->status = "pending";
-	if (open_origin(&known.state, &d->event.origin, &err) < 0 || denials_load(&known, &err) < 0)
-		return;
-	d->status = denials_status(&known, d->proposal);
-	d->version = known.version;
+	if (r == 0)
+		r = denials_load(&known, &err);
+	if (r == 0)
+		r = denials_effect(&known, &a, &d->effect, &d->version, &err);
+	if (r < 0)
+		(void)snprintf(d->unreadable, sizeof(d->unreadable), "%.500s", err.text);
+	else
+		d->status = denials_status(&known, d->proposal);
 }
 
-/* The rule is made of this event alone: others of its kind that came since are not in it. */
+/* Back to the event alone. */
+static void forget(struct term_details *d)
+{
+	struct stream_event event = d->event;
+
+	d->event.line = NULL;
+	term_details_done(d);
+	d->event = event;
+	d->status = "pending";
+}
+
 void decide_judge(struct term_details *d)
 {
 	auto_event_record struct event_record record = { 0 };
 	const struct proposal *const *list = NULL;
 	size_t n = 0;
 
-	free(take_ptr(d->rule));
-	proposals_free(d->proposals);
-	d->proposal = NULL;
+	forget(d);
 	d->proposals = proposals_new();
 	if (!d->proposals || event_parse(d->event.line, d->event.len, &record) < 0)
 		return;
@@ -81,16 +95,20 @@ void decide_judge(struct term_details *d)
 	if (!d->rule)
 		return;
 	d->proposal = list[0];
-	judge_status(d);
+	judge_policy(d);
 }
 
 static void approve(struct term_model *m, const struct denials *known)
 {
+	const struct denials_approval a = { .list = &m->details.proposal,
+		.n = 1,
+		.version = m->details.version,
+		.origin = "term approve",
+		.timeout_ms = DECIDE_MS };
 	struct merge_report report = { 0 };
 	struct policy_answer answer = { 0 };
 	struct err err = { 0 };
-	int r = denials_approve(known, &m->details.proposal, 1, "term approve", DECIDE_MS, &report,
-		&answer, NULL, &err);
+	int r = denials_approve(known, &a, &report, &answer, NULL, &err);
 
 	if (r == -ETIME)
 		term_say(m, true, "the supervisor did not answer; the policy may yet change");

@@ -260,6 +260,20 @@ static void note_lines(struct writer *w, const struct proposal *p)
 		say(w, CELLS_DENY, "! %s", notes[i]);
 }
 
+/* Where the rule is merged into what is there already, it may allow more than it says itself. */
+static void effect_lines(struct writer *w, const struct policy_diff *effect)
+{
+	say(w, CELLS_HEAD,
+		effect->gained ? "With it the policy allows, beyond what it does now:"
+			       : "With it the policy allows no more than it does now.");
+	for (char **line = effect->gained; line && *line; line++)
+		put(w, CELLS_ACCENT, "  ", *line, strlen(*line));
+	if (effect->lost)
+		say(w, CELLS_HEAD, "and no longer:");
+	for (char **line = effect->lost; line && *line; line++)
+		put(w, CELLS_DENY, "  ", *line, strlen(*line));
+}
+
 static const char *status_words(const char *status)
 {
 	return str_eq(status, "approved")   ? "the policy allows it by now"
@@ -277,6 +291,10 @@ static void rule_section(struct writer *w, const struct term_details *d)
 	say(w, CELLS_HEAD, "The rule that would allow it (%s)", status_words(d->status));
 	note_lines(w, d->proposal);
 	rule_lines(w, d->rule ? d->rule : "");
+	if (d->version)
+		effect_lines(w, &d->effect);
+	else
+		say(w, CELLS_DENY, "%s", d->unreadable);
 }
 
 static void details(struct writer *w, const struct term_details *d)
@@ -295,7 +313,6 @@ static void details(struct writer *w, const struct term_details *d)
 
 /* ---- The question ------------------------------------------------------------------------ */
 
-/* A rule without requests opens the connection, whatever goes through it. */
 static void grant_lines(struct writer *w, const struct term_details *d)
 {
 	auto_event_record struct event_record record = { 0 };
@@ -305,7 +322,7 @@ static void grant_lines(struct writer *w, const struct term_details *d)
 	if (event_parse(d->event.line, d->event.len, &record) == 0)
 		asked = record.event.target;
 	if (!p->n_samples)
-		field(w, "method", "any: the whole connection, not looked into");
+		field(w, "method", "any: the connection was refused, not a request");
 	for (size_t i = 0; i < p->n_samples; i++) {
 		field(w, "method", p->samples[i].method);
 		field(w, "path", p->samples[i].path);
@@ -328,7 +345,7 @@ int term_lines_question(struct term_lines *ret, const struct term_model *m, int 
 	field(&w, "port", port);
 	if (m->question == TERM_ASK_APPROVE) {
 		grant_lines(&w, d);
-		say(&w, CELLS_DIM, "The policy gets a new version that allows this, at once.");
+		effect_lines(&w, &d->effect);
 	} else {
 		field(&w, "method", "any");
 		say(&w, CELLS_DIM, "Stays refused, and is not proposed again.");

@@ -27,6 +27,7 @@ void term_details_done(struct term_details *d)
 	free(d->event.line);
 	free(d->rule);
 	proposals_free(d->proposals);
+	policy_diff_done(&d->effect);
 	*d = (struct term_details){ 0 };
 }
 
@@ -207,6 +208,8 @@ void term_judged(struct term_model *m)
 		return;
 	if (!m->details.proposal)
 		term_say(m, true, "%s", m->details.why_not);
+	else if (!m->details.version)
+		term_say(m, true, "%s", m->details.unreadable);
 	else if (asked == TERM_ASK_APPROVE && str_eq(m->details.status, "approved"))
 		term_say(m, false, "version %u of the policy allows this by now",
 			m->details.version);

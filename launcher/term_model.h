@@ -15,6 +15,7 @@
 
 #include "launcher/coverage.h"
 #include "launcher/term_stream.h"
+#include "lib/policy_diff.h"
 #include "lib/proposal.h"
 
 enum {
@@ -71,13 +72,15 @@ struct term_sandbox {
 
 /* What is known of one event. Zeroed: of none. */
 struct term_details {
-	struct stream_event event;	 /* a copy; owned */
-	struct proposals *proposals;	 /* of this event alone; owned */
-	const struct proposal *proposal; /* NULL: no rule would allow it … */
-	char why_not[TERM_MESSAGE_MAX];	 /* … for this reason */
-	char *rule;			 /* as YAML; owned */
-	const char *status;		 /* "pending", "approved", "rejected"; a constant */
-	uint32_t version;		 /* of the policy that was asked */
+	struct stream_event event;	   /* a copy; owned */
+	struct proposals *proposals;	   /* of this event alone; owned */
+	const struct proposal *proposal;   /* NULL: no rule would allow it … */
+	char why_not[TERM_MESSAGE_MAX];	   /* … for this reason */
+	char *rule;			   /* as YAML; owned */
+	const char *status;		   /* "pending", "approved", "rejected"; a constant */
+	struct policy_diff effect;	   /* of the rule on the policy … */
+	uint32_t version;		   /* … of this version; 0: it cannot be approved … */
+	char unreadable[TERM_MESSAGE_MAX]; /* … for this reason */
 };
 
 struct term_policy {

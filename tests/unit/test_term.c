@@ -16,6 +16,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "lib/strv.h"
 
 /* The program's own is in main.c, which no test links. */
 const struct cli_command cli_root = { .name = "openshell" };
@@ -124,6 +125,7 @@ static void judge(void)
 	list = proposals_list(m.details.proposals, &n);
 	m.details.proposal = n ? list[0] : NULL;
 	m.details.status = "pending";
+	m.details.version = 1;
 	(void)strcpy(m.details.why_not, "It was allowed.");
 	term_judged(&m);
 }
@@ -392,6 +394,9 @@ static void a_question_shows_all_that_is_granted(void **state)
 	assert_true(screen_has("method       POST"));
 	assert_true(screen_has("path         /repos/a/issues/*"));
 	assert_true(screen_has("asked for    /repos/a/issues/17"));
+	/* What merging it would open beyond that is said as well. */
+	assert_int_equal(strv_push(&m.details.effect.gained, "/usr/bin/wget may POST"), 0);
+	assert_true(screen_has("  /usr/bin/wget may POST"));
 }
 
 static void an_answer_is_about_what_was_shown_whatever_came_since(void **state)
@@ -463,7 +468,7 @@ static void a_connection_is_granted_whole_and_says_so(void **state)
 	(void)show(&demo);
 	(void)term_key(&m, 'a');
 	judge();
-	assert_true(screen_has("method       any: the whole connection"));
+	assert_true(screen_has("method       any: the connection was refused"));
 	(void)term_key(&m, 'n');
 	(void)term_key(&m, 'x');
 	judge();
@@ -482,6 +487,21 @@ static void what_no_rule_allows_is_not_asked_about(void **state)
 	assert_true(screen_has("It was allowed."));
 }
 
+static void without_a_policy_to_compare_with_nothing_is_asked(void **state)
+{
+	(void)state;
+	put_event(&demo, denial("api.github.com"));
+	(void)show(&demo);
+	(void)term_key(&m, 'a');
+	m.details.version = 0;
+	(void)strcpy(m.details.unreadable, "this sandbox 'demo' is gone");
+	m.details.proposal = &(const struct proposal){ .host = "api.github.com" };
+	term_judged(&m);
+	assert_int_equal(m.question, TERM_ASK_NOTHING);
+	assert_true(screen_has("this sandbox 'demo' is gone"));
+	m.details.proposal = NULL;
+}
+
 /* ---- Hostile bytes ----------------------------------------------------------------------- */
 
 static void nothing_hostile_stands_in_a_cell(void **state)
@@ -492,7 +512,8 @@ static void nothing_hostile_stands_in_a_cell(void **state)
 
 	(void)state;
 	e.host = e.reason = e.nearest = e.policy = e.stack = evil;
-	e.binary = "/bin/\x1b" "c\xe2\x80\xae"; /* with a bracket it would not be proposed */
+	e.binary = "/bin/\x1b"
+		   "c\xe2\x80\xae"; /* with a bracket it would not be proposed */
 	put_event(&demo, e);
 	(void)show(&demo);
 	m.rows = 60;
@@ -641,6 +662,7 @@ int main(void)
 		T(what_does_not_fit_cannot_be_approved),
 		T(a_connection_is_granted_whole_and_says_so),
 		T(what_no_rule_allows_is_not_asked_about),
+		T(without_a_policy_to_compare_with_nothing_is_asked),
 		T(nothing_hostile_stands_in_a_cell),
 		T(help_names_every_key_of_the_bars),
 		T(text_scrolls_and_stops_at_its_ends),

@@ -193,14 +193,63 @@ static void a_deleted_sandbox_stays_readable_and_its_name_is_no_other(void **sta
 	world_do(w, term_key(&m, 'd'));
 	assert_int_equal(m.stream.n, 1);
 	assert_non_null(strstr(m.stream.list[0].line, "one.test"));
-	/* An answer about the first is none about the second. */
+	world_do(w, term_key(&m, 'a'));
+	assert_int_equal(m.question, TERM_ASK_NOTHING);
+	assert_non_null(strstr(m.message, "this sandbox 'demo' is gone"));
+}
+
+/* The name is the same, the sandbox is not. */
+static void an_answer_about_one_sandbox_is_none_about_its_successor(void **state)
+{
+	(void)state;
+	put_event(event_of(EVENT_DENY, "one.test"));
+	world_refresh(w);
+	assert_int_equal(world_show(w, "demo", NULL), 0);
 	world_do(w, term_key(&m, 'x'));
 	assert_int_equal(m.question, TERM_ASK_REJECT);
+	delete_sandbox();
+	make_sandbox((char *)(uintptr_t) "second");
 	world_do(w, term_key(&m, 'y'));
 	assert_true(m.is_error);
 	assert_non_null(strstr(m.message, "this sandbox 'demo' is gone"));
 	assert_int_equal(m.n_sandboxes, 1);
 	assert_string_equal(m.sandboxes[0].origin.id, "second");
+}
+
+/* The question showed what it would do to another policy. */
+static void an_answer_about_one_policy_is_none_about_the_next(void **state)
+{
+	struct state_revision rev = { .version = 2, .status = "loaded" };
+	auto_state struct state *s = NULL;
+
+	(void)state;
+	put_event(event_of(EVENT_DENY, "one.test"));
+	world_refresh(w);
+	assert_int_equal(world_show(w, "demo", NULL), 0);
+	world_do(w, term_key(&m, 'a'));
+	assert_int_equal(m.question, TERM_ASK_APPROVE);
+	assert_int_equal(state_open(&s, "demo", NULL), 0);
+	assert_int_equal(state_revision_write(s, &rev, policy, strlen(policy)), 0);
+	world_do(w, term_key(&m, 'y'));
+	assert_true(m.is_error);
+	assert_non_null(strstr(m.message, "the policy was changed meanwhile"));
+}
+
+static void the_effect_on_what_is_there_already_is_told(void **state)
+{
+	struct event e = event_of(EVENT_DENY, "used.test");
+
+	(void)state;
+	e.binary = "/usr/bin/wget";
+	put_event(e);
+	world_refresh(w);
+	assert_int_equal(world_show(w, "demo", NULL), 0);
+	world_do(w, term_key(&m, 'a'));
+	assert_int_equal(m.question, TERM_ASK_APPROVE);
+	assert_non_null(m.details.effect.gained);
+	assert_non_null(strstr(m.details.effect.gained[0], "/usr/bin/wget"));
+	assert_null(m.details.effect.gained[1]);
+	assert_int_equal(m.details.version, 1);
 }
 
 static void a_rejection_is_kept(void **state)
@@ -274,6 +323,9 @@ int main(void)
 		T(nothing_is_lost_or_doubled_between_reading_and_following),
 		T(a_log_that_rotates_is_followed),
 		T(a_deleted_sandbox_stays_readable_and_its_name_is_no_other),
+		T(an_answer_about_one_sandbox_is_none_about_its_successor),
+		T(an_answer_about_one_policy_is_none_about_the_next),
+		T(the_effect_on_what_is_there_already_is_told),
 		T(a_rejection_is_kept),
 		T(what_the_policy_allows_by_now_is_said_to_be),
 		T(a_stopped_sandbox_takes_no_policy_and_says_so),
