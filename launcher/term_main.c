@@ -271,12 +271,15 @@ static int run(struct ui *u)
 static int check_terminal(void)
 {
 	const char *type = getenv("TERM");
+	bool is_able;
 	int found;
 
 	if (setupterm(NULL, STDOUT_FILENO, &found) == ERR)
 		return out_error(CLI_FAILED, "term: this terminal (TERM=%s) is not known here",
 			type ? type : "");
-	if (!cursor_address || !clear_screen)
+	is_able = cursor_address && clear_screen;
+	(void)del_curterm(cur_term);
+	if (!is_able)
 		return out_error(CLI_FAILED,
 			"term: this terminal (TERM=%s) cannot move its cursor; see 'openshell "
 			"logs'",
@@ -303,10 +306,12 @@ static void catch_signals(struct ui *u)
 		(void)sigdelset(&u->waiting, ends[i]);
 }
 
-static bool open_terminal(struct ui *u, const char *theme)
+static SCREEN *open_terminal(struct ui *u, const char *theme)
 {
-	if (!newterm(NULL, stdout, stdin))
-		return false;
+	SCREEN *screen = newterm(NULL, stdout, stdin);
+
+	if (!screen)
+		return NULL;
 	catch_signals(u);
 	(void)set_escdelay(ESCAPE_MS);
 	(void)cbreak();
@@ -315,7 +320,7 @@ static bool open_terminal(struct ui *u, const char *theme)
 	(void)keypad(stdscr, TRUE);
 	(void)nodelay(stdscr, TRUE);
 	choose_attributes(u, theme);
-	return true;
+	return screen;
 }
 
 /* To whoever waits for us the end looks as if the signal had not been caught. */
@@ -335,12 +340,14 @@ static int end_as_caught(int status)
 
 static int show(struct ui *u, const char *theme)
 {
+	SCREEN *screen = open_terminal(u, theme);
 	int r;
 
-	if (!open_terminal(u, theme))
+	if (!screen)
 		return out_error(CLI_FAILED, "term: cannot use this terminal");
 	r = run(u);
 	(void)endwin();
+	delscreen(screen);
 	if (r < 0)
 		return out_error(CLI_FAILED, "term: %s", err_name(r));
 	return end_as_caught(CLI_OK);
