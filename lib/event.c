@@ -197,35 +197,6 @@ void event_put_padded(char *p, size_t width, uint64_t v)
 	memset(p, v ? '9' : ' ', v ? width : at);
 }
 
-static bool is_plain(char c)
-{
-	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
-}
-
-/* Eight bytes at once: the high bit of each byte that is not plain (and perhaps of some behind). */
-static uint64_t odd_bytes(uint64_t w)
-{
-	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-	uint64_t quote = w ^ ones * '"', backslash = w ^ ones * '\\';
-
-	return ((w - ones * 0x20) | (quote - ones) | (backslash - ones) | w | (w + ones)) & high;
-}
-
-static size_t plain_length(const char *s, size_t len)
-{
-	size_t n = 0;
-	uint64_t w;
-
-	for (; len - n >= sizeof(w); n += sizeof(w)) {
-		memcpy(&w, s + n, sizeof(w));
-		if (odd_bytes(w))
-			break;
-	}
-	while (n < len && is_plain(s[n]))
-		n++;
-	return n;
-}
-
 static void put_odd(struct line *l, const char *s, size_t n)
 {
 	line_commit(l);
@@ -237,12 +208,12 @@ static void put_odd(struct line *l, const char *s, size_t n)
 static void put_escaped(struct line *l, const char *s, size_t len)
 {
 	while (len && l->r == 0) {
-		size_t n = plain_length(s, len);
+		size_t n = str_json_plain(s, len);
 
 		put_bytes(l, s, n);
 		s += n;
 		len -= n;
-		for (n = 0; n < len && !is_plain(s[n]);)
+		for (n = 0; n < len && !str_json_plain(s + n, 1);)
 			n++;
 		if (n)
 			put_odd(l, s, n);

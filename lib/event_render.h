@@ -1,6 +1,6 @@
 /*
  * Reading events back: from the compact line on disk (lib/event.h) to what people and machines
- * read. A line that is torn or foreign is refused, never guessed at. Everything that came from
+ * read. A line that is torn or foreign is refused, never guessed at (lib/event_parse.c). Everything that came from
  * outside is neutralised again when it is rendered, for the file may have been written by others.
  */
 #pragma once
@@ -32,7 +32,7 @@ bool event_peek(const char **line, size_t *len, struct event_peek *ret);
 /* An event and what its strings live in. */
 struct event_record {
 	struct event event;
-	struct json_t *json;	/* owned */
+	char *text;		/* owned */
 	const char **ancestors; /* owned */
 };
 

@@ -144,6 +144,17 @@ size_t str_utf8_decode(const unsigned char *s, size_t len, uint32_t *ret_cp)
 	return n;
 }
 
+size_t str_utf8_encode(char *out, uint32_t cp)
+{
+	size_t n = cp < 0x80 ? 1 : cp < 0x800 ? 2 : cp < 0x10000 ? 3 : 4;
+	static const unsigned char lead[] = { 0, 0, 0xc0, 0xe0, 0xf0 };
+
+	for (size_t i = n; i-- > 1; cp >>= 6)
+		out[i] = (char)(0x80 | (cp & 0x3f));
+	out[0] = (char)(lead[n] | cp);
+	return n;
+}
+
 bool str_is_utf8(const char *s, size_t len)
 {
 	const unsigned char *p = (const unsigned char *)s;
@@ -194,6 +205,35 @@ int str_escape(struct buf *out, const char *s, size_t len)
 		len -= n;
 	}
 	return r;
+}
+
+static bool is_json_plain(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+/* Eight bytes at once: the high bit of each byte that is not plain (and perhaps of some behind). */
+static uint64_t odd_bytes(uint64_t w)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+	uint64_t quote = w ^ ones * '"', backslash = w ^ ones * '\\';
+
+	return ((w - ones * 0x20) | (quote - ones) | (backslash - ones) | w | (w + ones)) & high;
+}
+
+size_t str_json_plain(const char *s, size_t len)
+{
+	size_t n = 0;
+	uint64_t w;
+
+	for (; len - n >= sizeof(w); n += sizeof(w)) {
+		memcpy(&w, s + n, sizeof(w));
+		if (odd_bytes(w))
+			break;
+	}
+	while (n < len && is_json_plain(s[n]))
+		n++;
+	return n;
 }
 
 /* Bytes that are not UTF-8 become U+FFFD: JSON has no way to carry them. */

@@ -38,8 +38,13 @@ int str_to_duration_ms(const char *s, uint64_t *ret_ms);
 int str_escape(struct buf *out, const char *s, size_t len);
 /* The same as the inside of a JSON string (no quotes added): RFC 8259 section 7. */
 int str_json_escape(struct buf *out, const char *s, size_t len);
+/* Bytes at the front of @s that are the same inside a JSON string: ASCII that needs no escape. */
+size_t str_json_plain(const char *s, size_t len);
 /* The length of the UTF-8 sequence at @s and its code point, 0 if it is malformed (RFC 3629). */
 size_t str_utf8_decode(const unsigned char *s, size_t len, uint32_t *ret_cp);
+
+/* Writes a code point (at most 0x10ffff, no surrogate) as UTF-8, without a NUL: its 1 to 4 bytes. */
+size_t str_utf8_encode(char *out, uint32_t cp);
 
 /* Whether all of @s is well-formed UTF-8 (RFC 3629). */
 bool str_is_utf8(const char *s, size_t len);

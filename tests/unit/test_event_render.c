@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -117,17 +118,102 @@ static void torn_and_foreign_lines_are_refused(void **state)
 
 		if (event_parse(lines[i], strlen(lines[i]), &r) != -EINVAL)
 			fail_msg("accepted: %s", lines[i]);
-		assert_null(r.json);
+		assert_null(r.text);
 	}
 }
 
 static void an_unknown_key_is_passed_over(void **state)
 {
-	static const char line[] = "{\"t\":1,\"l\":1,\"a\":\"CONNECT\",\"future\":{\"x\":[1]}}";
+	static const char *const values[] = { "{\"x\":[1]}", "{}", "[]", "[[1],[{}],\"]\"]", "-1.5e3",
+		"true", "null", "\"\\u0041\"" };
+	static const char *const broken[] = { "", "[[1]", "{\"x\":[1}", "{\"x\"}", "[1 2]", "]",
+		"\"x", "[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(values) + ARRAY_SIZE(broken); i++) {
+		bool is_broken = i >= ARRAY_SIZE(values);
+		const char *value = is_broken ? broken[i - ARRAY_SIZE(values)] : values[i];
+		auto_event_record struct event_record r = { 0 };
+		char line[128];
+		int r_want = is_broken ? -EINVAL : 0;
+
+		(void)snprintf(line, sizeof(line),
+			"{\"t\":1,\"l\":1,\"a\":\"CONNECT\",\"future\":%s}", value);
+		if (event_parse(line, strlen(line), &r) != r_want)
+			fail_msg("%s: %s", is_broken ? "accepted" : "refused", line);
+	}
+}
+
+static void strings_are_what_json_says(void **state)
+{
+	static const struct {
+		const char *json, *text; /* NULL: refused */
+	} cases[] = {
+		{ "plain", "plain" },
+		{ "\\\"\\\\\\/\\b\\f\\n\\r\\t", "\"\\/\b\f\n\r\t" },
+		{ "\\u0041\\u00e9\\u20ac\\ud83d\\ude00", "A\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "\xc3\xa9 long enough", "\xc3\xa9 long enough" },
+		{ "\x7f", "\x7f" },
+		{ "\\u0000", NULL },
+		{ "\\ud83d", NULL },
+		{ "\\ud83dx", NULL },
+		{ "\\ud83d\\u0041", NULL },
+		{ "\\ude00", NULL },
+		{ "\\u12", NULL },
+		{ "\\u12g4", NULL },
+		{ "\\x41", NULL },
+		{ "\\", NULL },
+		{ "\xff", NULL },
+		{ "\xc3", NULL },
+		{ "a\tb", NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		auto_event_record struct event_record r = { 0 };
+		char line[128];
+		int got;
+
+		(void)snprintf(line, sizeof(line), "{\"t\":1,\"l\":1,\"a\":\"DNS\",\"h\":\"%s\"}",
+			cases[i].json);
+		got = event_parse(line, strlen(line), &r);
+		if (got != (cases[i].text ? 0 : -EINVAL))
+			fail_msg("%d: %s", got, line);
+		if (cases[i].text)
+			assert_string_equal(r.event.host, cases[i].text);
+	}
+}
+
+static void keys_may_come_in_any_order_with_blanks(void **state)
+{
+	static const char line[] = "{\"t\":1,\"l\":1,\"a\":\"DNS\" , \"gen\" : 7, \"f\": [ \"x\" ,\"y\" ], "
+				   "\"h\":\"a\",\"d\":\"deny\",\"up\":0}";
 	auto_event_record struct event_record r = { 0 };
 
 	(void)state;
 	assert_int_equal(event_parse(line, strlen(line), &r), 0);
+	assert_int_equal(r.event.generation, 7);
+	assert_string_equal(r.event.ancestors[1], "y");
+	assert_null(r.event.ancestors[2]);
+	assert_int_equal(r.event.action, EVENT_DENY);
+}
+
+static void long_lists_are_whole(void **state)
+{
+	const char *many[51] = { 0 };
+	struct event e = { .time_ms = 1, .adapter = EVENT_DNS, .ancestors = many };
+	auto_event_record struct event_record r = { 0 };
+	auto_free char *line = NULL;
+	size_t n = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(many) - 1; i++)
+		many[i] = "/usr/bin/sh";
+	line = line_of(&e);
+	assert_int_equal(event_parse(line, strlen(line), &r), 0);
+	while (r.event.ancestors[n])
+		n++;
+	assert_int_equal(n, 50);
 }
 
 static void a_whole_event_behind_a_torn_one_is_found(void **state)
@@ -271,6 +357,9 @@ int main(void)
 		cmocka_unit_test(a_peek_tells_the_same_as_a_parse),
 		cmocka_unit_test(torn_and_foreign_lines_are_refused),
 		cmocka_unit_test(an_unknown_key_is_passed_over),
+		cmocka_unit_test(strings_are_what_json_says),
+		cmocka_unit_test(keys_may_come_in_any_order_with_blanks),
+		cmocka_unit_test(long_lists_are_whole),
 		cmocka_unit_test(a_whole_event_behind_a_torn_one_is_found),
 		cmocka_unit_test(connections_read_as_the_command_line_page_says),
 		cmocka_unit_test(requests_read_as_the_command_line_page_says),
