@@ -20,6 +20,7 @@
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
 #include "launcher/transfer.h"
+#include "lib/barred.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/proto.h"
@@ -30,7 +31,7 @@
 
 struct options {
 	const char *name, *policy, *workdir, *approval_mode, *intercept;
-	char **env, **labels, **ro, **rw, **forward, **upload;
+	char **env, **labels, **ro, **rw, **forward, **upload, **deny;
 	struct config config;
 	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
@@ -62,6 +63,8 @@ const struct cli_option cmd_create_options[] = {
 	{ CLI_LIST, "rw", 0, AT(rw), 0, "PATH", "Grant one more path, read-write; repeatable" },
 	{ CLI_FLAG, "audit", 0, AT(audit), 0, NULL,
 		"Let every connection through and record what a policy would need" },
+	{ CLI_LIST, "deny", 0, AT(deny), 0, "HOST[:PORT]",
+		"Never let it through, whatever policy or --audit say; repeatable" },
 	{ CLI_FLAG, "stacks", 0, AT(stacks), 0, NULL,
 		"Record the call stack of every connection attempt" },
 	{ CLI_LIST, "connect-to", 0, AT(config.connect_to), 0, "H:P:ADDR:P",
@@ -110,6 +113,7 @@ static void options_done(struct options *o)
 	strv_free(o->rw);
 	strv_free(o->forward);
 	strv_free(o->upload);
+	strv_free(o->deny);
 	strv_free(o->config.connect_to);
 }
 
@@ -130,6 +134,18 @@ static int check_all(char *const *list, int (*check)(const char *, struct err *)
 static int by_text(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int take_deny(struct sandbox_spec *s, struct options *o, struct err *err)
+{
+	struct barred *barred = NULL;
+	int r = barred_new(o->deny, &barred, err);
+
+	barred_free(barred);
+	if (r < 0)
+		return err_wrap(err, r, "--deny");
+	s->deny = take_ptr(o->deny);
+	return 0;
 }
 
 static int take_labels(struct sandbox_spec *s, struct options *o, struct err *err)
@@ -312,6 +328,8 @@ static int spec_fill(
 		r = take_limits(s, o, err);
 	if (r == 0)
 		r = take_labels(s, o, err);
+	if (r == 0)
+		r = take_deny(s, o, err);
 	if (r == 0)
 		r = take_env(s, o, err);
 	if (r == 0)
@@ -502,6 +520,10 @@ static int create(struct options *o, const struct cli_args *a)
 		return CLI_NO_START;
 	if (file && file[0] && protect_policy(&spec, file) < 0)
 		return out_error(CLI_FAILED, "out of memory");
+	if (o->audit)
+		out_note("audit: connections are let through and recorded; SSRF ranges, --deny and "
+			 "the "
+			 "file system stay enforced");
 	return launch(sock, &spec, o, a, policy);
 }
 

@@ -30,6 +30,7 @@
 
 struct learn_options {
 	const char *from, *output, *merge;
+	char **deny;
 	bool include_denied;
 };
 
@@ -40,6 +41,8 @@ const struct cli_option cmd_policy_learn_options[] = {
 		"Where to write the policy (default: standard output)" },
 	{ CLI_STR, "merge", 0, offsetof(struct learn_options, merge), 0, "FILE",
 		"Extend this policy, and say on standard error what that allows" },
+	{ CLI_LIST, "deny", 0, offsetof(struct learn_options, deny), 0, "HOST[:PORT]",
+		"Never let the command get there; repeatable" },
 	{ CLI_FLAG, "include-denied", 0, offsetof(struct learn_options, include_denied), 0, NULL,
 		"Allow what was refused, too" },
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
@@ -83,28 +86,41 @@ static int read_log(const char *name, struct learn *l)
 	return r < 0 ? fail(r) : 0;
 }
 
-static void run_child(const char *name, char **command)
+static int child_arguments(char ***argv, const char *name, char **deny, char **command)
+{
+	const char *const words[] = { "openshell", "sandbox", "create", "--name", name, "--no-keep",
+		"--audit", NULL };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && words[i]; i++)
+		r = strv_push(argv, words[i]);
+	for (size_t i = 0; r == 0 && deny && deny[i]; i++) {
+		r = strv_push(argv, "--deny");
+		if (r == 0)
+			r = strv_push(argv, deny[i]);
+	}
+	if (r == 0)
+		r = strv_push(argv, "--");
+	return r < 0 ? r : strv_push_n(argv, command, strv_len(command));
+}
+
+static void run_child(const char *name, char **deny, char **command)
 {
 	auto_strv char **argv = NULL;
-	const char *const words[] = { "openshell", "sandbox", "create", "--name", name, "--no-keep",
-		"--audit", "--", NULL };
 
-	for (size_t i = 0; words[i]; i++)
-		if (strv_push(&argv, words[i]) < 0)
-			_exit(CLI_NO_START);
-	if (strv_push_n(&argv, command, strv_len(command)) == 0)
+	if (child_arguments(&argv, name, deny, command) == 0)
 		(void)execv("/proc/self/exe", argv);
 	_exit(CLI_NO_START);
 }
 
 /* Runs the command in a sandbox of its own that lets everything through. */
-static int run(const char *name, char **command)
+static int run(const char *name, char **deny, char **command)
 {
 	pid_t pid = fork();
 	int status = 0;
 
 	if (pid == 0)
-		run_child(name, command);
+		run_child(name, deny, command);
 	if (pid < 0)
 		return fail(-errno);
 	/* What ends the command from the keyboard is not to end us before the policy is written. */
@@ -272,12 +288,12 @@ int cmd_policy_learn(const struct cli_command *cmd, int argc, char **argv)
 		r = cli_usage_error("learn needs either --from NAME or -- CMD");
 	if (r < 0 && o.from)
 		r = sandbox_name(o.from, name);
-	if (r >= 0)
-		return r;
-	if (!o.from) {
+	if (r < 0 && o.from && o.deny)
+		r = cli_usage_error("--deny goes with a command to run");
+	if (r < 0 && !o.from)
 		state_name_generate(name);
-		if (run(name, a.command) < 0)
-			return CLI_FAILED;
-	}
-	return learn_from(name, &o);
+	if (r < 0)
+		r = !o.from && run(name, o.deny, a.command) < 0 ? CLI_FAILED : learn_from(name, &o);
+	strv_free(o.deny);
+	return r;
 }

@@ -178,9 +178,14 @@ struct parser {
 
 static_assert(N_FIELDS <= 32, "one bit for each in seen");
 
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 static void skip_blanks(struct parser *s)
 {
-	while (s->p < s->end && strchr(" \t\r\n", *s->p) && *s->p)
+	while (s->p < s->end && is_blank(*s->p))
 		s->p++;
 }
 
@@ -227,8 +232,8 @@ static bool take_code_point(struct parser *s)
 	if (!take_hex4(s, &cp) || !cp || (cp & 0xfc00) == 0xdc00)
 		return false;
 	if ((cp & 0xfc00) == 0xd800) {
-		if (s->end - s->p < 2 || *s->p++ != '\\' || *s->p++ != 'u' ||
-			!take_hex4(s, &low) || (low & 0xfc00) != 0xdc00)
+		if (s->end - s->p < 2 || *s->p++ != '\\' || *s->p++ != 'u' || !take_hex4(s, &low) ||
+			(low & 0xfc00) != 0xdc00)
 			return false;
 		cp = 0x10000 + ((cp & 0x3ff) << 10 | (low & 0x3ff));
 	}
@@ -385,8 +390,7 @@ static bool skip_word(struct parser *s)
 {
 	const char *first = s->p;
 
-	while (s->p < s->end && *s->p &&
-		strchr("abcdefghijklmnopqrstuvwxyz0123456789+-.E", *s->p))
+	while (s->p < s->end && *s->p && strchr("abcdefghijklmnopqrstuvwxyz0123456789+-.E", *s->p))
 		s->p++;
 	return s->p > first;
 }

@@ -303,6 +303,14 @@ int jsonrpc_parse_request(const struct jsonrpc_options *opt, const char *method,
 	return why ? without_body(ret, false, why) : jsonrpc_parse(opt, body, len, ret);
 }
 
+bool jsonrpc_is_mcp(const struct jsonrpc_facts *f)
+{
+	for (size_t i = 0; i < f->n_calls; i++)
+		if (!find_known(f->calls[i].method))
+			return false;
+	return f->n_calls || f->has_response;
+}
+
 const struct jsonrpc_facts *jsonrpc_facts(const struct jsonrpc *j)
 {
 	return &j->facts;

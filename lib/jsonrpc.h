@@ -40,6 +40,10 @@ int jsonrpc_parse_request(const struct jsonrpc_options *opt, const char *method,
 int jsonrpc_parse(
 	const struct jsonrpc_options *opt, const char *body, size_t len, struct jsonrpc **ret);
 
+/* Every message is one of MCP's: its methods, or a response, which plain JSON-RPC clients do not
+ * send. */
+bool jsonrpc_is_mcp(const struct jsonrpc_facts *f);
+
 const struct jsonrpc_facts *jsonrpc_facts(const struct jsonrpc *j);
 /* NULL is fine. */
 void jsonrpc_free(struct jsonrpc *j);

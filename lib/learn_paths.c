@@ -24,10 +24,11 @@ int learn_path_quote(struct buf *out, const char *path)
 {
 	int r = 0;
 
-	for (; *path && r == 0; path++) {
-		bool is_special = strchr("*?[]{}\\", *path) != NULL;
+	while (*path && r == 0) {
+		size_t n = strcspn(path, "*?[]{}\\");
 
-		r = is_special ? buf_printf(out, "[%c]", *path) : buf_putc(out, *path);
+		r = n ? buf_append(out, path, n) : buf_printf(out, "[%c]", *path);
+		path += n ? n : 1;
 	}
 	return r;
 }

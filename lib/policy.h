@@ -34,6 +34,8 @@
 #include "lib/netaddr.h"
 #include "lib/request.h"
 
+struct barred;
+
 struct policy;
 
 enum { POLICY_TEXT_MAX = 16 * 1024 * 1024, POLICY_REASON_MAX = 512 };
@@ -115,6 +117,7 @@ struct intent {
 	const char *binary;   /* NULL: unknown, which denies */
 	const char *const *ancestors; /* NULL or NULL-terminated, nearest first */
 	const char *identity_error; /* not NULL: the identity was refused, and why; denies */
+	const struct barred *barred; /* --deny: closed whatever the policy says; or NULL */
 
 	const struct netaddr *addrs;  /* what the name resolved to; NULL: not resolved yet */
 	size_t n_addrs;
@@ -139,6 +142,7 @@ struct decision {
 	int endpoint;		 /* index in the policy, -1 none */
 	int rule;		 /* index among rules (or deny_rules, see is_deny_rule), -1 none */
 	bool is_deny_rule;
+	bool is_barred; /* --deny refused it: audit does not lift that */
 	struct carriage carriage;
 	char reason[POLICY_REASON_MAX];	 /* why not; empty when allowed */
 	char nearest[POLICY_REASON_MAX]; /* the rule that almost allowed it, and in what it differs */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/barred.h"
 #include "lib/cleanup.h"
 #include "lib/policy_impl.h"
 #include "lib/policy_nearest.h"
@@ -138,8 +139,14 @@ static bool decide_carriage(const struct policy *p, const struct intent *in, str
 
 static bool decide_connection(const struct policy *p, const struct intent *in, struct decision *d)
 {
+	const char *barred = barred_find(in->barred, in->host, in->port);
 	const struct endpoint *e;
 
+	if (barred) {
+		refuse(d, LAYER_L4, "closed by --deny %s", barred);
+		d->is_barred = true;
+		return false;
+	}
 	if (in->identity_error) {
 		refuse(d, LAYER_L4, "%s", in->identity_error);
 		return false;

@@ -94,20 +94,21 @@ enum init_landlock {
 enum { PROXY_FD = 3 };
 
 enum proxy_msg {
-	PROXY_SETUP = 1,   /* → proxy sandbox:str connect_to:strv (HOST:PORT:ADDR:PORT)
-			      upstream_proxy:str no_proxy:str audit:u32 host_gateway:str (what
-			      host.openshell.internal is) own_addrs:bytes (struct netaddr[], the
-			      host's addresses) has_extra_ca:u32 fds: log (its own open
-			      description), trust store (PEM), extra CA (PEM, if has_extra_ca) */
-	PROXY_CA,	   /* proxy → pem:str: the sandbox's CA certificate, the key stays there */
-	PROXY_LISTEN,	   /* → proxy port:u32 fds: IPv4 listener, IPv6 listener: start to accept */
-	PROXY_READY,	   /* proxy → (empty): confined, and accepting */
-	PROXY_POLICY,	   /* → proxy generation:u32 yaml:str (validated); id echoed */
-	PROXY_POLICY_DONE, /* proxy → generation:u32 closed:u32 */
-	PROXY_TUPLE,	   /* → proxy see struct tuple in lib/tuple.h */
-	PROXY_LOG,	   /* → proxy fds: the segment to append to from now on */
+	PROXY_SETUP = 1, /* → proxy sandbox:str connect_to:strv (HOST:PORT:ADDR:PORT)
+			    deny:strv (lib/barred.h)
+			    upstream_proxy:str no_proxy:str audit:u32 host_gateway:str (what
+			    host.openshell.internal is) own_addrs:bytes (struct netaddr[], the
+			    host's addresses) has_extra_ca:u32 fds: log (its own open
+			    description), trust store (PEM), extra CA (PEM, if has_extra_ca) */
+	PROXY_CA,	 /* proxy → pem:str: the sandbox's CA certificate, the key stays there */
+	PROXY_LISTEN,	 /* → proxy port:u32 fds: IPv4 listener, IPv6 listener: start to accept */
+	PROXY_READY,	 /* proxy → (empty): confined, and accepting */
+	PROXY_POLICY,	 /* → proxy generation:u32 yaml:str (validated); id echoed */
+	PROXY_POLICY_DONE,   /* proxy → generation:u32 closed:u32 */
+	PROXY_TUPLE,	     /* → proxy see struct tuple in lib/tuple.h */
+	PROXY_LOG,	     /* → proxy fds: the segment to append to from now on */
 	PROXY_NEED_RESOLVER, /* proxy → (empty): wants PROXY_RESOLVER */
-	PROXY_RESOLVER,	   /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
+	PROXY_RESOLVER,	     /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
 };
 
 /* Resolver: proxy ↔ a process that runs getaddrinfo() with the host's own rules. */

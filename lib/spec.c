@@ -35,6 +35,7 @@ static const struct field {
 	{ "audit", FIELD_BOOL, offsetof(struct sandbox_spec, audit) },
 	{ "stacks", FIELD_BOOL, offsetof(struct sandbox_spec, stacks) },
 	{ "connect_to", FIELD_LIST, offsetof(struct sandbox_spec, connect_to) },
+	{ "deny", FIELD_LIST, offsetof(struct sandbox_spec, deny) },
 	{ "upstream_ca", FIELD_STR, offsetof(struct sandbox_spec, upstream_ca) },
 	{ "upstream_proxy", FIELD_STR, offsetof(struct sandbox_spec, upstream_proxy) },
 	{ "no_proxy", FIELD_STR, offsetof(struct sandbox_spec, no_proxy) },

@@ -53,6 +53,7 @@ struct sandbox_spec {
 	bool audit;
 	bool stacks;
 	char **connect_to; /* HOST:PORT:ADDR:PORT */
+	char **deny;	   /* HOST[:PORT] (lib/barred.h) */
 	char *upstream_ca; /* absolute path, or NULL */
 	char *upstream_proxy;
 	char *no_proxy;

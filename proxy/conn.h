@@ -118,6 +118,8 @@ struct conn {
 	struct relay_way *relay; /* CONN_RELAY: two of them; owned */
 	struct tunnel *tunnel;	 /* an upgrade was asked for; owned */
 	bool has_said_continue;	 /* 100, for the body that is being collected */
+	uint64_t guess_until_ms; /* CONN_BODY: audit waits for it so long; 0: it does not */
+	bool has_waited;	 /* and has done so for this request */
 	uint64_t bytes_up, bytes_down;
 };
 

@@ -487,6 +487,8 @@ void exchange_on_deadline(struct conn *c)
 		leg_close(take_ptr(c->leg));
 		exchange_fault(c, 504, "upstream_failed", "upstream", "%s:%u did not answer in time", c->host,
 			c->port);
+	} else if (c->state == CONN_BODY && c->guess_until_ms) {
+		exchange_stop_guessing(c);
 	} else if (c->state == CONN_BODY || (c->state == CONN_REQUEST && c->client.in.len)) {
 		exchange_fault(c, 408, "request_timeout", "http-parser", "the request did not arrive in time");
 	} else {

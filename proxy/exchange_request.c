@@ -170,6 +170,22 @@ static void collect_body(struct conn *c)
 		conn_close(c);
 }
 
+/* Audit would like to know what the body asks for, but not at any price. */
+static void await_guess(struct conn *c)
+{
+	uint64_t now_ms = loop_now_ms(c->px->loop);
+
+	if (!c->guess_until_ms)
+		c->guess_until_ms = now_ms + GUESS_MS;
+	c->client.in.max = HTTP1_HEAD_MAX + 2 * GUESS_BODY_MAX + SCRATCH_SIZE;
+	conn_set_state(c, CONN_BODY);
+	if (c->state == CONN_BODY &&
+		timer_set(c->px->loop, &c->deadline,
+			c->guess_until_ms > now_ms ? (unsigned int)(c->guess_until_ms - now_ms)
+						   : 0) < 0)
+		conn_close(c);
+}
+
 /* What is known of the request for the log, and for the next generation. */
 static void note_request(struct conn *c)
 {
@@ -200,6 +216,8 @@ static void request_taken(struct conn *c, const char *head, size_t head_len, con
 		refuse(c, &now.refusal, may_keep() && now.refusal.status == 403);
 	} else if (outcome == REQUEST_INCOMPLETE) {
 		collect_body(c);
+	} else if (outcome == REQUEST_GUESSING) {
+		await_guess(c);
 	} else {
 		r = accept_request(c, rest, len);
 		if (r < 0)
@@ -269,21 +287,33 @@ static bool request_scan(struct conn *c, const char *data, size_t len)
 	return true;
 }
 
-static void request_body_more(struct conn *c, const char *data, size_t len)
+/* The head and what is there of its body are in the client's buffer: all of it again. */
+static void request_again(struct conn *c)
 {
 	const char *why = NULL;
 	size_t scan = 0;
 	int r;
 
-	if (buf_append(&c->client.in, data, len) < 0) {
-		exchange_fault(c, 413, "invalid_request", "http-parser", "the body is too large to be inspected");
-		return;
-	}
 	r = http1_head_find(buf_head(&c->client.in), c->client.in.len, HTTP1_HEAD_MAX, &scan, &why);
 	if (r > 0)
 		request_found(c, buf_head(&c->client.in), c->client.in.len, (size_t)r);
 	else
 		conn_close(c);
+}
+
+static void request_body_more(struct conn *c, const char *data, size_t len)
+{
+	if (buf_append(&c->client.in, data, len) < 0)
+		exchange_fault(c, 413, "invalid_request", "http-parser",
+			"the body is too large to be inspected");
+	else
+		request_again(c);
+}
+
+void exchange_stop_guessing(struct conn *c)
+{
+	c->has_waited = true;
+	request_again(c);
 }
 
 static void request_read(struct conn *c)
@@ -346,6 +376,8 @@ void exchange_begin(struct conn *c)
 		return;
 	c->ex.scan_up = 0;
 	c->has_said_continue = false;
+	c->guess_until_ms = 0;
+	c->has_waited = false;
 	if (in->len <= SIDE_IN_MAX)
 		in->max = SIDE_IN_MAX;
 	if (side_is_full(&c->client)) {

@@ -1,25 +1,23 @@
 #include "proxy/inspect.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
 #include "lib/graphql.h"
 #include "lib/jsonrpc.h"
+#include "lib/jsontext.h"
+#include "lib/operation.h"
 #include "lib/redact.h"
 #include "lib/websocket.h"
 #include "proxy/limits.h"
-
-enum { OPERATION_MAX = 512 };
 
 /* What the last look left behind: facts point into it. One process, one thread, one request. */
 static struct {
 	struct graphql *graphql;
 	struct jsonrpc *jsonrpc;
 	struct buf decoded, redacted;
-	char operation[OPERATION_MAX];
+	char operation[OPERATION_TEXT_MAX];
 } held;
 
 static void forget(void)
@@ -84,44 +82,6 @@ static int collect(const struct http1_request *rq, size_t max, const char **rest
 	return r < 0 ? r : !*ret ? -ENOMEM : r == CHUNKED_END;
 }
 
-static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-
-/* Appends to the operation's text; what does not fit is left out. */
-static void say(const char *fmt, ...)
-{
-	size_t at = strlen(held.operation);
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(held.operation + at, sizeof(held.operation) - at, fmt, ap);
-	va_end(ap);
-}
-
-/* "query Viewer{viewer,rate}": no arguments, which may be secrets. */
-static void describe_graphql(const struct graphql_facts *f)
-{
-	static const char *const types[] = { "persisted", "query", "mutation", "subscription" };
-
-	for (size_t i = 0; i < f->n_ops; i++) {
-		const struct graphql_op *op = &f->ops[i];
-
-		say("%s%s%s%s{", i ? " " : "", types[op->type], op->name ? " " : "",
-			op->name ? op->name : "");
-		for (size_t k = 0; k < op->n_fields; k++)
-			say("%s%s", k ? "," : "", op->fields[k]);
-		say("}");
-	}
-}
-
-static void describe_jsonrpc(const struct jsonrpc_facts *f)
-{
-	if (f->receive_stream)
-		say("receive stream");
-	for (size_t i = 0; i < f->n_calls; i++)
-		say("%s%s%s%s", i ? ", " : "", f->calls[i].method, f->calls[i].tool ? " " : "",
-			f->calls[i].tool ? f->calls[i].tool : "");
-}
-
 static int understand(const struct inspection *in, const struct http1_request *rq, const char *body,
 	size_t len, struct request *facts)
 {
@@ -135,14 +95,14 @@ static int understand(const struct inspection *in, const struct http1_request *r
 		if (r < 0)
 			return r;
 		facts->graphql = graphql_facts(held.graphql);
-		describe_graphql(facts->graphql);
+		operation_of_graphql(held.operation, facts->graphql);
 	} else if (looks_into_bodies(in)) {
 		r = jsonrpc_parse_request(&opt, facts->method, rq->fields.list, rq->fields.n, body, len,
 			&held.jsonrpc);
 		if (r < 0)
 			return r;
 		facts->jsonrpc = jsonrpc_facts(held.jsonrpc);
-		describe_jsonrpc(facts->jsonrpc);
+		operation_of_jsonrpc(held.operation, facts->jsonrpc);
 	}
 	return 0;
 }
@@ -183,11 +143,104 @@ int inspect_request(const struct inspection *in, const struct http1_request *rq,
 	if (r < 0)
 		return r;
 	ret->operation = held.operation[0] ? held.operation : NULL;
+	ret->protocol = in->protocol;
 	if (rq->fields.framing == HTTP1_NO_BODY)
 		return 1;
 	r = inspect_redact(in, body, n, &ret->data, &ret->len);
 	*ret_why = "the body cannot be searched for secrets: it is compressed or no text";
 	return r < 0 ? r : 1;
+}
+
+/* ---- audit ---- */
+
+static bool is_json_post(const struct http1_request *rq)
+{
+	const struct http1_fields *f = &rq->fields;
+
+	return strcmp(rq->effective_method, "POST") == 0 && f->framing != HTTP1_NO_BODY &&
+	       !rq->expect_continue && !jsontext_check_headers(f->list, f->n, false) &&
+	       (f->framing != HTTP1_LENGTH || f->content_length <= GUESS_BODY_MAX);
+}
+
+bool inspect_is_guessable(const struct http1_request *rq)
+{
+	return is_json_post(rq) ||
+	       (strcmp(rq->effective_method, "GET") == 0 && rq->fields.framing == HTTP1_NO_BODY &&
+		       rq->upgrade == HTTP1_UPGRADE_NONE);
+}
+
+/* MCP when every call is one of its methods and carries what that one requires. */
+static int guess_jsonrpc(const struct http1_request *rq, const char *body, size_t len,
+	const struct request *facts, struct inspected *ret)
+{
+	static const enum policy_protocol protocols[] = { PROTOCOL_MCP, PROTOCOL_JSON_RPC };
+
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++) {
+		struct jsonrpc_options opt = { .is_mcp = i == 0, .strict_tool_names = true };
+		const struct jsonrpc_facts *f;
+		int r;
+
+		jsonrpc_free(take_ptr(held.jsonrpc));
+		r = jsonrpc_parse_request(&opt, facts->method, rq->fields.list, rq->fields.n, body,
+			len, &held.jsonrpc);
+		if (r < 0)
+			return r;
+		f = jsonrpc_facts(held.jsonrpc);
+		if (f->error || (opt.is_mcp && !f->receive_stream && !jsonrpc_is_mcp(f)))
+			continue;
+		/* An event stream is asked for in many protocols. */
+		ret->protocol = f->receive_stream ? PROTOCOL_NONE : protocols[i];
+		operation_of_jsonrpc(held.operation, f);
+		return 0;
+	}
+	return 0;
+}
+
+/* A hash or an id alone is no operation: bodies with an "id" are common. */
+static int guess_graphql(const struct http1_request *rq, const char *body, size_t len,
+	const struct request *facts, struct inspected *ret)
+{
+	const struct graphql_facts *f;
+	int r;
+
+	r = graphql_parse_request(facts->method, facts->query, facts->n_query, rq->fields.list,
+		rq->fields.n, body, len, &held.graphql);
+	if (r < 0)
+		return r;
+	f = graphql_facts(held.graphql);
+	for (size_t i = 0; i < f->n_ops; i++)
+		if (f->ops[i].type == GRAPHQL_NONE)
+			return 0;
+	if (f->error || !f->n_ops)
+		return 0;
+	ret->protocol = PROTOCOL_GRAPHQL;
+	operation_of_graphql(held.operation, f);
+	return 0;
+}
+
+int inspect_guess(const struct http1_request *rq, const char *rest, size_t len,
+	const struct request *facts, struct inspected *ret)
+{
+	const char *body = "", *why;
+	const size_t here = len;
+	size_t n = 0;
+	int r = 1;
+
+	forget();
+	if (rq->fields.framing != HTTP1_NO_BODY)
+		r = collect(rq, GUESS_BODY_MAX, &rest, &len, &body, &n, &why);
+	/* Too large, or malformed, which is told when it is carried: it streams. */
+	if (r == -EMSGSIZE || r == -EBADMSG || (r == 0 && here > 2 * GUESS_BODY_MAX))
+		return 1;
+	if (r <= 0)
+		return r;
+	r = guess_jsonrpc(rq, body, n, facts, ret);
+	if (r == 0 && !held.operation[0])
+		r = guess_graphql(rq, body, n, facts, ret);
+	if (r < 0)
+		return r;
+	ret->operation = held.operation[0] ? held.operation : NULL;
+	return 1;
 }
 
 int inspect_message(const struct inspection *in, const char *text, size_t len,
@@ -203,7 +256,7 @@ int inspect_message(const struct inspection *in, const char *text, size_t len,
 	if (r < 0)
 		return r;
 	facts->graphql = graphql_facts(held.graphql);
-	describe_graphql(facts->graphql);
+	operation_of_graphql(held.operation, facts->graphql);
 	*ret_operation = held.operation[0] ? held.operation : graphql_message_type(held.graphql);
 	return 0;
 }

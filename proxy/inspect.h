@@ -16,6 +16,8 @@
 struct inspected {
 	const char *data; /* as it goes up; NULL: it was not collected and streams through */
 	size_t len;
+	enum policy_protocol
+		protocol;      /* what it was understood as; PROTOCOL_NONE: not looked into */
 	const char *operation; /* for the log: what is asked for, without arguments; or NULL */
 };
 
@@ -28,6 +30,19 @@ bool inspect_is_wanted(const struct inspection *in, const struct http1_request *
  */
 int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,
 	size_t *len, struct request *facts, struct inspected *ret, const char **ret_why);
+
+/*
+ * Audit: what a request seems to ask for, where no endpoint says what its body is. Only what an
+ * endpoint of that protocol would understand counts as one: GraphQL and JSON-RPC in a POST of
+ * application/json up to GUESS_BODY_MAX, GraphQL in a GET's query, a GET for an event stream. The
+ * body is looked at where it lies and goes up as it came; what is larger, compressed, slow or
+ * announced with Expect streams without being looked at.
+ */
+bool inspect_is_guessable(const struct http1_request *rq);
+/* 1: @ret's operation and protocol are set, if it was understood; 0: more of the body is needed,
+ * which is worth a wait of GUESS_MS; -ENOMEM. */
+int inspect_guess(const struct http1_request *rq, const char *rest, size_t len,
+	const struct request *facts, struct inspected *ret);
 
 /* Bytes that have to fit the client's buffer so that a whole body of this endpoint does. */
 size_t inspect_body_max(const struct inspection *in);

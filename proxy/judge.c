@@ -12,12 +12,13 @@ struct intent judge_intent(const struct conn *c)
 		.port = c->port,
 		.binary = c->binary,
 		.ancestors = (const char *const *)c->ancestors,
-		.identity_error = c->denied };
+		.identity_error = c->denied,
+		.barred = c->px->barred };
 }
 
 /*
- * Nobody wrote the host into a policy, so nothing says what it may reach: what no policy could
- * allow, and this machine, it may not.
+ * Nobody wrote the host into a policy, so nothing says that it may reach more than public
+ * addresses; --connect-to does.
  */
 static void audit_addresses(const struct conn *c, const struct netaddr *addrs, size_t n,
 	struct decision *ret)
@@ -28,13 +29,14 @@ static void audit_addresses(const struct conn *c, const struct netaddr *addrs, s
 
 		for (size_t k = 0; k < c->px->n_own_addrs; k++)
 			is_own = is_own || netaddr_equal(&addrs[i], &c->px->own_addrs[k]);
-		if (!is_own && netaddr_classify(&addrs[i]) != NETADDR_BLOCKED)
+		if (!is_own && netaddr_classify(&addrs[i]) == NETADDR_PUBLIC)
 			continue;
 		ret->verdict = VERDICT_DENY;
 		ret->layer = LAYER_SSRF;
 		(void)str_format(ret->reason, sizeof(ret->reason),
-			"%s resolves to %s address %s, connection rejected", c->host,
-			is_own ? "this machine's" : "always-blocked",
+			"%s resolves to %s address %s, which audit does not open, connection "
+			"rejected",
+			c->host, is_own ? "this machine's" : netaddr_range_name(&addrs[i]),
 			netaddr_format(&addrs[i], text, sizeof(text)));
 		return;
 	}
@@ -51,7 +53,7 @@ void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, str
 	policy_decide(c->policy, &in, ret);
 	/* --audit records what a policy would have to allow; who asks must still be known. */
 	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 &&
-		!c->denied) {
+		!c->denied && !ret->is_barred) {
 		ret->verdict = VERDICT_AUDIT;
 		audit_addresses(c, addrs, n, ret);
 	}
@@ -77,7 +79,24 @@ static const char *engine_of(const struct decision *d)
 		[LAYER_HTTP] = "http-parser",
 	};
 
-	return engines[d->layer];
+	return d->is_barred ? "deny" : engines[d->layer];
+}
+
+/* Whoever understood the request, or failed to. */
+static const char *l7_engine_of(const struct decision *d, enum policy_protocol protocol)
+{
+	switch (d->layer == LAYER_HTTP || d->is_barred ? PROTOCOL_NONE : protocol) {
+	case PROTOCOL_GRAPHQL:
+		return "l7-graphql";
+	case PROTOCOL_JSON_RPC:
+		return "l7-jsonrpc";
+	case PROTOCOL_MCP:
+		return "l7-mcp";
+	case PROTOCOL_WEBSOCKET:
+		return "l7-websocket";
+	default:
+		return engine_of(d);
+	}
 }
 
 static const char *text_or_null(const char *s)
@@ -129,8 +148,8 @@ void judge_log_connection(struct conn *c, const struct decision *d)
 	log_event(c->px->log, &e);
 }
 
-void judge_request(
-	struct conn *c, const struct request *rq, const char *operation, struct decision *ret)
+void judge_request(struct conn *c, const struct request *rq, const struct inspected *seen,
+	struct decision *ret)
 {
 	struct intent in = judge_intent(c);
 	struct names names;
@@ -138,13 +157,15 @@ void judge_request(
 
 	in.request = rq;
 	policy_decide(c->policy, &in, ret);
-	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer != LAYER_HTTP)
+	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer != LAYER_HTTP &&
+		!ret->is_barred)
 		ret->verdict = VERDICT_AUDIT;
 	e = decision_event(c, ret, &names);
 	e.adapter = EVENT_L7;
 	e.method = rq->method;
 	e.target = rq->path;
-	e.operation = operation;
+	e.operation = seen->operation;
+	e.engine = l7_engine_of(ret, seen->protocol);
 	log_event(c->px->log, &e);
 }
 

@@ -7,6 +7,7 @@
 #include "lib/http1.h"
 #include "lib/request.h"
 #include "proxy/conn.h"
+#include "proxy/inspect.h"
 
 /* The intent of @c; addresses and request are the caller's to add. */
 struct intent judge_intent(const struct conn *c);
@@ -15,8 +16,8 @@ struct intent judge_intent(const struct conn *c);
 void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret);
 /* The event of a connection's decision. */
 void judge_log_connection(struct conn *c, const struct decision *d);
-/* One request; logs it. */
-void judge_request(struct conn *c, const struct request *rq, const char *operation,
+/* One request; logs it with what @seen tells of its body. */
+void judge_request(struct conn *c, const struct request *rq, const struct inspected *seen,
 	struct decision *ret);
 /* A request that was refused before policy could be asked, or an upstream failure. */
 void judge_log_refusal(struct conn *c, const struct refusal *r, const char *method,

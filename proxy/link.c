@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/barred.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/msg.h"
@@ -130,7 +131,7 @@ static int send_ca(struct proxy *px, uint32_t id)
 static int on_setup(struct proxy *px, struct msg_in *m)
 {
 	const char *sandbox = msg_get_str(m);
-	auto_free char **pins = msg_get_strv(m);
+	auto_free char **pins = msg_get_strv(m), **deny = msg_get_strv(m);
 	const char *chain = msg_get_str(m), *no_proxy = msg_get_str(m);
 	const char *gateway;
 	const void *own;
@@ -149,7 +150,11 @@ static int on_setup(struct proxy *px, struct msg_in *m)
 		return -EPROTO;
 	if (chain && chain_parse(chain, no_proxy, &px->chain, &err) < 0)
 		leave("%s", err.text);
-	r = take_pins(px, pins);
+	r = deny ? barred_new(deny, &px->barred, &err) : -EPROTO;
+	if (r == -EINVAL)
+		leave("--deny %s", err.text);
+	if (r == 0)
+		r = take_pins(px, pins);
 	if (r == 0)
 		r = take_own_addrs(px, own, own_len);
 	if (r == 0)

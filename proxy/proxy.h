@@ -16,6 +16,7 @@
 #include "proxy/limits.h"
 
 struct back;
+struct barred;
 struct ca;
 struct chain;
 struct conn;
@@ -59,6 +60,7 @@ struct proxy {
 	unsigned int n_untouched;
 	struct pin *pins;
 	size_t n_pins;
+	struct barred *barred; /* --deny */
 	struct netaddr *own_addrs;
 	size_t n_own_addrs;
 	struct netaddr host_gateway; /* what host.openshell.internal is; family 0: nothing */

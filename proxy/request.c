@@ -137,16 +137,25 @@ static enum request_outcome decide(struct conn *c, struct judged *j)
 {
 	if (!c->is_inspected)
 		return REQUEST_ALLOWED;
-	judge_request(c, &j->facts, j->body.operation, &j->decision);
+	judge_request(c, &j->facts, &j->body, &j->decision);
 	if (j->decision.verdict != VERDICT_DENY)
 		return REQUEST_ALLOWED;
 	judge_refusal(c, &j->decision, j->rq.effective_method, j->target.path, &j->refusal);
 	return REQUEST_REFUSED;
 }
 
+/* Nobody said what the bodies of this endpoint are, and what no rule allows may pass. */
+static bool is_guessing(const struct conn *c, const struct judged *j)
+{
+	const struct inspection *in = &j->inspection;
+	bool is_audit = c->px->is_audit || (in->protocol != PROTOCOL_NONE && !in->is_enforcing);
+
+	return is_audit && c->is_inspected && inspect_is_guessable(&j->rq);
+}
+
 enum request_outcome request_judge(struct conn *c, struct judged *j, const char **rest, size_t *len)
 {
-	const char *why = NULL;
+	const char *why = "no memory for the body";
 	int r = 1;
 
 	j->target.path[0] = '\0';
@@ -154,11 +163,16 @@ enum request_outcome request_judge(struct conn *c, struct judged *j, const char 
 	if (!method_is_good(c, j) || !target_is_good(c, j) || !connection_is_good(c, j))
 		return REQUEST_REFUSED;
 	set_facts(j);
-	if (inspect_is_wanted(&j->inspection, &j->rq))
+	if (inspect_is_wanted(&j->inspection, &j->rq)) {
 		r = inspect_request(&j->inspection, &j->rq, rest, len, &j->facts, &j->body, &why);
-	if (r == 0)
-		return REQUEST_INCOMPLETE;
-	if (r > 0)
+		if (r == 0)
+			return REQUEST_INCOMPLETE;
+	} else if (is_guessing(c, j)) {
+		r = inspect_guess(&j->rq, *rest, *len, &j->facts, &j->body);
+		if (r == 0 && !c->has_waited)
+			return REQUEST_GUESSING;
+	}
+	if (r >= 0)
 		return decide(c, j);
 	request_fault(c, j, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser", "%s", why);
 	return REQUEST_REFUSED;

@@ -25,10 +25,12 @@ struct judged {
 enum request_outcome {
 	REQUEST_REFUSED = 0, /* .refusal says why; it is in the log */
 	REQUEST_INCOMPLETE,  /* rules look into the body, and some of it is missing */
+	REQUEST_GUESSING,    /* audit looks into the body, and some of it is missing */
 	REQUEST_ALLOWED,
 };
 
-/* @rest (@len bytes) is what is there of the body; moved past a body that was taken along. */
+/* @rest (@len bytes) is what is there of the body; moved past a body that was taken along. No
+ * REQUEST_GUESSING once @c has waited for it. */
 enum request_outcome request_judge(struct conn *c, struct judged *j, const char **rest, size_t *len);
 
 /* For a request that could not be parsed (@r as http1_request_parse() says). Logs. */

@@ -214,15 +214,17 @@ static int judge_message(struct conn *c, const struct ws_item *item)
 	struct tunnel *t = c->tunnel;
 	struct request rq = { .method = "WEBSOCKET_TEXT",
 		.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/" };
-	const char *operation = NULL;
+	struct inspected seen = {
+		.protocol = t->inspection.websocket_graphql ? PROTOCOL_GRAPHQL : PROTOCOL_WEBSOCKET
+	};
 	struct decision d;
 	int r;
 
-	r = inspect_message(&t->inspection, item->data, item->len, &rq, &operation);
+	r = inspect_message(&t->inspection, item->data, item->len, &rq, &seen.operation);
 	if (r < 0)
 		return r;
 	if (t->inspection.websocket_text || t->inspection.websocket_graphql) {
-		judge_request(c, &rq, operation, &d);
+		judge_request(c, &rq, &seen, &d);
 		if (d.verdict == VERDICT_DENY) {
 			t->close = WS_CLOSE_POLICY;
 			t->why = "not permitted by policy";

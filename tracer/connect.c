@@ -192,7 +192,7 @@ static void log_denied(struct sandbox *s, const struct destination *d, const str
 		.pid = (uint32_t)who->pid,
 		.ancestors = who->ancestors,
 		.policy = dec->policy,
-		.engine = "l4",
+		.engine = dec->is_barred ? "deny" : "l4",
 		.reason = dec->reason,
 		.nearest = dec->nearest[0] ? dec->nearest : NULL };
 
@@ -207,14 +207,16 @@ static struct answer judge(struct sandbox *s, const struct sockcall *sc, struct 
 		.port = d->port,
 		.binary = who->binary,
 		.ancestors = who->ancestors,
-		.identity_error = who->denied };
+		.identity_error = who->denied,
+		.barred = s->barred };
 	struct decision dec = { 0 };
 
 	if (names_is_synthetic(&d->addr) && d->host == d->text)
 		(void)snprintf(dec.reason, sizeof(dec.reason), "the address stands for no name");
 	else
 		policy_decide(s->policy, &in, &dec);
-	if (dec.verdict == VERDICT_DENY && !s->spec.audit && !is_web_port(d->port)) {
+	if (dec.verdict == VERDICT_DENY && (!s->spec.audit || dec.is_barred) &&
+		!is_web_port(d->port)) {
 		log_denied(s, d, who, &dec);
 		return answer_error(-ECONNREFUSED);
 	}

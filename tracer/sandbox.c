@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/barred.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/proto.h"
@@ -325,9 +326,12 @@ static void say_started(struct sandbox *s)
 
 static int prepare(struct sandbox *s, bool is_new, struct err *err)
 {
-	int r = is_new ? state_create(&s->state, &s->spec, err) :
-			 state_open(&s->state, s->spec.name, err);
+	int r = barred_new(s->spec.deny, &s->barred, err);
 
+	if (r < 0)
+		return err_wrap(err, r, "--deny");
+	r = is_new ? state_create(&s->state, &s->spec, err)
+		   : state_open(&s->state, s->spec.name, err);
 	if (r == 0 && !is_new)
 		r = state_lock(s->state, err);
 	if (r < 0)

@@ -62,6 +62,7 @@ struct sandbox {
 	enum phase phase;
 	bool is_removed_at_end; /* delete, or a sandbox that is not kept */
 
+	struct barred *barred; /* --deny */
 	struct policy *policy; /* one reference: the generation that decides */
 	uint32_t revision;     /* its number, and the generation's */
 	char policy_hash[65];

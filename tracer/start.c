@@ -165,6 +165,7 @@ static int proxy_setup(struct sandbox *s, struct err *err)
 	msg_out_init(&m, PROXY_SETUP, 0);
 	msg_put_str(&m, s->spec.name);
 	msg_put_strv(&m, s->spec.connect_to);
+	msg_put_strv(&m, s->spec.deny);
 	msg_put_str(&m, s->spec.upstream_proxy);
 	msg_put_str(&m, s->spec.no_proxy);
 	msg_put_u32(&m, s->spec.audit);

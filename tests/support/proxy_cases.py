@@ -1201,6 +1201,154 @@ def audit_records_requests_to_hosts_that_no_policy_names():
         D = old
 
 
+def rpc(method, **params):
+    return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+
+
+GUESSES = [
+    # body, what the event says of it: engine, operation
+    ({"query": "query V { viewer { login } rate: rateLimit { cost } }", "variables": {"s": "secret"}}, "l7-graphql", "query V{rateLimit,viewer}"),
+    ({"query": "{ viewer { login } }"}, "l7-graphql", "query{viewer}"),
+    ({"query": "mutation M { addStar(id: \"secret\") { id } }"}, "l7-graphql", "mutation M{addStar}"),
+    ([{"query": "{a}"}, {"query": "query B {b}"}], "l7-graphql", "query{a} query B{b}"),
+    (rpc("eth_call", to="secret"), "l7-jsonrpc", "eth_call"),
+    (b"[" + rpc("sum") + b"," + rpc("we ird, x") + b"]", "l7-jsonrpc", 'sum, "we ird, x"'),
+    (rpc("tools/call", name="search", arguments={"q": "secret"}), "l7-mcp", "tools/call search"),
+    (rpc("tools/call", name="we ird"), "l7-jsonrpc", "tools/call"),
+    (b'{"jsonrpc":"2.0","method":"notifications/initialized"}', "l7-mcp", "notifications/initialized"),
+    (b'{"jsonrpc":"2.0","id":1,"result":{}}', "l7-mcp", "(response)"),
+    # and what is none of the three
+    ({"query": {"match_all": {}}}, "l4", None),
+    ({"query": "hello world"}, "l4", None),
+    ({"id": "17", "name": "x"}, "l4", None),
+    ({"jsonrpc": "1.0", "method": "x"}, "l4", None),
+    (b'{"query": "{a}", "query": "{b}"}', "l4", None),
+    (b"not json", "l4", None),
+    (b'{"query": "{a}", "variables": "' + b"x" * 65536 + b'"}', "l4", None),
+]
+
+
+@case
+def audit_records_what_bodies_ask_for_and_nothing_else_of_them():
+    global D
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    try:
+        for body, engine, operation in GUESSES:
+            eq(post_json("unnamed.test", "/any", body)[0], 200)
+            e = D.request_event()
+            eq((body, e["d"], e["v"], e["x"], e["g"], e.get("z")), (body, "audit", "POST", "/any", engine, operation))
+        eq(get("unnamed.test", "/any?query=%7Ba%7D")[0], 200)
+        e = D.request_event()
+        eq((e["g"], e["z"], e["x"]), ("l7-graphql", "query{a}", "/any"))
+        eq(get("unnamed.test", "/any?query=hello")[0], 200)
+        eq(D.request_event().get("z"), None)
+        eq(get("unnamed.test", "/any", extra="Accept: text/event-stream\r\n")[0], 200)
+        e = D.request_event()
+        eq((e["g"], e["z"]), ("l4", "(event stream)"))
+        with open(D.log_path) as f:
+            eq("secret" in f.read(), False)
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def audit_guesses_on_endpoints_that_audit_too():
+    eq(post_json("audit.test", "/graphql", {"query": "{a}"})[0], 200)
+    e = D.request_event()
+    eq((e["d"], e["g"], e["z"]), ("audit", "l7-graphql", "query{a}"))
+    eq(post_json("full.test", "/graphql", {"query": "{a}"})[0], 200)
+    e = D.request_event()
+    eq((e["d"], e["g"], e.get("z")), ("allow", "l7", None))
+
+
+@case
+def audit_lets_bodies_stream_that_it_cannot_wait_for():
+    global D
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    head = b"POST /slow HTTP/1.1\r\nHost: unnamed.test\r\nContent-Type: application/json\r\n"
+    try:
+        # A client that goes on only once the server has heard its first part.
+        for framing, first, rest in (
+            (b"Transfer-Encoding: chunked\r\n\r\n", b"7\r\n{\"first\r\n", b"3\r\n\":1\r\n1\r\n}\r\n0\r\n\r\n"),
+            (b"Content-Length: 11\r\n\r\n", b"{\"first", b"\":1}"),
+        ):
+            s = tls("unnamed.test")
+            before = len(origin.log)
+            s.sendall(head + framing + first)
+            until = time.monotonic() + TIMEOUT
+            while b"{\"first" not in origin.log[before:]:
+                if time.monotonic() > until:
+                    raise AssertionError("the first part never arrived")
+                time.sleep(0.01)
+            s.sendall(rest)
+            eq(response(s)[0], 200)
+            has(origin.log[before:], b"\":1")
+            eq(D.request_event().get("z"), None)
+        # One that sends much more than is looked into, in parts so small that their framing is most of it.
+        def swallow(srv, c, head):
+            got = b""
+            while not got.endswith(b"\r\n0\r\n\r\n"):
+                got += c.recv(65536)
+            swallow.spaces = got.count(b" ")
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        origin.scripts["/many"] = swallow
+        s = tls("unnamed.test")
+        s.sendall(head.replace(b"/slow", b"/many") + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50000 + b"2\r\n{}\r\n0\r\n\r\n")
+        eq((response(s)[0], swallow.spaces), (200, 50000))
+        # One that sends a whole one, in chunks.
+        s = tls("unnamed.test")
+        s.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"que\r\n")
+        time.sleep(0.05)
+        s.sendall(b"b\r\nry\": \"{a}\"}\r\n0\r\n\r\n")
+        status, _, body = response(s)
+        eq((status, json.loads(body)["body"]), (200, 16))
+        has(json.loads(body)["head"], "ransfer-")
+        eq(D.request_event()["z"], "query{a}")
+        eq(ask(s, b"GET /next HTTP/1.1\r\nHost: unnamed.test\r\n\r\n")[0], 200)
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def audit_keeps_private_addresses_out_that_nobody_named():
+    global D
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    try:
+        for host in ("10.0.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "127.0.0.1"):
+            s, head = tunnel(host, 444)
+            has(head, b"403")
+            eq(D.await_event(h=host)["g"], "ssrf")
+        eq(get("unnamed.test", "/")[0], 200)
+    finally:
+        D.close()
+        D = old
+
+
+@case
+def what_the_operator_denies_stays_denied_in_audit():
+    global D
+    pins = [x for host in ("unnamed.test", "no.test", "a.no.test", "ported.test") for x in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, origin.port))]
+    pins += ["--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "ported.test:444:127.0.0.1:%d" % origin.port]
+    for audit in (["--audit"], []):
+        old = with_driver(*audit, *pins, "--deny", "No.test.", "--deny", "*.no.test", "--deny", "ported.test:443", "--deny", "api.test")
+        before = origin.connections
+        try:
+            for host in ("no.test", "NO.test", "a.no.test", "ported.test", "api.test"):
+                s, head = tunnel(host)
+                has(head, b"403")
+                has(read_until(s, b"}"), b"--deny")
+                eq(D.await_event(h=host.lower())["g"], "deny")
+            eq(origin.connections, before)
+            if audit:
+                eq(get("unnamed.test", "/")[0], 200)
+                has(tunnel("ported.test", 444)[1], b"200")
+        finally:
+            D.close()
+            D = old
+
+
 @case
 def audit_leaves_clients_alone_that_pin_certificates():
     global D

@@ -3,7 +3,7 @@
  * program without a sandbox.
  *
  *   proxy_driver --proxy PROGRAM --policy FILE [--trust PEM] [--extra-ca PEM] [--log FILE]
- *                [--ca-out FILE] [--connect-to SPEC]… [--binary PATH] [--audit]
+ *                [--ca-out FILE] [--connect-to SPEC]… [--binary PATH] [--audit] [--deny HOST]…
  *                [--upstream-proxy URL] [--no-proxy LIST] [--time] -- COMMAND…
  *
  * COMMAND runs with PROXY_PORT, PROXY_TUPLES (the path of a datagram socket), http_proxy and
@@ -41,8 +41,8 @@ enum { PINS_MAX = 64 };
 
 static struct {
 	const char *proxy, *policy, *trust, *extra_ca, *log, *ca_out, *binary, *chain, *no_proxy;
-	char *pins[PINS_MAX + 1];
-	size_t n_pins;
+	char *pins[PINS_MAX + 1], *deny[PINS_MAX + 1];
+	size_t n_pins, n_deny;
 	uint32_t audit;
 	int time;
 } opt = { .trust = "/etc/ssl/certs/ca-certificates.crt",
@@ -89,6 +89,7 @@ static void send_setup(void)
 	msg_out_init(&m, PROXY_SETUP, 1);
 	msg_put_str(&m, "driver");
 	msg_put_strv(&m, opt.pins);
+	msg_put_strv(&m, opt.deny);
 	msg_put_str(&m, opt.chain);
 	msg_put_str(&m, opt.no_proxy);
 	msg_put_u32(&m, opt.audit);
@@ -362,7 +363,7 @@ static void parse(int argc, char **argv)
 		{ "trust", 1, 0, 't' }, { "extra-ca", 1, 0, 'e' }, { "log", 1, 0, 'l' },
 		{ "ca-out", 1, 0, 'c' }, { "connect-to", 1, 0, 'C' }, { "binary", 1, 0, 'b' },
 		{ "audit", 0, 0, 'a' }, { "upstream-proxy", 1, 0, 'u' }, { "no-proxy", 1, 0, 'n' },
-		{ "time", 0, 0, 'T' }, { 0 } };
+		{ "time", 0, 0, 'T' }, { "deny", 1, 0, 'd' }, { 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "+", longs, NULL)) != -1) {
@@ -381,6 +382,10 @@ static void parse(int argc, char **argv)
 		case 'C':
 			if (opt.n_pins < PINS_MAX)
 				opt.pins[opt.n_pins++] = optarg;
+			break;
+		case 'd':
+			if (opt.n_deny < PINS_MAX)
+				opt.deny[opt.n_deny++] = optarg;
 			break;
 		default: exit(98);
 		}
