@@ -10,9 +10,14 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/learn_internal.h"
+#include "lib/operation.h"
 #include "lib/str.h"
 
-enum { LEARN_ARENA_MAX = 256 * 1024 * 1024, LEARN_PATH_MAX = 64 * 1024 };
+enum {
+	LEARN_ARENA_MAX = 256 * 1024 * 1024,
+	LEARN_PATH_MAX = 64 * 1024,
+	LEARN_OPERATIONS_MAX = 64, /* of one request; one with more is learned by its path */
+};
 
 /* --- evidence --- */
 
@@ -39,6 +44,7 @@ void learn_free(struct learn *l)
 	free(l->uses);
 	free(l->asked);
 	free(l->comments);
+	free(l->spoken);
 	free(l);
 }
 
@@ -129,29 +135,35 @@ static int take_path(struct learn *l, const char *target)
 	return r < 0 || buf_cstr(&l->template) ? r : -ENOMEM;
 }
 
-static struct learn_asked *asked_find(struct learn *l, size_t at, size_t use, const char *method)
+static bool same_operation(const struct learn_operation *a, const struct learn_operation *b)
+{
+	return a->kind == b->kind && strcmp(a->type, b->type) == 0 &&
+	       strcmp(a->name, b->name) == 0 && strcmp(a->detail, b->detail) == 0;
+}
+
+static struct learn_asked *asked_find(struct learn *l, size_t at, size_t use, const char *method,
+	const struct learn_operation *op)
 {
 	for (; at; at = l->asked[at - 1].in_hash) {
 		struct learn_asked *a = &l->asked[at - 1];
 
 		if (a->use == use && strcmp(a->method, method) == 0 &&
-			strcmp(a->template, buf_cstr(&l->template)) == 0)
+			strcmp(a->template, buf_cstr(&l->template)) == 0 &&
+			same_operation(&a->op, op))
 			return a;
 	}
 	return NULL;
 }
 
-static int asked_add(struct learn *l, size_t use, const struct event *e)
+/* One request, or one operation of it. */
+static int asked_add(
+	struct learn *l, size_t use, const struct event *e, const struct learn_operation *op)
 {
 	struct learn_seen seen = { e->count, e->time_ms, e->until_ms };
-	size_t *head;
-	struct learn_asked *a;
-	int r = take_path(l, e->target);
+	const char *what = op->kind == LEARN_REST ? e->method : op->name;
+	size_t *head = &l->asked_hash[bucket(use, what, buf_cstr(&l->template))];
+	struct learn_asked *a = asked_find(l, *head, use, e->method, op);
 
-	if (r < 0)
-		return r;
-	head = &l->asked_hash[bucket(use, e->method, buf_cstr(&l->template))];
-	a = asked_find(l, *head, use, e->method);
 	if (a) {
 		a->is_many |= strcmp(a->path, buf_cstr(&l->path)) != 0;
 		learn_seen_add(&a->seen, &seen);
@@ -165,14 +177,84 @@ static int asked_add(struct learn *l, size_t use, const struct event *e)
 	*a = (struct learn_asked){ .method = learn_keep(l, e->method),
 		.path = learn_keep(l, buf_cstr(&l->path)),
 		.template = learn_keep(l, buf_cstr(&l->template)),
+		.op = { op->kind, learn_keep(l, op->type), learn_keep(l, op->name),
+			learn_keep(l, op->detail) },
 		.use = use,
 		.next = l->uses[use].asked,
 		.in_hash = *head,
 		.seen = seen };
-	if (!a->method || !a->path || !a->template)
+	if (!a->method || !a->path || !a->template || !a->op.type || !a->op.name || !a->op.detail)
 		return -ENOMEM;
 	l->uses[use].asked = *head = ++l->n_asked;
 	return 0;
+}
+
+/* The operations of a request that was understood; none where the text cannot be read back. */
+struct operations {
+	struct learn_operation list[LEARN_OPERATIONS_MAX];
+	size_t n;
+	char text[OPERATION_TEXT_MAX]; /* the parts point into it */
+};
+
+static enum learn_kind kind_of(const struct event *e)
+{
+	static const char *const engines[] = { [LEARN_GRAPHQL] = "l7-graphql",
+		[LEARN_JSONRPC] = "l7-jsonrpc",
+		[LEARN_MCP] = "l7-mcp" };
+
+	for (size_t i = LEARN_GRAPHQL; i < ARRAY_SIZE(engines); i++)
+		if (str_eq(e->engine, engines[i]))
+			return (enum learn_kind)i;
+	return str_eq(e->operation, OPERATION_STREAM) ? LEARN_MCP_ASIDE : LEARN_REST;
+}
+
+/* Cuts the text at the end of the slice. */
+static const char *cut(struct operations *o, const char *base, const char *s, size_t len)
+{
+	char *at;
+
+	if (!s || !len)
+		return "";
+	at = o->text + (s - base);
+	at[len] = '\0';
+	return at;
+}
+
+static void operations_of(struct operations *o, const struct event *e)
+{
+	enum learn_kind kind = kind_of(e);
+	const char *text = e->operation ? e->operation : "";
+	struct operation op;
+
+	o->n = 0;
+	if (kind == LEARN_REST || strlen(text) >= sizeof(o->text))
+		return;
+	memcpy(o->text, text, strlen(text) + 1);
+	while (o->n < LEARN_OPERATIONS_MAX &&
+		(kind == LEARN_GRAPHQL ? operation_next_graphql(&text, &op)
+				       : operation_next_jsonrpc(&text, &op))) {
+		struct learn_operation *to = &o->list[o->n++];
+
+		to->kind = op.name && *op.name == '(' ? LEARN_MCP_ASIDE : kind;
+		to->type = cut(o, e->operation, op.type, op.type_len);
+		to->name = cut(o, e->operation, op.name, op.name_len);
+		to->detail = cut(o, e->operation, op.detail, op.detail_len);
+	}
+	o->n = *text ? 0 : o->n;
+}
+
+static int request_add(struct learn *l, size_t use, const struct event *e)
+{
+	static const struct learn_operation rest = { LEARN_REST, "", "", "" };
+	struct operations o;
+	int r = take_path(l, e->target);
+
+	operations_of(&o, e);
+	if (r == 0 && !o.n)
+		r = asked_add(l, use, e, &rest);
+	for (size_t i = 0; r == 0 && i < o.n; i++)
+		r = asked_add(l, use, e, &o.list[i]);
+	return r;
 }
 
 /* Refusals that no rule could lift are no evidence: broken requests, forbidden addresses. */
@@ -210,7 +292,7 @@ int learn_event(struct learn *l, const struct event *e)
 	if (r < 0)
 		return r;
 	if (e->adapter == EVENT_L7)
-		return asked_add(l, use, &one);
+		return request_add(l, use, &one);
 	learn_seen_add(
 		&l->uses[use].seen, &(struct learn_seen){ one.count, one.time_ms, one.until_ms });
 	return 0;

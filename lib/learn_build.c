@@ -14,26 +14,55 @@ enum { LEARN_KEY_MAX = 128 };
 
 /* --- one use becomes an endpoint --- */
 
+/* A request and how its path is judged. */
+struct request_seen {
+	struct learn_asked asked;
+	enum learn_kind spoken;
+};
+
 static int by_request(const void *a, const void *b)
 {
-	const struct learn_asked *x = a, *y = b;
-	int order = strcmp(x->method, y->method);
+	const struct request_seen *x = a, *y = b;
+	int order = (int)x->spoken - (int)y->spoken;
 
-	return order ? order : strcmp(x->path, y->path);
+	if (!order && x->spoken != LEARN_REST)
+		order = strcmp(x->asked.template, y->asked.template);
+	if (!order)
+		order = strcmp(x->asked.method, y->asked.method);
+	if (!order)
+		order = strcmp(x->asked.path, y->asked.path);
+	return order ? order : strcmp(x->asked.op.name, y->asked.op.name);
 }
 
-/* The requests of a use, by method; the caller frees. NULL when out of memory. */
-static struct learn_asked *requests_of(
+/* What goes along with MCP needs a rule of MCP beside it, or it is a request like any other. */
+static bool is_alone(const struct request_seen *list, size_t n, const struct request_seen *one)
+{
+	if (one->asked.op.kind != LEARN_MCP_ASIDE)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (list[i].asked.op.kind == LEARN_MCP &&
+			strcmp(list[i].asked.template, one->asked.template) == 0)
+			return false;
+	return true;
+}
+
+/* The requests of a use, by how they are judged; the caller frees. NULL when out of memory. */
+static struct request_seen *requests_of(
 	const struct learn *l, const struct learn_use *u, size_t *ret_n)
 {
-	struct learn_asked *list;
+	struct request_seen *list;
 	size_t n = 0;
 
 	for (size_t i = u->asked; i; i = l->asked[i - 1].next)
 		n++;
 	list = calloc(n + 1, sizeof(*list));
-	for (size_t i = u->asked, k = 0; list && i; i = l->asked[i - 1].next)
-		list[k++] = l->asked[i - 1];
+	for (size_t i = u->asked, k = 0; list && i; i = l->asked[i - 1].next) {
+		list[k].spoken = learn_spoken(l, &l->asked[i - 1]);
+		list[k++].asked = l->asked[i - 1];
+	}
+	for (size_t i = 0; list && i < n; i++)
+		if (is_alone(list, n, &list[i]))
+			list[i].spoken = LEARN_REST;
 	if (list && n)
 		qsort(list, n, sizeof(*list), by_request);
 	*ret_n = n;
@@ -50,18 +79,12 @@ static bool is_implied(const struct doc_endpoint *e, const char *method, const c
 	return false;
 }
 
-/* Evidence for the rules of an endpoint, in their order: pointers move while the list grows. */
-struct evidence {
-	struct learn_path *list; /* owned */
-	size_t n, room;
-};
-
-static void evidence_done(struct evidence *v)
+static void evidence_done(struct learn_evidence *v)
 {
 	free(v->list);
 }
 
-static int evidence_add(struct evidence *v, const struct learn_path *p)
+int learn_evidence_add(struct learn_evidence *v, const struct learn_path *p)
 {
 	if (!learn_one_more(&v->list, v->n, &v->room, sizeof(*v->list)))
 		return -ENOMEM;
@@ -69,31 +92,48 @@ static int evidence_add(struct evidence *v, const struct learn_path *p)
 	return 0;
 }
 
+/* Different operations may have been asked for by one method at one path: as requests they are one.
+ */
+static size_t paths_of(const struct request_seen *rq, size_t n, struct learn_path *out)
+{
+	size_t n_out = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct learn_asked *a = &rq[i].asked;
+		const char *path = a->is_many ? a->template : a->path;
+
+		if (n_out && strcmp(out[n_out - 1].path, path) == 0) {
+			learn_seen_add(&out[n_out - 1].seen, &a->seen);
+			continue;
+		}
+		out[n_out++] =
+			(struct learn_path){ .path = path, .is_many = a->is_many, .seen = a->seen };
+	}
+	return n_out;
+}
+
 /* The rules for one method: @n requests. */
 static int add_method(struct learn *l, struct policy_doc *d, struct doc_endpoint *e,
-	const struct learn_asked *asked, size_t n, struct evidence *v)
+	const struct request_seen *rq, size_t n, struct learn_evidence *v)
 {
-	struct learn_paths paths = { .list = arena_array(&l->arena, n, sizeof(*paths.list)),
-		.n = n };
+	struct learn_paths paths = { .list = arena_array(&l->arena, n, sizeof(*paths.list)) };
+	const char *method = rq[0].asked.method;
 	int r = paths.list ? 0 : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && i < n; i++)
-		paths.list[i] = (struct learn_path){ .path = asked[i].is_many ? asked[i].template
-									      : asked[i].path,
-			.is_many = asked[i].is_many,
-			.seen = asked[i].seen };
-	if (r == 0)
+	if (r == 0) {
+		paths.n = paths_of(rq, n, paths.list);
 		r = learn_paths_generalise(&l->arena, &paths);
+	}
 	for (size_t i = 0; r == 0 && i < paths.n; i++) {
 		struct doc_rule rule = { .head.is_set = true };
 
-		if (is_implied(e, asked[0].method, paths.list[i].path))
+		if (is_implied(e, method, paths.list[i].path))
 			continue;
-		rule.method = policy_doc_string(d, asked[0].method);
+		rule.method = policy_doc_string(d, method);
 		rule.path = policy_doc_string(d, paths.list[i].path);
 		r = rule.method.text && rule.path.text ? endpoint_add_rule(d, e, &rule) : -ENOMEM;
 		if (r == 0)
-			r = evidence_add(v, &paths.list[i]);
+			r = learn_evidence_add(v, &paths.list[i]);
 	}
 	return r;
 }
@@ -122,32 +162,51 @@ static void prefer_preset(struct doc_endpoint *e)
 	}
 }
 
-static int endpoint_of(struct learn *l, struct policy_doc *d, const struct learn_use *u,
-	struct doc_endpoint *ret, struct evidence *v)
+/* The endpoint for requests that are judged by method and path; @n may be 0. */
+static int rest_endpoint(struct learn *l, struct policy_doc *d, struct doc_endpoint *e,
+	const struct request_seen *rq, size_t n, struct learn_evidence *v)
 {
-	struct doc_endpoint e = { .head.is_set = true, .host = policy_doc_string(d, u->host) };
-	auto_free struct learn_asked *asked = NULL;
-	size_t n = 0;
 	int r = 0;
 
-	asked = requests_of(l, u, &n);
-	if (!asked || !e.host.text || !endpoint_set_ports(d, &e, &u->port, 1))
-		return -ENOMEM;
 	if (n) {
-		e.protocol.text = "rest";
-		e.enforcement.text = "enforce";
+		e->protocol.text = "rest";
+		e->enforcement.text = "enforce";
 	}
 	for (size_t i = 0, k; r == 0 && i < n; i += k) {
-		for (k = 1; i + k < n && strcmp(asked[i].method, asked[i + k].method) == 0;)
+		for (k = 1; i + k < n && strcmp(rq[i].asked.method, rq[i + k].asked.method) == 0;)
 			k++;
-		if (strcmp(asked[i].method, "WEBSOCKET_TEXT") == 0)
-			e.protocol.text = "websocket";
-		r = add_method(l, d, &e, &asked[i], k, v);
+		if (strcmp(rq[i].asked.method, "WEBSOCKET_TEXT") == 0)
+			e->protocol.text = "websocket";
+		r = add_method(l, d, e, &rq[i], k, v);
 	}
 	if (r == 0 && n)
-		prefer_preset(&e);
-	*ret = e;
+		prefer_preset(e);
 	return r;
+}
+
+/* The endpoint for operations at one path. */
+static int operation_endpoint(struct learn *l, struct policy_doc *d, struct doc_endpoint *e,
+	const struct request_seen *rq, size_t n, struct learn_evidence *v)
+{
+	auto_free struct learn_asked *asked = calloc(n, sizeof(*asked));
+
+	if (!asked)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		asked[i] = rq[i].asked;
+	return learn_operations(l, d, rq[0].spoken, asked, n, e, v);
+}
+
+/* How many of the requests, from the first on, belong into one endpoint. */
+static size_t run_length(const struct request_seen *rq, size_t n)
+{
+	size_t k = 1;
+
+	while (k < n && rq[k].spoken == rq[0].spoken &&
+		(rq[0].spoken == LEARN_REST ||
+			strcmp(rq[k].asked.template, rq[0].asked.template) == 0))
+		k++;
+	return k;
 }
 
 /* --- endpoints become rules --- */
@@ -155,7 +214,7 @@ static int endpoint_of(struct learn *l, struct policy_doc *d, const struct learn
 /* An endpoint with everybody who used it in just this way. */
 struct unit {
 	struct doc_endpoint e;
-	struct evidence evidence;
+	struct learn_evidence evidence;
 	struct learn_seen seen;
 	const char **binaries; /* sorted; owned */
 	size_t n_binaries;
@@ -164,7 +223,7 @@ struct unit {
 
 struct units {
 	struct unit *list; /* owned */
-	size_t n;
+	size_t n, room;
 };
 
 static void units_done(struct units *u)
@@ -195,7 +254,7 @@ static struct unit *same_endpoint(struct units *u, const struct doc_endpoint *e)
 	return NULL;
 }
 
-static void evidence_merge(struct evidence *to, const struct evidence *from)
+static void evidence_merge(struct learn_evidence *to, const struct learn_evidence *from)
 {
 	for (size_t i = 0; i < to->n && i < from->n; i++) {
 		learn_seen_add(&to->list[i].seen, &from->list[i].seen);
@@ -203,15 +262,26 @@ static void evidence_merge(struct evidence *to, const struct evidence *from)
 	}
 }
 
-static int unit_take(
-	struct learn *l, struct policy_doc *d, struct units *us, const struct learn_use *u)
+/* One endpoint of a use; @n requests, 0 for one that is relayed. */
+static int unit_take(struct learn *l, struct policy_doc *d, struct units *us,
+	const struct learn_use *u, const struct request_seen *rq, size_t n)
 {
-	struct unit *unit = &us->list[us->n], *same;
+	struct unit *unit, *same;
 	const char **binaries;
 	int r;
 
-	*unit = (struct unit){ .seen = u->seen };
-	r = endpoint_of(l, d, u, &unit->e, &unit->evidence);
+	if (!learn_one_more(&us->list, us->n, &us->room, sizeof(*us->list)))
+		return -ENOMEM;
+	unit = &us->list[us->n];
+	*unit = (struct unit){ .e = { .head.is_set = true,
+				       .host = policy_doc_string(d, u->host) } };
+	if (!n || rq[0].spoken == LEARN_REST)
+		unit->seen = u->seen;
+	if (!unit->e.host.text || !endpoint_set_ports(d, &unit->e, &u->port, 1))
+		return -ENOMEM;
+	r = n && rq[0].spoken != LEARN_REST
+		    ? operation_endpoint(l, d, &unit->e, rq, n, &unit->evidence)
+		    : rest_endpoint(l, d, &unit->e, rq, n, &unit->evidence);
 	for (size_t i = 0; r == 0 && i < unit->evidence.n; i++)
 		learn_seen_add(&unit->seen, &unit->evidence.list[i].seen);
 	same = r == 0 ? same_endpoint(us, &unit->e) : NULL;
@@ -230,6 +300,22 @@ static int unit_take(
 	binaries[unit->n_binaries++] = u->binary;
 	unit->binaries = binaries;
 	return 0;
+}
+
+static int use_take(
+	struct learn *l, struct policy_doc *d, struct units *us, const struct learn_use *u)
+{
+	size_t n = 0;
+	auto_free struct request_seen *rq = requests_of(l, u, &n);
+	int r = rq ? 0 : -ENOMEM;
+
+	if (r == 0 && !n)
+		return unit_take(l, d, us, u, NULL, 0);
+	for (size_t i = 0, k; r == 0 && i < n; i += k) {
+		k = run_length(&rq[i], n - i);
+		r = unit_take(l, d, us, u, &rq[i], k);
+	}
+	return r;
 }
 
 static bool same_binaries(const struct unit *a, const struct unit *b)
@@ -355,16 +441,15 @@ static int build(struct learn *l, struct policy_doc *d)
 {
 	__attribute__((cleanup(units_done))) struct units us = { 0 };
 	auto_free struct learn_use *uses = calloc(l->n_uses + 1, sizeof(*uses));
-	int r = 0;
+	int r = uses ? learn_spoken_prepare(l) : -ENOMEM;
 
-	us.list = calloc(l->n_uses + 1, sizeof(*us.list));
-	if (!uses || !us.list)
-		return -ENOMEM;
+	if (r < 0)
+		return r;
 	if (l->n_uses)
 		memcpy(uses, l->uses, l->n_uses * sizeof(*uses));
 	qsort(uses, l->n_uses, sizeof(*uses), by_use);
 	for (size_t i = 0; r == 0 && i < l->n_uses; i++)
-		r = unit_take(l, d, &us, &uses[i]);
+		r = use_take(l, d, &us, &uses[i]);
 	for (size_t i = 0; r == 0 && i < us.n; i++)
 		if (!us.list[i].is_done)
 			r = rule_of(l, d, &us, i);

@@ -15,10 +15,28 @@
 
 enum { LEARN_BUCKETS = 16384 };
 
+/* What a request was understood as. */
+enum learn_kind {
+	LEARN_REST = 0, /* method and path are all that is known */
+	LEARN_GRAPHQL,
+	LEARN_JSONRPC,
+	LEARN_MCP,
+	LEARN_MCP_ASIDE, /* a response, or a GET for an event stream: MCP has them, and others */
+};
+
+/* One operation; "" where there is nothing. */
+struct learn_operation {
+	enum learn_kind kind;
+	const char *type;   /* GraphQL: "query" … */
+	const char *name;   /* GraphQL: the operation's; else the method */
+	const char *detail; /* GraphQL: root fields, separated by commas; MCP: the tool */
+};
+
 struct learn_asked {
 	const char *method, *template; /* the path without ids */
-	const char *path;	       /* the first one seen, quoted */
-	bool is_many;		       /* others were seen */
+	struct learn_operation op;
+	const char *path; /* the first one seen, quoted */
+	bool is_many;	  /* others were seen */
 	struct learn_seen seen;
 	size_t next;	/* of the same use; index + 1 */
 	size_t in_hash; /* of the same bucket */
@@ -32,6 +50,14 @@ struct learn_use {
 	size_t asked;		/* first request; index + 1 */
 	size_t in_hash;
 };
+
+/* Evidence for the rules of an endpoint, in their order: pointers move while the list grows. */
+struct learn_evidence {
+	struct learn_path *list; /* owned */
+	size_t n, room;
+};
+
+int learn_evidence_add(struct learn_evidence *v, const struct learn_path *p);
 
 struct learn_remark {
 	const struct doc_head *head;
@@ -47,10 +73,27 @@ struct learn {
 	struct learn_asked *asked; /* owned */
 	size_t n_asked, room_asked;
 	size_t use_hash[LEARN_BUCKETS], asked_hash[LEARN_BUCKETS];
-	struct buf path, template;     /* of the event that is being taken in */
+	struct buf path, template;   /* of the event that is being taken in */
+	struct learn_spoken *spoken; /* by host, port and template; owned */
+	size_t n_spoken;
 	struct learn_remark *comments; /* owned */
 	size_t n_comments, room_comments;
 };
+
+/*
+ * How the requests to one path are to be judged: LEARN_REST unless all of them, whoever sent them,
+ * were operations of one protocol to just this path. Reads what learn_spoken_prepare() left.
+ */
+enum learn_kind learn_spoken(const struct learn *l, const struct learn_asked *a);
+/* 0 or -ENOMEM. */
+int learn_spoken_prepare(struct learn *l);
+/*
+ * Fills @ret, which has host and port, with what @asked (@n requests to one path, of which
+ * learn_spoken() said @kind) need. 0 or -ENOMEM.
+ */
+int learn_operations(struct learn *l, struct policy_doc *d, enum learn_kind kind,
+	const struct learn_asked *asked, size_t n, struct doc_endpoint *ret,
+	struct learn_evidence *evidence);
 
 /* Room for one more of @size bytes in the array that @list points to; false when out of memory. */
 bool learn_one_more(void *list, size_t n, size_t *room, size_t size);

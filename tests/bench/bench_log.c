@@ -259,7 +259,7 @@ int main(void)
 	assert(dirfd >= 0);
 	fill(dirfd);
 	readers(dirfd);
-	result("log_learn", learn_ms(dirfd), "ms", read_everything_ms(dirfd), 30000, false);
+	result("log_learn", learn_ms(dirfd), "ms", read_everything_ms(dirfd), 2000, false);
 	(void)snprintf(command, sizeof(command), "rm -rf %s", dir);
 	return system(command) == 0 ? 0 : 1;
 }

@@ -81,6 +81,24 @@ static bool allows(const char *yaml, const char *binary, const char *host, uint1
 	return d.verdict == VERDICT_ALLOW;
 }
 
+static void see_operation(struct learn *l, const char *binary, const char *path, const char *engine,
+	const char *operation)
+{
+	bool is_get = operation && strcmp(operation, "(event stream)") == 0;
+	struct event e = { .time_ms = t0 + 60000,
+		.adapter = EVENT_L7,
+		.action = EVENT_AUDIT,
+		.engine = engine,
+		.binary = binary,
+		.host = "api.example.com",
+		.port = 443,
+		.method = is_get ? "GET" : "POST",
+		.target = path,
+		.operation = operation };
+
+	assert_int_equal(learn_event(l, &e), 0);
+}
+
 static void nothing_seen_allows_nothing(void **state)
 {
 	struct learn *l = learn_new(false);
@@ -111,6 +129,111 @@ static void what_was_seen_is_allowed_and_one_more_is_not(void **state)
 	assert_false(allows(yaml, "/usr/bin/ssh", "git.example.com", 443, NULL, NULL));
 	assert_false(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "PUT", "/items"));
 	assert_false(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "GET", "/users/you"));
+	learn_free(l);
+}
+
+static void one_sees(struct learn *l, const char *path, const char *engine, const char *operation)
+{
+	see_operation(l, "/usr/bin/curl", path, engine, operation);
+}
+
+static void graphql_is_learned_as_operations(void **state)
+{
+	struct learn *l = learn_new(false);
+	auto_free char *yaml = NULL;
+
+	(void)state;
+	one_sees(l, "/graphql", "l7-graphql", "query Viewer{viewer,rate}");
+	one_sees(l, "/graphql", "l7-graphql", "query Viewer{viewer}");
+	one_sees(l, "/graphql", "l7-graphql", "query{zen} mutation Star{addStar}");
+	see_request(l, "/usr/bin/curl", "api.example.com", "GET", "/users/me");
+	yaml = learned(l);
+	assert_non_null(strstr(yaml, "path: /graphql\n        protocol: graphql\n"));
+	assert_non_null(strstr(yaml, "operation_type: mutation\n              operation_name: Star\n"
+				     "              fields:\n                - addStar\n"));
+	assert_non_null(strstr(yaml, "operation_name: Viewer\n              fields:\n"
+				     "                - rate\n                - viewer\n"));
+	assert_non_null(strstr(yaml, "# 2 requests, first"));
+	assert_null(strstr(yaml, "method: POST"));
+	assert_true(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "GET", "/users/me"));
+	assert_false(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "POST", "/graphql"));
+	assert_false(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "GET", "/graphql"));
+	learn_free(l);
+}
+
+static void json_rpc_and_mcp_are_learned_as_calls(void **state)
+{
+	struct learn *l = learn_new(false);
+	auto_free char *yaml = NULL;
+
+	(void)state;
+	one_sees(l, "/rpc", "l7-jsonrpc", "eth_call, eth_chainId");
+	one_sees(l, "/mcp", "l7-mcp", "initialize");
+	one_sees(l, "/mcp", "l7-mcp", "tools/call search");
+	one_sees(l, "/mcp", "l7-mcp", "tools/call read.file");
+	one_sees(l, "/mcp", "l4", "(event stream)");
+	one_sees(l, "/mcp", "l7-mcp", "(response)");
+	one_sees(l, "/mixed", "l7-mcp", "ping");
+	one_sees(l, "/mixed", "l7-jsonrpc", "sum");
+	see_operation(l, "/usr/bin/node", "/mcp", "l4", "(event stream)");
+	yaml = learned(l);
+	assert_non_null(strstr(yaml, "path: /rpc\n        protocol: json-rpc\n"));
+	assert_non_null(strstr(yaml, "method: eth_chainId\n"));
+	assert_non_null(strstr(yaml, "path: /mcp\n        protocol: mcp\n"));
+	assert_non_null(strstr(yaml, "method: tools/call\n              tool: search\n"));
+	assert_non_null(strstr(yaml, "tool: read.file\n"));
+	assert_non_null(strstr(yaml, "path: /mixed\n        protocol: json-rpc\n"));
+	assert_false(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "GET", "/mcp"));
+	assert_true(allows(yaml, "/usr/bin/node", "api.example.com", 443, "GET", "/mcp"));
+	learn_free(l);
+}
+
+static void one_other_request_makes_a_path_rest_for_everybody(void **state)
+{
+	static const struct {
+		const char *engine, *operation;
+	} others[] = {
+		{ "l7", NULL },
+		{ "l4", NULL },
+		{ "l7-jsonrpc", "sum" },
+		{ "l7-graphql", "persisted{}" },
+		{ "l7-graphql", "query Big{a,b\xe2\x80\xa6" },
+		{ "l4", "(event stream)" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		struct learn *l = learn_new(false);
+		auto_free char *yaml = NULL;
+
+		one_sees(l, "/api", "l7-graphql", "query{a}");
+		one_sees(l, "/api", "l7-graphql", "query{b}");
+		see_operation(l, "/usr/bin/node", "/api", others[i].engine, others[i].operation);
+		yaml = learned(l);
+		assert_null(strstr(yaml, "graphql"));
+		assert_true(
+			allows(yaml, "/usr/bin/curl", "api.example.com", 443, "POST", "/api"));
+		learn_free(l);
+	}
+}
+
+static void many_names_of_one_type_are_no_rule_each(void **state)
+{
+	struct learn *l = learn_new(false);
+	auto_free char *yaml = NULL;
+
+	(void)state;
+	for (int i = 0; i < LEARN_SIBLINGS; i++) {
+		char text[64];
+
+		(void)snprintf(text, sizeof(text), "query Q%d{viewer}", i);
+		one_sees(l, "/graphql", "l7-graphql", text);
+	}
+	one_sees(l, "/graphql", "l7-graphql", "mutation One{addStar}");
+	yaml = learned(l);
+	assert_null(strstr(yaml, "operation_name: Q"));
+	assert_non_null(strstr(yaml, "operation_name: One"));
+	assert_non_null(strstr(yaml, "# 8 requests"));
 	learn_free(l);
 }
 
@@ -290,6 +413,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_seen_allows_nothing),
 		cmocka_unit_test(what_was_seen_is_allowed_and_one_more_is_not),
+		cmocka_unit_test(graphql_is_learned_as_operations),
+		cmocka_unit_test(json_rpc_and_mcp_are_learned_as_calls),
+		cmocka_unit_test(one_other_request_makes_a_path_rest_for_everybody),
+		cmocka_unit_test(many_names_of_one_type_are_no_rule_each),
 		cmocka_unit_test(ids_are_generalised_once_two_were_seen),
 		cmocka_unit_test(words_are_generalised_only_when_many_were_seen),
 		cmocka_unit_test(very_many_paths_become_their_directory),
