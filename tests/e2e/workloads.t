@@ -168,7 +168,7 @@ npm_ready() {
 	[ -n "$registry_addr" ] || { why='the registry has no address here'; return 1; }
 	mkdir -p project && echo '{ "name": "p", "version": "1.0.0", "dependencies": { "is-odd": "3.0.1" } }' >project/package.json
 	chmod -R a+rwX project
-	user npm --prefix project install --package-lock-only --no-audit --no-fund --loglevel=error --fetch-retries 0 --fetch-timeout 15000 >"$T/tmp/npm.log" 2>&1 ||
+	user env NODE_OPTIONS=--use-openssl-ca npm --prefix project install --package-lock-only --no-audit --no-fund --loglevel=error --fetch-retries 0 --fetch-timeout 15000 >"$T/tmp/npm.log" 2>&1 ||
 		{ why='the registry cannot be reached'; return 1; }
 }
 if npm_ready; then
