@@ -1,5 +1,6 @@
-# `make install PREFIX=… DESTDIR=…`. The launcher finds its helpers in LIBEXECDIR, which is compiled
-# in, so PREFIX must be the one the programs were built with.
+# `make install PREFIX=… DESTDIR=…`. The launcher finds its helpers in ../libexec/openshell and its
+# profiles in ../share/openshell, seen from its own directory, so that what was installed may be moved
+# as a whole; and in LIBEXECDIR and DATADIR, which are compiled in, where a distribution has them elsewhere.
 
 MANPAGES     = $(wildcard */*.[1-9])
 EXAMPLE_DIRS = $(notdir $(patsubst %/,%,$(wildcard examples/*/)))

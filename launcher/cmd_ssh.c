@@ -25,6 +25,7 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/proto.h"
+#include "lib/self.h"
 #include "lib/state.h"
 #include "lib/str.h"
 
@@ -166,11 +167,10 @@ static void print_escaped(const char *s, bool for_shell)
 static int print_config(const char *name, const char *key)
 {
 	char self[SSH_PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	int r = self_path(self, sizeof(self), NULL);
 
-	if (n <= 0)
-		return out_error(CLI_FAILED, "cannot find our own program: %s", err_name(errno));
-	self[n] = '\0';
+	if (r < 0)
+		return out_error(CLI_FAILED, "cannot find our own program: %s", err_name(r));
 	(void)printf("Host openshell-%s openshell-%s.default\n    User sandbox\n", name, name);
 	(void)printf("    IdentityFile \"");
 	print_escaped(key, false);

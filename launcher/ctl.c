@@ -15,6 +15,7 @@
 #include "launcher/cli.h"
 #include "lib/cleanup.h"
 #include "lib/proto.h"
+#include "lib/self.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 
@@ -24,23 +25,21 @@ enum { SOCKET_BUFFER = 512 * 1024, TRACER_PATH_MAX = 4096 };
 
 /* --- starting a supervisor --- */
 
-/* The directory of our own binary, so that a build tree works uninstalled; false when the others
- * are not in it. */
-static bool beside_us(char *ret, size_t size)
-{
-	char self[TRACER_PATH_MAX], path[TRACER_PATH_MAX + 32];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
+/* Relative to our own program: a build tree has them beside it, an installed copy, wherever it was
+ * moved to, where `make install` puts them. */
+static const char *const places[] = { "", "../libexec/openshell" };
 
-	if (n <= 0)
-		return false;
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return false;
-	*slash = '\0';
-	return str_format(path, sizeof(path), "%s/openshell-tracer", self) &&
-	       access(path, X_OK) == 0 && str_copy(ret, size, self);
+static bool near_us(char *ret, size_t size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		char path[TRACER_PATH_MAX];
+
+		if (self_path(ret, size, places[i]) == 0 &&
+			str_format(path, sizeof(path), "%s/openshell-tracer", ret) &&
+			access(path, X_OK) == 0)
+			return true;
+	}
+	return false;
 }
 
 int ctl_program_dir(char *ret, size_t size, struct err *err)
@@ -48,7 +47,7 @@ int ctl_program_dir(char *ret, size_t size, struct err *err)
 	const char *dir = getenv("OPENSHELL_LIBEXEC");
 
 	if (!dir || !dir[0]) {
-		if (beside_us(ret, size))
+		if (near_us(ret, size))
 			return 0;
 		dir = LIBEXECDIR;
 	}

@@ -10,8 +10,8 @@
 #include "lib/msg.h"
 #include "lib/spec.h"
 
-/* Where the other programs are: OPENSHELL_LIBEXEC, else beside our own, else where they were
- * built to be. 0 or -errno. */
+/* Where the other programs are: OPENSHELL_LIBEXEC, else beside our own or in ../libexec/openshell,
+ * else where they were built to be. 0 or -errno. */
 int ctl_program_dir(char *ret, size_t size, struct err *err);
 
 /*

@@ -12,25 +12,28 @@
 #include "launcher/out.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/self.h"
 #include "lib/state.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 
 static const char suffix[] = ".yaml";
 
-/* In a build tree they lie beside the program, installed in its share directory. */
+/* In a build tree they lie beside the program, installed in the share directory next to its own. */
+static const char *const data_places[] = { "profiles", "../share/openshell/profiles" };
+
 static int builtin_open(void)
 {
-	char self[PATH_MAX], path[PATH_MAX + 16];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-	int fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(data_places); i++) {
+		char path[PATH_MAX];
+		int fd = self_path(path, sizeof(path), data_places[i]) < 0
+				 ? -1
+				 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	self[n > 0 ? n : 0] = '\0';
-	slash = strrchr(self, '/');
-	if (slash && str_format(path, sizeof(path), "%.*s/profiles", (int)(slash - self), self))
-		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 ? fd : open(DATADIR "/profiles", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	return open(DATADIR "/profiles", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 static int own_open(void)

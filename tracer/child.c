@@ -12,28 +12,17 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/self.h"
 #include "lib/str.h"
 
 void child_program(char *out, size_t size, const char *name)
 {
 	const char *dir = getenv("OPENSHELL_LIBEXEC");
-	char self[PATH_MAX];
-	ssize_t n;
 
 	if (dir && str_format(out, size, "%s/%s", dir, name))
 		return;
-	n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	if (n > 0) {
-		char *slash;
-
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		if (slash) {
-			*slash = '\0';
-			if (str_format(out, size, "%s/%s", self, name) && access(out, X_OK) == 0)
-				return;
-		}
-	}
+	if (self_path(out, size, name) == 0 && access(out, X_OK) == 0)
+		return;
 	(void)str_format(out, size, LIBEXECDIR "/%s", name);
 }
 

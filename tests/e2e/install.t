@@ -18,10 +18,27 @@ for page in "$T_TOP"/*/*.[1-9]; do
 	ok "$(basename "$page")" test -s "$dest/usr/local/share/man/man${page##*.}/$(basename "$page")"
 done
 
-# It is not at the place it was built for (DESTDIR), so it is told where its helpers are.
-T_ENV+=("OPENSHELL_LIBEXEC=$dest/usr/local/libexec/openshell")
+# It is not at the place it was built for (DESTDIR), and then it is moved; links lead to it as well.
+mv "$dest" "$T/tmp/moved" && dest=$T/tmp/moved
 T_PATH=$dest/usr/local/bin:/usr/bin:/bin run openshell sandbox create --no-auto-providers -- echo installed
 is "$out" installed 'the installed copy works'
+user mkdir "$T/tmp/links"
+user ln -s "$dest/usr/local/bin/openshell" "$T/tmp/links/openshell"
+T_PATH=$T/tmp/links:/usr/bin:/bin run openshell sandbox create --no-auto-providers -- echo linked
+is "$out" linked 'through a link, too'
+T_PATH=$T/tmp/links:/usr/bin:/bin run openshell profile show claude
+is "$status" 0 'with its profiles'
+mv "$dest/usr/local/libexec" "$T/tmp/libexec"
+T_PATH=$dest/usr/local/bin:/usr/bin:/bin run openshell sandbox create --no-auto-providers -- echo installed
+if [ -e /usr/local/libexec/openshell ]; then
+	skip 'without its helpers it starts nothing' 'this host has some, at the place it was built for'
+else
+	is "$status" 125 'without its helpers it starts nothing'
+	one_line_error 'supervisor .* is not installed' 'and says what is missing'
+fi
+T_PATH=$dest/usr/local/bin:/usr/bin:/bin run user env OPENSHELL_LIBEXEC="$T/tmp/libexec/openshell" openshell sandbox create --no-auto-providers -- echo told
+is "$out" told 'OPENSHELL_LIBEXEC says where they are'
+mv "$T/tmp/libexec" "$dest/usr/local/libexec"
 is "$(leftovers)" '' 'nothing is left'
 
 run make -s -C "$T_TOP" uninstall DESTDIR="$dest" PREFIX=/usr/local
