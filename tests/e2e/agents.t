@@ -71,6 +71,14 @@ else
 	skip 'pipx: the program with its environment' 'no python venv here'
 fi
 
+# Homebrew: links from its bin into a Cellar, with an interpreter of its own there.
+brew=$T/home/.linuxbrew
+script "$brew/Cellar/node/24.0.0/bin/node" '#!/bin/sh' 'echo "brew node $2"; ls -d '"$brew"'/Cellar/*'
+script "$brew/Cellar/gemini-cli/1.2.3/libexec/lib/node_modules/@google/gemini-cli/bin/gemini.js" "#!$brew/Cellar/node/24.0.0/bin/node" '0'
+user sh -c 'mkdir -p "$1/bin" && ln -s ../Cellar/gemini-cli/1.2.3/libexec/lib/node_modules/@google/gemini-cli/bin/gemini.js "$1/bin/gemini"' - "$brew"
+T_PATH=$brew/bin:$T_BIN:/usr/bin:/bin run openshell sandbox create -- gemini --help
+like "$out" '^brew node --help$' 'Homebrew: the program with the interpreter that its first line names'
+
 # The user's own profile wins; a broken one is named.
 user sh -c 'mkdir -p "$XDG_CONFIG_HOME/openshell/profiles" && sed s/api.githubcopilot.com/copilot.test/ "$1/profiles/copilot.yaml" >"$XDG_CONFIG_HOME/openshell/profiles/copilot.yaml"' - "$T_BIN"
 run openshell sandbox create --name own --keep -- copilot
@@ -117,7 +125,8 @@ agent() { # PACKAGE COMMAND HOST ARGUMENTS...
 	run openshell sandbox create -- "$command" --help
 	is "$status" 0 "$command --help"
 	T_TIMEOUT=20 run openshell sandbox create --name "real-$command" --no-keep --policy closed.yaml --no-credential-warnings \
-		--env ANTHROPIC_API_KEY=sk-ant-fake --env OPENAI_API_KEY=sk-fake --env GEMINI_API_KEY=fake -- "$command" "$@"
+		--env ANTHROPIC_API_KEY=sk-ant-fake --env OPENAI_API_KEY=sk-fake --env GEMINI_API_KEY=fake \
+		--env "GH_TOKEN=github_pat_$(printf 'f%.0s' {1..82})" -- "$command" "$@"
 	run openshell logs "real-$command" -n 1000
 	like "$out" "action=deny dst_host=$host .*binary=.*deny_reason=\"no matching network policy\"" "$command: its first API call is refused, and why is in the log"
 	unset T_PATH
@@ -126,6 +135,8 @@ agent @anthropic-ai/claude-code claude api.anthropic.com -p hi
 agent @openai/codex codex api.openai.com exec --skip-git-repo-check hi
 agent @google/gemini-cli gemini generativelanguage.googleapis.com --skip-trust -p hi
 agent opencode-ai opencode '(api.anthropic.com|models.dev|(models.)?opencode.ai)' run -m anthropic/claude-sonnet-4-5 hi
+agent @github/copilot copilot api.github.com -p hi
 unset T_TIMEOUT
+settled
 is "$(leftovers)" '' 'nothing is left'
 done_testing

@@ -16,13 +16,6 @@ cd "$project" || exit 1
 ok 'a sandbox' sandbox guard
 see() { run inside guard "$1"; }
 
-# A supervisor answers before it has quite ended.
-settled() {
-	local pid
-
-	while pid=$(descendant openshell-trace); do wait_gone "$pid" 10; done
-}
-
 # Each of these must fail, whichever way it is tried; the control beside them works.
 see 'echo yes >ordinary && mkdir -p src/.config && echo x >src/.config/a && git add ordinary && echo ok'
 is "$out" ok 'control: everything else can be written'

@@ -296,6 +296,13 @@ descendant() {
 	return 1
 }
 
+# settled: until no supervisor is left; one answers before it has quite ended.
+settled() {
+	local pid
+
+	while pid=$(descendant openshell-trace); do wait_gone "$pid" 10; done
+}
+
 # arena NAME: a sandbox for attacks. Inside, allowed.test:7000 may be reached by the attack program
 # and denied.test:7000 by nobody; both are canaries on the host's loopback, so that what was dialled
 # is heard. Sets allowed_log and denied_log, and attack() to run one.
