@@ -35,8 +35,14 @@ static bool is_nesting(const struct sandbox *s)
 
 void backend_put_filter(const struct sandbox *s, struct msg_out *m)
 {
+	const bool asks_writes = s->protect.n > 0;
+
 	if (!backends[s->spec.intercept].listens)
 		msg_put_bytes(m, "", 0);
+	else if (is_nesting(s) && asks_writes)
+		msg_put_bytes(m, filter_nesting_writes, filter_nesting_writes_len);
+	else if (asks_writes)
+		msg_put_bytes(m, filter_usual_writes, filter_usual_writes_len);
 	else if (is_nesting(s))
 		msg_put_bytes(m, filter_nesting, filter_nesting_len);
 	else

@@ -7,8 +7,10 @@
  *  - EPERM for what no workload needs and what would reach other processes, the kernel's rarer
  *    corners or a namespace of one's own. This is upstream's list with compat.md's additions.
  *  - Notification for connect and its kin, and for sockets of families that are refused, so that
- *    the refusal can be logged.
- *    For a sandbox that is traced the same calls stop for the tracer; without one they are ENOSYS.
+ *    the refusal can be logged. Where there are protected paths also for calls that may write to a
+ *    path, which all go on.
+ *    For a sandbox that is traced the same calls stop for the tracer, but for those that write;
+ *    without one they are ENOSYS.
  *  - Everything else passes: the network namespace holds nothing but loopback, the mounts hold
  *    nothing but what was granted.
  */
@@ -29,10 +31,13 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/kernel.h"
 
 #ifndef CLONE_NEWTIME
 #define CLONE_NEWTIME 0x00000080
@@ -291,6 +296,53 @@ static int add_sockets(scmp_filter_ctx ctx, const struct filter_options *o)
 	return r;
 }
 
+/*
+ * Calls that may write to a path, so that what a protected one refuses is in the log (fsnote.c has
+ * what is left out, and why). Opening for reading is not among them: the flags are numbers. A new
+ * file (O_EXCL) counts if it will be executable, a removal if it names its path alone (rm FILE, not
+ * rm -r).
+ */
+static int add_opens(scmp_filter_ctx ctx, int nr, unsigned int flags)
+{
+	static const unsigned int bits[] = { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC };
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bits) && r == 0; i++) {
+		struct scmp_arg_cmp opens = SCMP_CMP(flags, SCMP_CMP_MASKED_EQ, bits[i] | O_EXCL, bits[i]);
+
+		r = add(ctx, SCMP_ACT_NOTIFY, nr, 1, &opens);
+	}
+	for (unsigned int x = S_IXOTH; x <= S_IXUSR && r == 0; x <<= 3) {
+		struct scmp_arg_cmp makes[2] = {
+			SCMP_CMP(flags, SCMP_CMP_MASKED_EQ, O_CREAT | O_EXCL, O_CREAT | O_EXCL),
+			SCMP_CMP(flags + 1, SCMP_CMP_MASKED_EQ, x, x) };
+
+		r = add(ctx, SCMP_ACT_NOTIFY, nr, 2, makes);
+	}
+	return r;
+}
+
+static int add_writes(scmp_filter_ctx ctx, const struct filter_options *o)
+{
+	static const int whole[] = { SCMP_SYS(creat), SCMP_SYS(openat2), SCMP_SYS(truncate),
+		SCMP_SYS(chmod), SCMP_SYS(fchmodat), SYS_fchmodat2, SCMP_SYS(rename),
+		SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(symlink), SCMP_SYS(symlinkat),
+		SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(mknod), SCMP_SYS(mknodat) };
+	const struct scmp_arg_cmp by_path =
+		SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)AT_FDCWD);
+	int r = 0;
+
+	if (!o->asks_writes)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(whole) && r == 0; i++)
+		r = add(ctx, SCMP_ACT_NOTIFY, whole[i], 0, NULL);
+	if (r == 0)
+		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(unlinkat), 1, &by_path);
+	if (r == 0)
+		r = add_opens(ctx, SCMP_SYS(open), 1);
+	return r < 0 ? r : add_opens(ctx, SCMP_SYS(openat), 2);
+}
+
 static int add_everything(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	int r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
@@ -310,6 +362,8 @@ static int add_everything(scmp_filter_ctx ctx, const struct filter_options *o)
 		r = add_sends(ctx, o);
 	if (r == 0)
 		r = add_sockets(ctx, o);
+	if (r == 0)
+		r = add_writes(ctx, o);
 	return r;
 }
 

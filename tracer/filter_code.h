@@ -17,3 +17,8 @@ extern const struct sock_filter filter_usual_traced[];
 extern const size_t filter_usual_traced_len;
 extern const struct sock_filter filter_nesting_traced[];
 extern const size_t filter_nesting_traced_len;
+/* The same two for a sandbox that has protected paths. */
+extern const struct sock_filter filter_usual_writes[];
+extern const size_t filter_usual_writes_len;
+extern const struct sock_filter filter_nesting_writes[];
+extern const size_t filter_nesting_writes_len;

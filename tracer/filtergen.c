@@ -2,7 +2,7 @@
  * filtergen - writes the seccomp programs of tracer/filter.c as C, at build time.
  *
  * Building them takes libseccomp half a millisecond, a tenth of what a sandbox may take to start,
- * and they depend on the architecture, the policy's one flag and the backend alone.
+ * and they depend on the architecture, the backend and two flags alone.
  */
 #include <linux/filter.h>
 #include <stdio.h>
@@ -41,6 +41,8 @@ int main(void)
 		{ "filter_nesting", { .allow_user_namespaces = true } },
 		{ "filter_usual_traced", { .is_traced = true } },
 		{ "filter_nesting_traced", { .allow_user_namespaces = true, .is_traced = true } },
+		{ "filter_usual_writes", { .asks_writes = true } },
+		{ "filter_nesting_writes", { .allow_user_namespaces = true, .asks_writes = true } },
 	};
 	int r = 0;
 

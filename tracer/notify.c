@@ -101,7 +101,7 @@ static handler *handler_of(int nr)
 	case SYS_socketpair:
 		return socket_handle;
 	default:
-		return NULL;
+		return fsnote_is_for(nr) ? fsnote_handle : NULL;
 	}
 }
 
@@ -125,7 +125,7 @@ static struct answer ask(struct notifier *n, struct call *c)
 static void answer(struct notifier *n, const struct call *c, struct answer a)
 {
 	/* Every decision is in the log before its effect is visible (invariant 7). */
-	if (log_flush(n->sandbox->log) < 0 && a.kind != ANSWER_ERROR)
+	if (log_flush(n->sandbox->log) < 0 && a.kind != ANSWER_ERROR && !a.is_unjudged)
 		a = failure(-EIO);
 	n->last_tid = c->req.pid;
 	n->source->ops->respond(n->source, c, &a);

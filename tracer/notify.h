@@ -5,7 +5,8 @@
  * (trace.h). Each call is taken, looked at and answered; what cannot be answered at once (a binary
  * being hashed, a socket whose peer is slow) is parked and never holds up the next one. A call
  * whose pointer arguments mattered is carried out here, on a copy, on a duplicate of the caller's
- * descriptor; CONTINUE is used only where every argument is a number (design.md, invariant 2).
+ * descriptor; CONTINUE is used only where every argument is a number (design.md, invariant 2), and
+ * where nothing is decided (fsnote.c).
  *
  * Where many tasks ask at once, the processes take turns: a thousand threads that do nothing but
  * connect delay another process by a few calls, not by a thousand.
@@ -46,6 +47,7 @@ struct answer {
 	int64_t value;	     /* PARK_WRITE, PARK_RETRY: the -errno when the time is over */
 	int fd;		     /* PARK_WRITE: owned */
 	uint32_t timeout_ms; /* PARK_WRITE, PARK_RETRY: SO_SNDTIMEO; 0: as long as it takes */
+	bool is_unjudged;    /* CONTINUE: nothing was decided, so nothing has to be in the log */
 };
 
 /* One call on its way; kept when it is parked. */
@@ -99,3 +101,6 @@ struct answer sendto_handle(struct sandbox *s, struct notifier *n, struct call *
 struct answer sendmsg_handle(struct sandbox *s, struct notifier *n, struct call *c);
 /* socket() and socketpair(). */
 struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *c);
+/* Calls that may write to a path (fsnote.c): goes on in any case, noted where it will be refused. */
+struct answer fsnote_handle(struct sandbox *s, struct notifier *n, struct call *c);
+bool fsnote_is_for(int nr);

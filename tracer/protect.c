@@ -382,6 +382,17 @@ static void keep_grants(struct protect *p, const struct mounts *m)
 				p->list[i].has_grant = true;
 }
 
+const struct protect_entry *protect_find(const struct protect *p, const char *path)
+{
+	const struct protect_entry *found = NULL;
+
+	for (size_t i = 0; i < p->n; i++)
+		if (mounts_is_under(path, p->list[i].path) &&
+			(p->list[i].is_ro || str_eq(path, p->list[i].path)))
+			found = &p->list[i];
+	return found;
+}
+
 int protect_plan(struct protect *p, const struct mounts *m, const struct policy_static *policy,
 	const struct sandbox_spec *spec, int state_dir, struct err *err)
 {

@@ -17,8 +17,7 @@
  * is applied to granted directories and what they are linked to). A program of the host that
  * replaces a protected file by rename(2), as `git config` does, takes the mount away with the old
  * file; protect_watch() sees that and protects the new one, milliseconds later. A refused write is
- * the kernel's answer (EROFS, EBUSY): it reaches neither inotify nor the seccomp filter, so no
- * event can be logged for it without stopping every open(2) of the sandbox.
+ * the kernel's answer (EROFS, EBUSY); fsnote.c puts it into the log.
  */
 #pragma once
 
@@ -72,5 +71,7 @@ int protect_plan(struct protect *p, const struct mounts *m, const struct policy_
  */
 struct sandbox;
 void protect_watch(struct sandbox *s);
+/* The innermost entry that @path (inside) is or lies in; NULL: it is not protected. */
+const struct protect_entry *protect_find(const struct protect *p, const char *path);
 /* Mounts it all in the mount namespace of @init. 0 or -errno with text. */
 int protect_apply(const struct protect *p, pid_t init, struct err *err);

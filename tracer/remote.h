@@ -12,5 +12,8 @@
 
 /* Exactly @len bytes: 0; -EFAULT when not all of them can be read; -EPERM, -ESRCH. */
 int remote_read(pid_t tid, uint64_t addr, void *out, size_t len);
+/* A string, at most @size - 1 bytes, nothing beyond its NUL but up to the end of a page: 0,
+ * -ENAMETOOLONG, or as above. */
+int remote_read_str(pid_t tid, uint64_t addr, char *out, size_t size);
 /* Exactly @len bytes into the task: 0 or as above. */
 int remote_write(pid_t tid, uint64_t addr, const void *data, size_t len);

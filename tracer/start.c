@@ -26,6 +26,7 @@
 #include "tracer/env.h"
 #include "tracer/etcfiles.h"
 #include "tracer/home.h"
+#include "tracer/inside.h"
 #include "tracer/notify.h"
 #include "tracer/sandbox.h"
 
@@ -199,24 +200,10 @@ static int spawn_proxy(struct sandbox *s, struct err *err)
 	return 0;
 }
 
-/* The path behind a directory descriptor: 0 or -errno. */
-static int path_of(int fd, char *out, size_t size)
-{
-	char link[64];
-	ssize_t n;
-
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, out, size - 1);
-	if (n < 0)
-		return -errno;
-	out[n] = '\0';
-	return 0;
-}
-
 static int runtime_path(const struct sandbox *s, const char *name, char *out, size_t size)
 {
 	char dir[PATH_MAX];
-	int r = path_of(s->runtime_dir, dir, sizeof(dir));
+	int r = inside_path_of(s->runtime_dir, dir, sizeof(dir));
 
 	if (r < 0)
 		return r;
@@ -226,7 +213,7 @@ static int runtime_path(const struct sandbox *s, const char *name, char *out, si
 static int home_path(const struct sandbox *s, char *out, size_t size)
 {
 	char dir[PATH_MAX];
-	int r = path_of(s->state->dir, dir, sizeof(dir));
+	int r = inside_path_of(s->state->dir, dir, sizeof(dir));
 
 	if (r < 0)
 		return r;
@@ -275,7 +262,7 @@ static int hide_ours(struct sandbox *s, struct err *err)
 		auto_close int fd = roots[i](err);
 		char path[PATH_MAX];
 
-		r = fd < 0 ? fd : path_of(fd, path, sizeof(path));
+		r = fd < 0 ? fd : inside_path_of(fd, path, sizeof(path));
 		if (r == 0)
 			r = mounts_hide(&s->mounts, path);
 	}

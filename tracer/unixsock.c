@@ -13,7 +13,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/netlink.h>
-#include <linux/openat2.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
@@ -23,83 +22,17 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "lib/str.h"
+#include "tracer/inside.h"
 #include "tracer/owner.h"
 #include "tracer/sandbox.h"
 #include "tracer/sockcall.h"
 
 enum { DIAG_CHUNK = 32768 };
-
-/* Of two spellings of /proc/self/fd/N the text after the number; NULL for another path. */
-static const char *after_own_fd(const char *path, int *ret_fd)
-{
-	static const char *const prefixes[] = { "/proc/self/fd/", "/proc/thread-self/fd/",
-		"/dev/fd/" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
-		char *end;
-		long fd;
-
-		if (!str_starts(path, prefixes[i]))
-			continue;
-		fd = strtol(path + strlen(prefixes[i]), &end, 10);
-		if (end == path + strlen(prefixes[i]) || fd < 0 || fd > INT_MAX)
-			return NULL;
-		*ret_fd = (int)fd;
-		return end;
-	}
-	return NULL;
-}
-
-static int read_link(int procdir, const char *name, char *out, size_t size)
-{
-	ssize_t n = readlinkat(procdir, name, out, size - 1);
-
-	if (n < 0)
-		return -errno;
-	out[n] = '\0';
-	return out[0] == '/' ? 0 : -ENOENT;
-}
-
-/* The caller's path as an absolute one in the sandbox's mounts. */
-static int absolute_path(int procdir, const char *path, char *out, size_t size)
-{
-	char base[PATH_MAX], link[64];
-	const char *rest = path;
-	int fd, r;
-
-	if (path[0] == '/' && !(rest = after_own_fd(path, &fd)))
-		return str_copy(out, size, path) ? 0 : -ENAMETOOLONG;
-	if (path[0] == '/') {
-		(void)snprintf(link, sizeof(link), "fd/%d", fd);
-		r = read_link(procdir, link, base, sizeof(base));
-	} else {
-		r = read_link(procdir, "cwd", base, sizeof(base));
-	}
-	if (r < 0)
-		return r;
-	return str_format(out, size, "%s%s%s", base, *rest && *rest != '/' ? "/" : "", rest) ?
-		       0 :
-		       -ENAMETOOLONG;
-}
-
-static int open_inode(int procdir, const char *path)
-{
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
-	auto_close int root = openat(procdir, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd;
-
-	if (root < 0)
-		return -errno;
-	fd = (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
-	return fd < 0 ? -errno : fd;
-}
 
 /* One message of a dump: true when it is about the inode. */
 static bool is_about(const struct nlmsghdr *h, const struct stat *st)
@@ -151,17 +84,14 @@ static bool is_bound_inside(int diag, const struct stat *st)
 
 static int judge_inode(struct sandbox *s, const struct sockcall *sc, int fd)
 {
-	char link[64], path[PATH_MAX];
+	char path[PATH_MAX] = "";
 	struct stat st;
-	ssize_t n;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -ECONNREFUSED;
-	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, path, sizeof(path) - 1);
-	path[n > 0 ? n : 0] = '\0';
+	(void)inside_path_of(fd, path, sizeof(path));
 	if (!mounts_is_granted(&s->mounts, path) ||
 		is_bound_inside(s->sockets.diag, &st))
 		return 0;
@@ -191,10 +121,10 @@ int unixsock_resolve(struct sandbox *s, struct notifier *n, const struct sockcal
 		return -EINVAL;
 	memcpy(given, un->sun_path, len - offsetof(struct sockaddr_un, sun_path));
 	procdir = owner_procdir(s->owners, sc->tid);
-	r = procdir < 0 ? procdir : absolute_path(procdir, given, path, sizeof(path));
+	r = procdir < 0 ? procdir : inside_absolute(procdir, INSIDE_CWD, given, path, sizeof(path));
 	if (r < 0)
 		return r;
-	fd = open_inode(procdir, path);
+	fd = inside_open(procdir, path, 0, 0);
 	if (fd < 0)
 		return fd;
 	if (!notifier_is_valid(n, c))
