@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,23 +13,35 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 
-/* Of two spellings of /proc/self/fd/N the text after the number; NULL for another path. */
-static const char *after_own_fd(const char *path, int *ret_fd)
+/*
+ * What lies behind the links of /proc is no path that openat2(2) would follow below a root: of the
+ * caller's own the text after the link, and the link's name in its /proc directory. NULL for another
+ * path.
+ */
+static const char *after_own_link(const char *path, char *ret_link, size_t size)
 {
-	static const char *const prefixes[] = { "/proc/self/fd/", "/proc/thread-self/fd/",
-		"/dev/fd/" };
+	static const struct {
+		const char *prefix, *link;
+		bool has_number;
+	} own[] = {
+		{ "/proc/self/fd/", "fd/", true },
+		{ "/proc/thread-self/fd/", "fd/", true },
+		{ "/dev/fd/", "fd/", true },
+		{ "/proc/self/cwd", "cwd", false },
+		{ "/proc/thread-self/cwd", "cwd", false },
+	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
-		char *end;
-		long fd;
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		const char *rest = path + strlen(own[i].prefix);
+		size_t n;
 
-		if (!str_starts(path, prefixes[i]))
+		if (!str_starts(path, own[i].prefix))
 			continue;
-		fd = strtol(path + strlen(prefixes[i]), &end, 10);
-		if (end == path + strlen(prefixes[i]) || fd < 0 || fd > INT_MAX)
+		n = own[i].has_number ? strspn(rest, "0123456789") : 0;
+		if ((own[i].has_number && n == 0) || (rest[n] && rest[n] != '/') ||
+			!str_format(ret_link, size, "%s%.*s", own[i].link, (int)n, rest))
 			return NULL;
-		*ret_fd = (int)fd;
-		return end;
+		return rest + n;
 	}
 	return NULL;
 }
@@ -50,9 +62,9 @@ int inside_absolute(int procdir, int dirfd, const char *path, char *out, size_t 
 	const char *rest = path;
 	int r;
 
-	if (path[0] == '/' && !(rest = after_own_fd(path, &dirfd)))
+	if (path[0] == '/' && !(rest = after_own_link(path, link, sizeof(link))))
 		return str_copy(out, size, path) ? 0 : -ENAMETOOLONG;
-	if (dirfd != INSIDE_CWD)
+	if (path[0] != '/' && dirfd != INSIDE_CWD)
 		(void)snprintf(link, sizeof(link), "fd/%d", dirfd);
 	r = read_link(procdir, link, base, sizeof(base));
 	if (r < 0)

@@ -64,7 +64,8 @@ static uint32_t interpret(const struct sock_filter *code, size_t n, const struct
 static struct program {
 	void *code;
 	size_t len;
-} programs[2][2]; /* nesting, traced */
+} programs[2][2], /* nesting, traced */
+	asking;
 
 enum { PASS = SECCOMP_RET_ALLOW, ASK = SECCOMP_RET_USER_NOTIF, STOP = SECCOMP_RET_TRACE };
 #define REFUSE(e) (SECCOMP_RET_ERRNO | (e))
@@ -82,7 +83,7 @@ static uint32_t judge(bool is_nesting, uint32_t arch, int nr, const uint64_t *ar
 	return judge_with(&programs[is_nesting][false], arch, nr, args);
 }
 
-static const struct {
+static const struct call {
 	int nr;
 	uint64_t args[6];
 	uint32_t want;
@@ -209,8 +210,49 @@ static void nothing_gets_away_from_a_tracer(void **state)
 	assert_int_equal(judge(false, AUDIT_ARCH_X86_64, SYS_clone, untraced), PASS);
 }
 
+/* Of the calls that reach files by name only those are asked about that write. */
+static const struct call writes[] = {
+	{ SYS_openat, { 3, 0x1000, O_RDONLY | O_CLOEXEC }, PASS },
+	{ SYS_openat, { 3, 0x1000, O_RDONLY | O_DIRECTORY | O_NOFOLLOW }, PASS },
+	{ SYS_openat, { 3, 0x1000, O_PATH }, PASS },
+	{ SYS_openat, { 3, 0x1000, O_WRONLY }, ASK },
+	{ SYS_openat, { 3, 0x1000, O_RDWR | O_CLOEXEC }, ASK },
+	{ SYS_openat, { 3, 0x1000, O_WRONLY | O_CREAT | O_TRUNC, 0666 }, ASK },
+	{ SYS_openat, { 3, 0x1000, O_WRONLY | O_CREAT | O_EXCL, 0666 }, PASS },
+	{ SYS_openat, { 3, 0x1000, O_WRONLY | O_CREAT | O_EXCL, 0755 }, ASK },
+	{ SYS_openat, { 3, 0x1000, O_RDONLY | O_TRUNC }, ASK },
+	{ SYS_open, { 0x1000, O_RDONLY }, PASS },
+	{ SYS_open, { 0x1000, O_WRONLY | O_APPEND | O_CREAT, 0666 }, ASK },
+	{ SYS_rename, { 0x1000, 0x2000 }, ASK },
+	{ SYS_renameat2, { 3, 0x1000, 3, 0x2000, 1 }, ASK },
+	{ SYS_unlinkat, { (uint64_t)AT_FDCWD, 0x1000, 0 }, ASK },
+	{ SYS_unlinkat, { (uint32_t)AT_FDCWD, 0x1000, 0 }, ASK },
+	{ SYS_unlinkat, { 3, 0x1000, 0 }, PASS },
+	{ SYS_link, { 0x1000, 0x2000 }, PASS },
+	{ SYS_newfstatat, { 3, 0x1000 }, PASS },
+	{ 452 /* fchmodat2 */, { 3, 0x1000, 0777 }, ASK },
+	{ SYS_connect, { 3 }, ASK },
+};
+
+static void writes_by_name_are_asked_about_where_that_is_wanted(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		uint32_t got = judge_with(&asking, AUDIT_ARCH_X86_64, writes[i].nr, writes[i].args);
+
+		if (got != writes[i].want)
+			fail_msg("case %zu: system call %d: %#x, not %#x", i, writes[i].nr, got,
+				writes[i].want);
+		if (writes[i].nr != SYS_connect)
+			assert_int_equal(
+				judge(false, AUDIT_ARCH_X86_64, writes[i].nr, writes[i].args), PASS);
+	}
+}
+
 static int set_up(void **state)
 {
+	const struct filter_options writing = { .asks_writes = true };
+
 	(void)state;
 	for (int i = 0; i < 4; i++) {
 		const struct filter_options o = { .allow_user_namespaces = i & 1, .is_traced = i & 2 };
@@ -219,7 +261,7 @@ static int set_up(void **state)
 		if (filter_build(&o, &p->code, &p->len) < 0)
 			return -1;
 	}
-	return 0;
+	return filter_build(&writing, &asking.code, &asking.len);
 }
 
 static int tear_down(void **state)
@@ -227,6 +269,7 @@ static int tear_down(void **state)
 	(void)state;
 	for (int i = 0; i < 4; i++)
 		free(programs[i & 1][i >> 1].code);
+	free(asking.code);
 	return 0;
 }
 
@@ -238,6 +281,7 @@ int main(void)
 		cmocka_unit_test(nesting_opens_namespaces_and_nothing_else),
 		cmocka_unit_test(a_traced_program_stops_where_the_other_notifies),
 		cmocka_unit_test(nothing_gets_away_from_a_tracer),
+		cmocka_unit_test(writes_by_name_are_asked_about_where_that_is_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
