@@ -277,7 +277,7 @@ int state_retire(struct state *s, struct err *err)
 	if (root < 0)
 		return root;
 	(void)state_runtime_remove(s->name);
-	stubs_sweep(s->dir);
+	stubs_sweep(s->dir, NULL, NULL);
 	(void)str_format(s->gone, sizeof(s->gone), STATE_DEL_PREFIX "%s-%d-%llu", s->name,
 		(int)getpid(), (unsigned long long)now_ms());
 	/* The sandbox itself last: killed on the way, it is still there and can be deleted again.
@@ -365,7 +365,7 @@ static bool sweep_sandbox(int root, int runtime, const char *name, bool *ret_kep
 		return false;
 	if (state_lock(s, NULL) < 0)
 		return false;
-	stubs_sweep(s->dir);
+	stubs_sweep(s->dir, NULL, NULL);
 	return !has_runtime(runtime, name) || state_runtime_remove(name);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -9,9 +10,10 @@
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/gitadopt.h"
 #include "lib/str.h"
 
-enum { RECORD_MAX = 4 * 1024 * 1024, CONTENT_MAX = 16 };
+enum { RECORD_MAX = 4 * 1024 * 1024, CONTENT_MAX = 16, GIT_MODE = 0555 };
 
 static const char record_name[] = "stubs";
 
@@ -59,6 +61,8 @@ bool stubs_is_one(const char *path, const struct stat *st)
 		return false;
 	if (S_ISLNK(st->st_mode))
 		return is_stub_link(path);
+	if (S_ISDIR(st->st_mode))
+		return !(st->st_mode & 0222) && str_ends(path, "/.git");
 	if (st->st_mode & 0222)
 		return false;
 	if (S_ISSOCK(st->st_mode))
@@ -66,7 +70,7 @@ bool stubs_is_one(const char *path, const struct stat *st)
 	return S_ISREG(st->st_mode) && st->st_size <= CONTENT_MAX && is_stub_content(path);
 }
 
-/* --- the record: 'r' ROOT NUL, then 's' PATH NUL for each stub below it --- */
+/* --- the record: 'r' ROOT NUL, then 's' PATH NUL for each stub below it, 'g' ROOT NUL for a .git --- */
 
 static int record(struct stubs *s, int state_dir, char kind, const char *path)
 {
@@ -149,8 +153,9 @@ static int make(const char *path, const char *content)
 	return r;
 }
 
-int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,
-	const char *content, struct err *err)
+/* Writes down what is to be made at @path. */
+static int announce(struct stubs *s, int state_dir, const char *root, char kind, const char *path,
+	struct err *err)
 {
 	int r = enter_root(s, state_dir, root);
 
@@ -159,9 +164,49 @@ int stubs_make(struct stubs *s, int state_dir, const char *root, const char *pat
 		return err_hint(err, r, "another sandbox there is just ending: try again");
 	}
 	if (r == 0)
-		r = record(s, state_dir, 's', path);
+		r = record(s, state_dir, kind, path);
+	return r < 0 ? err_set(err, r, "protecting '%s': %s", path, err_name(r)) : 0;
+}
+
+/* One that is there already is another sandbox's, or was left by one that was killed. */
+static int make_dir(const char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return -errno;
+	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == getuid() ? 0 : -EEXIST;
+}
+
+int stubs_make_git(struct stubs *s, int state_dir, const char *root, struct err *err)
+{
+	char stub[PATH_MAX], dir[PATH_MAX];
+	int r;
+
+	if (!str_format(stub, sizeof(stub), "%s/.git", root) ||
+		!str_format(dir, sizeof(dir), "%s/" GITADOPT_DIR, root))
+		return err_set(err, -ENAMETOOLONG, "'%s' is too long", root);
+	r = announce(s, state_dir, root, 's', stub, err);
+	if (r == 0)
+		r = announce(s, state_dir, root, 'g', root, err);
 	if (r < 0)
-		return err_set(err, r, "protecting '%s': %s", path, err_name(r));
+		return r;
+	r = make_dir(dir, 0777);
+	if (r == 0)
+		r = make_dir(stub, GIT_MODE);
+	return r < 0 ? err_set(err, r, "protecting '%s', which does not exist: %s", stub, err_name(r))
+		     : 0;
+}
+
+int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,
+	const char *content, struct err *err)
+{
+	int r = announce(s, state_dir, root, 's', path, err);
+
+	if (r < 0)
+		return r;
 	r = make(path, content);
 	return r < 0 ? err_set(err, r, "protecting '%s', which does not exist: %s", path,
 			       err_name(r))
@@ -180,22 +225,56 @@ static void remove_one(const char *path)
 	struct stat st;
 
 	if (lstat(path, &st) == 0 && stubs_is_one(path, &st))
-		(void)unlink(path);
+		(void)(S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path));
+}
+
+static void adopt(const char *root, stubs_told *told, void *arg)
+{
+	char left[NAME_MAX + 1] = "", text[2 * PATH_MAX + 256];
+	int r = gitadopt(root, left, sizeof(left));
+
+	if (r == GITADOPT_NOTHING || !told)
+		return;
+	if (r < 0)
+		(void)str_format(text, sizeof(text),
+			"what the sandbox made as '%s/.git' is in '%s/" GITADOPT_DIR "': %s", root,
+			root, err_name(r));
+	else if (r == GITADOPT_DONE)
+		(void)str_format(text, sizeof(text), "the repository that was made in '%s' is there now",
+			root);
+	else if (r == GITADOPT_PARTLY)
+		(void)str_format(text, sizeof(text),
+			"the repository that was made in '%s' is there now, without hooks and settings "
+			"that could run programs: they are in .git/%s",
+			root, left);
+	else
+		(void)str_format(text, sizeof(text),
+			"what the sandbox made as '%s/.git' is no repository that could stand there: "
+			"it is in '%s' (chmod u+rwx to look)",
+			root, left);
+	told(arg, r != GITADOPT_DONE, text);
 }
 
 /* Of one root's part of the record; stubs never lie in each other. */
-static const char *sweep_root(const char *p, const char *end)
+static const char *sweep_root(const char *p, const char *end, stubs_told *told, void *arg)
 {
+	const char *root = p + 1;
+	bool has_git = false;
+
 	auto_close int fd = open(p + 1, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	bool is_needed = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 
-	for (p += strlen(p) + 1; p < end && *p == 's'; p += strlen(p) + 1)
-		if (!is_needed)
+	for (p += strlen(p) + 1; p < end && (*p == 's' || *p == 'g'); p += strlen(p) + 1) {
+		has_git |= *p == 'g';
+		if (!is_needed && *p == 's')
 			remove_one(p + 1);
+	}
+	if (!is_needed && has_git)
+		adopt(root, told, arg);
 	return p;
 }
 
-void stubs_sweep(int state_dir)
+void stubs_sweep(int state_dir, stubs_told *told, void *arg)
 {
 	auto_free char *text = NULL;
 	size_t len = 0;
@@ -204,6 +283,6 @@ void stubs_sweep(int state_dir)
 		return;
 	/* A line that was cut short by a full disk has no NUL but the buffer's. */
 	for (const char *p = text; p < text + len && *p == 'r';)
-		p = sweep_root(p, text + len);
+		p = sweep_root(p, text + len, told, arg);
 	(void)unlinkat(state_dir, record_name, 0);
 }

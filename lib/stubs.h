@@ -7,7 +7,7 @@
  * file system has them, and unlike directories they are made and removed in microseconds. Where the
  * readers of a name take that for an error it is a read-only file of known harmless content (git's
  * own files), or a symbolic link to nothing, which reads as if it were not there, but which git
- * does show. Whatever else has taken a stub's place is never removed.
+ * does show. .git is a directory. Whatever else has taken a stub's place is never removed.
  *
  * Who holds stubs below a granted directory has a shared lock (flock) on that directory; who finds
  * nobody else holding one removes them. Each is written down in the sandbox's state directory
@@ -43,10 +43,20 @@ void stubs_done(struct stubs *s);
  */
 int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,
 	const char *content, struct err *err);
+/*
+ * The same for ROOT/.git where there is none: an empty directory that cannot be written, and beside it
+ * the directory GITADOPT_DIR, which the sandbox gets in its place and which is taken over when the last
+ * sandbox there has ended (lib/gitadopt.h).
+ */
+int stubs_make_git(struct stubs *s, int state_dir, const char *root, struct err *err);
 /* Whether @path, of which lstat(2) said @st, looks like one of ours. */
 bool stubs_is_one(const char *path, const struct stat *st);
 
-/* Removes what @state_dir has written down and no other sandbox needs, and the record. */
-void stubs_sweep(int state_dir);
+/* Told of a repository that was taken over, or of what could not be: one sentence. */
+typedef void stubs_told(void *arg, bool is_trouble, const char *text);
+
+/* Removes what @state_dir has written down and no other sandbox needs, and the record. @told may be
+ * NULL. */
+void stubs_sweep(int state_dir, stubs_told *told, void *arg);
 /* Whether there is anything to sweep. */
 bool stubs_are_recorded(int state_dir);

@@ -146,7 +146,8 @@ static bool is_refused(const struct sandbox *s, const struct named *call, const 
 }
 
 /* 1 when an event was collected, 0 when it was there already; -EINPROGRESS as owner_get(). */
-static int note(struct sandbox *s, pid_t tid, const struct place *p)
+static int note(struct sandbox *s, pid_t tid, const struct place *p, enum event_action action,
+	const char *reason)
 {
 	const struct owner *who;
 	int r = owner_get(s->owners, tid, &who);
@@ -157,14 +158,30 @@ static int note(struct sandbox *s, pid_t tid, const struct place *p)
 		return 0;
 	sandbox_log(s, &(struct event){ .level = EVENT_WARN,
 			       .adapter = EVENT_FS,
-			       .action = EVENT_DENY,
+			       .action = action,
 			       .addr = p->path,
 			       .binary = who->binary,
 			       .pid = (uint32_t)who->pid,
 			       .ancestors = who->ancestors,
-			       .reason = "protected: programs outside run or obey it (--rw PATH "
-					 "grants it)" });
+			       .reason = reason });
 	return 1;
+}
+
+/*
+ * A repository that is made below a granted directory is the sandbox's to furnish, and git of the
+ * host would obey it.
+ */
+static bool makes_repository(const struct sandbox *s, int nr, const struct place *p)
+{
+#ifdef SYS_mkdir
+	if (nr != SYS_mkdir && nr != SYS_mkdirat)
+		return false;
+#else
+	if (nr != SYS_mkdirat)
+		return false;
+#endif
+	return str_ends(p->path, "/.git") && !protect_find(&s->protect, p->path) &&
+	       mounts_is_granted(&s->mounts, p->path);
 }
 
 static int look_at(struct sandbox *s, struct notifier *n, const struct call *c,
@@ -182,9 +199,15 @@ static int look_at(struct sandbox *s, struct notifier *n, const struct call *c,
 	if (r == 0 && given[0])
 		r = inside_absolute(procdir, dir, given, path, sizeof(path));
 	if (r < 0 || !given[0] || find(procdir, path, call->follows, &p) < 0 ||
-		!notifier_is_valid(n, c) || !is_refused(s, call, &p))
+		!notifier_is_valid(n, c))
 		return 0;
-	return note(s, tid, &p);
+	if (is_refused(s, call, &p))
+		return note(s, tid, &p, EVENT_DENY,
+			"protected: programs outside run or obey it (--rw PATH grants it)");
+	if (makes_repository(s, c->req.data.nr, &p))
+		return note(s, tid, &p, EVENT_NONE,
+			"a repository is made here: git outside would obey its hooks and settings");
+	return 0;
 }
 
 /* openat2() has its flags in memory. A flag that is not seen is an event that is not there. */

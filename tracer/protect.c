@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/gitadopt.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 
@@ -196,15 +197,22 @@ static int protect_link(struct protect *p, const struct grants *q, const char *p
 static int protect_missing(struct protect *p, const struct grants *q, const char *root,
 	const char *path, const char *content, struct err *err)
 {
+	bool is_git;
 	int r;
 
 	if (find_entry(p, path))
 		return 0;
+	is_git = str_eq(path + strlen(root), "/.git");
+	r = is_git ? stubs_make_git(&p->stubs, q->state_dir, root, err)
+		   : stubs_make(&p->stubs, q->state_dir, root, path, content, err);
 	/* Who may not create it outside may not inside. */
-	r = stubs_make(&p->stubs, q->state_dir, root, path, content, err);
 	if (r == -EACCES || r == -EROFS || r == -EPERM)
 		return 0;
-	return r < 0 ? r : add_entry(p, path, true);
+	if (r == 0)
+		r = add_entry(p, path, !is_git);
+	if (r == 0)
+		p->list[p->n - 1].is_git = is_git;
+	return r;
 }
 
 static int protect_there(struct protect *p, const struct grants *q, const char *root,
@@ -495,12 +503,40 @@ static int mount_one_old(const struct protect_entry *e, int target)
 	return r == 0 ? remount_readonly(tree) : r;
 }
 
-static int mount_one(const struct protect_entry *e)
+/* The two directories change places, and the empty one is read-only: git sees nothing of it. */
+static int mount_git(const struct protect_entry *e)
 {
-	auto_close int target = open_target(e->path);
-	auto_close int tree = target < 0 ? target : clone_tree(target, AT_RECURSIVE);
+	auto_close int stub = open_target(e->path), stub_tree = -1, dir = -1, dir_tree = -1;
+	char path[PATH_MAX];
 	int r;
 
+	if (!str_format(path, sizeof(path), "%.*s" GITADOPT_DIR,
+		    (int)(strlen(e->path) - strlen(".git")), e->path))
+		return -ENAMETOOLONG;
+	dir = open_target(path);
+	if (stub < 0 || dir < 0)
+		return stub < 0 ? stub : dir;
+	stub_tree = clone_tree(stub, 0);
+	dir_tree = clone_tree(dir, AT_RECURSIVE);
+	if (stub_tree < 0 || dir_tree < 0)
+		return stub_tree < 0 ? stub_tree : dir_tree;
+	r = attach(dir_tree, stub);
+	if (r == 0)
+		r = attach(stub_tree, dir);
+	if (r == 0)
+		r = set_readonly(stub_tree, 0);
+	return r == -ENOSYS ? remount_readonly(stub_tree) : r;
+}
+
+static int mount_one(const struct protect_entry *e)
+{
+	auto_close int target = -1, tree = -1;
+	int r;
+
+	if (e->is_git)
+		return mount_git(e);
+	target = open_target(e->path);
+	tree = target < 0 ? target : clone_tree(target, AT_RECURSIVE);
 	if (tree < 0)
 		return tree;
 	r = e->is_ro ? set_readonly(tree, e->has_grant ? 0 : AT_RECURSIVE) : 0;

@@ -13,8 +13,13 @@
  * the first command: four system calls each, where bubblewrap reads mountinfo for each, and by
  * descriptors that no link can lead astray.
  *
- * What remains: repositories nested below the granted directory (an agent can make one; the list
- * is applied to granted directories and what they are linked to). A program of the host that
+ * A directory that is no repository may become one (git init, git clone ., what scaffolds a project):
+ * the sandbox's .git is another directory in that place, which becomes the real one, without what git
+ * would run, when the sandbox has ended (lib/gitadopt.h).
+ *
+ * What remains: repositories nested below the granted directory. Whoever makes a .git there is in the
+ * log (fsnote.c), but git obeys a directory that merely looks like a bare repository, under whatever
+ * name. A program of the host that
  * replaces a protected file by rename(2), as `git config` does, takes the mount away with the old
  * file; protect_watch() sees that and protects the new one, milliseconds later. A refused write is
  * the kernel's answer (EROFS, EBUSY); fsnote.c puts it into the log.
@@ -39,6 +44,7 @@ struct protect_entry {
 	ino_t ino;  /* what was protected, for protect_watch() */
 	int wd;
 	bool has_grant; /* something below it was granted writable */
+	bool is_git; /* a .git that is not there: GITADOPT_DIR beside it in its place */
 };
 
 /* Zeroed: nothing is protected. */

@@ -340,7 +340,7 @@ static int prepare(struct sandbox *s, bool is_new, struct err *err)
 	if (s->runtime_dir < 0)
 		return s->runtime_dir;
 	s->has_runtime = true;
-	stubs_sweep(s->state->dir);
+	stubs_sweep(s->state->dir, NULL, NULL);
 	return 0;
 }
 
@@ -478,6 +478,11 @@ static void discard_state(struct sandbox *s)
 		state_archive_prune();
 }
 
+static void on_swept(void *arg, bool is_trouble, const char *text)
+{
+	sandbox_say(arg, is_trouble ? EVENT_WARN : EVENT_INFO, "%s", text);
+}
+
 void sandbox_end(struct sandbox *s, bool is_removed)
 {
 	if (s->phase == PHASE_ENDING)
@@ -491,12 +496,12 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	notifier_free(take_ptr(s->notifier));
 	cafiles_release(&s->ca);
 	kill_everything(s);
-	log_free(take_ptr(s->log));
-	logstore_free(take_ptr(s->store));
 	cgroup_remove(&s->cgroup);
 	protect_done(&s->protect);
 	if (s->state)
-		stubs_sweep(s->state->dir);
+		stubs_sweep(s->state->dir, on_swept, s);
+	log_free(take_ptr(s->log));
+	logstore_free(take_ptr(s->store));
 	retire_state(s);
 	change_end_all(s);
 	/* A wrapped command has ended when nothing of it is left under its name; whoever asked for

@@ -123,14 +123,6 @@ not_ok 'a missing opencode.json cannot be made either' test "$status" = 0
 like "$err" 'opencode.json: No such file' 'and reads as missing'
 not_ok 'nor is it left' test -h opencode.json
 
-# Nothing is known of a directory that is no repository: none can be made there.
-user mkdir "$T/work/plain"
-cd "$T/work/plain" || exit 1
-run openshell sandbox create --no-auto-providers -- git init -q
-not_ok 'no repository can be made with hooks of its own' test "$status" = 0
-is "$(ls -A)" '' 'and nothing is left'
-run openshell sandbox create --no-auto-providers -- sh -c 'git init -q sub && ls sub/.git/HEAD'
-is "$out" sub/.git/HEAD 'but one below it'
 settled
 is "$(leftovers)" '' 'no process is left'
 done_testing
