@@ -12,6 +12,7 @@
 #include "launcher/credential.h"
 #include "launcher/ctl.h"
 #include "launcher/doctor.h"
+#include "launcher/editor.h"
 #include "launcher/forward.h"
 #include "launcher/out.h"
 #include "launcher/paths.h"
@@ -35,7 +36,7 @@ struct options {
 	struct config config;
 	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
-	const char *profile, *cpu, *memory;
+	const char *profile, *cpu, *memory, *editor;
 	bool no_profile;
 	enum out_format format;
 	bool has_format;
@@ -100,8 +101,8 @@ const struct cli_option cmd_create_options[] = {
 		"this version has no credential providers; pass variables with --env" },
 	{ CLI_STR, "cpu", 0, AT(cpu), 0, "N", "Processors it may use: 500m, 2.5" },
 	{ CLI_STR, "memory", 0, AT(memory), 0, "SIZE", "Memory it may use: 512Mi, 8G" },
-	{ CLI_REFUSED, "editor", 0, 0, 0, NULL, "this version starts no editors" },
-	{ CLI_REFUSED, "forward", 0, 0, 0, NULL, "this version forwards no ports at creation" },
+	{ CLI_STR, "editor", 0, AT(editor), 0, "EDITOR",
+		"Start it and open it in an editor: vscode or cursor; implies --keep" },
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
@@ -296,7 +297,7 @@ static int take_name(struct sandbox_spec *s, const struct options *o, struct err
 	spec_new_id(id);
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	s->created_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-	s->keep = !o->no_keep && (o->name || o->keep || o->detach || o->forward);
+	s->keep = !o->no_keep && (o->name || o->keep || o->detach || o->forward || o->editor);
 	if (copy(&s->name, o->name ? o->name : name) < 0 || copy(&s->id, id) < 0)
 		return err_set(err, -ENOMEM, "out of memory");
 	return 0;
@@ -434,7 +435,8 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 		return start_failed(r == -EEXIST ? CLI_FAILED : status, &err);
 	if (o->format == OUT_TABLE) {
 		out_done("Created sandbox %s", s->name);
-		return CLI_OK;
+		return o->editor ? editor_open(o->editor, s->name, s->workdir ? s->workdir : "/sandbox")
+				 : CLI_OK;
 	}
 	if (sandbox_info_load(&info, s->name, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
@@ -462,10 +464,20 @@ static int launch(int sock, const struct sandbox_spec *s, const struct options *
 
 static int check_conflicts(const struct options *o, const struct cli_args *a)
 {
-	if (o->no_keep && (o->keep || o->detach || o->forward))
-		return cli_usage_error("--no-keep conflicts with --%s", o->keep	    ? "keep"
-									: o->detach ? "detach"
-										    : "forward");
+	const char *keeper = o->keep	  ? "keep"
+			     : o->detach  ? "detach"
+			     : o->forward ? "forward"
+			     : o->editor  ? "editor"
+					  : NULL;
+	struct err err;
+
+	if (o->no_keep && keeper)
+		return cli_usage_error("--no-keep conflicts with --%s", keeper);
+	if (o->editor && editor_check(o->editor, &err) < 0)
+		return cli_usage_error("%s", err.text);
+	if (o->editor && (a->command || o->format != OUT_TABLE))
+		return cli_usage_error("--editor goes with a shell, not with %s",
+			a->command ? "a command" : "--output");
 	if (a->command && a->n_command == 0)
 		return cli_usage_error("there is no command after '--'");
 	if (o->upload && a->command)
@@ -498,7 +510,7 @@ static int create(struct options *o, const struct cli_args *a)
 	r = check_conflicts(o, a);
 	if (r >= 0)
 		return r;
-	if (o->format != OUT_TABLE)
+	if (o->format != OUT_TABLE || o->editor)
 		o->detach = true;
 	if (!o->detach)
 		session_block_signals();

@@ -7,6 +7,7 @@
 
 #include "launcher/cmd.h"
 #include "launcher/ctl.h"
+#include "launcher/editor.h"
 #include "launcher/out.h"
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
@@ -38,8 +39,13 @@ const struct cli_option cmd_exec_options[] = {
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
+struct connect_options {
+	const char *editor;
+};
+
 const struct cli_option cmd_connect_options[] = {
-	{ CLI_REFUSED, "editor", 0, 0, 0, NULL, "this version starts no editors" },
+	{ CLI_STR, "editor", 0, offsetof(struct connect_options, editor), 0, "EDITOR",
+		"Open it in an editor instead: vscode or cursor" },
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
@@ -141,18 +147,36 @@ static int attach(int sock, const char *name)
 	return session_run(&session);
 }
 
+static int open_in_editor(const char *editor, const char *name)
+{
+	auto_spec struct sandbox_spec spec = { 0 };
+	auto_state struct state *s = NULL;
+	struct err err = { 0 };
+
+	if (state_open(&s, name, &err) < 0 || state_load_spec(s, &spec, &err) < 0)
+		return out_fail(CLI_FAILED, &err);
+	state_last_used_set(name);
+	return editor_open(editor, name, spec.workdir ? spec.workdir : "/sandbox");
+}
+
 int cmd_connect(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct ctl_exec shell = { .kind = CTL_EXEC_EXTRA, .flags = CTL_EXEC_LOGIN };
 	char name[STATE_NAME_MAX + 1];
+	struct connect_options o = { 0 };
 	auto_close int sock = -1;
+	struct err err = { 0 };
 	struct cli_args a;
-	int r = cli_parse(cmd, argc, argv, NULL, &a);
+	int r = cli_parse(cmd, argc, argv, &o, &a);
 
+	if (r < 0 && o.editor && editor_check(o.editor, &err) < 0)
+		return out_fail(CLI_USAGE, &err);
 	if (r < 0)
 		r = sandbox_reach(a.pos[0], name, &sock);
 	if (r >= 0)
 		return r;
+	if (o.editor)
+		return open_in_editor(o.editor, name);
 	session_block_signals();
 	if (on_terminal()) {
 		state_last_used_set(name);

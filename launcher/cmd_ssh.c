@@ -9,12 +9,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <spawn.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "launcher/cmd.h"
@@ -22,16 +20,14 @@
 #include "launcher/out.h"
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
+#include "launcher/sshconfig.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/proto.h"
-#include "lib/self.h"
 #include "lib/state.h"
 #include "lib/str.h"
 
-extern char **environ;
-
-enum { SSH_PATH_MAX = 4096, PUBLIC_KEY_MAX = 4096 };
+enum { PUBLIC_KEY_MAX = 4096 };
 
 struct proxy_options {
 	const char *name;
@@ -87,105 +83,11 @@ static const char serve[] =
 	"} >>\"$d/config\"\n"
 	"\"$sshd\" -i -e -f \"$d/config\"\n";
 
-/* The path of a file in the sandbox's runtime directory. */
-static int runtime_path(const char *name, const char *file, char *ret, size_t size, struct err *err)
-{
-	auto_close int dir = state_runtime_dir(name, err);
-	char link[64], path[SSH_PATH_MAX];
-	ssize_t n;
-
-	if (dir < 0)
-		return dir;
-	(void)str_format(link, sizeof(link), "/proc/self/fd/%d", dir);
-	n = readlink(link, path, sizeof(path) - 1);
-	if (n < 0)
-		return err_set(
-			err, -errno, "cannot name the runtime directory: %s", err_name(errno));
-	path[n] = '\0';
-	if (!str_format(ret, size, "%s/%s", path, file))
-		return err_set(err, -ENAMETOOLONG, "the runtime directory's path is too long");
-	return 0;
-}
-
-static int run_keygen(const char *path)
-{
-	char *const argv[] = { (char[]){ "ssh-keygen" }, (char[]){ "-q" }, (char[]){ "-t" },
-		(char[]){ "ed25519" }, (char[]){ "-N" }, (char[]){ "" }, (char[]){ "-C" },
-		(char[]){ "openshell" }, (char[]){ "-f" }, (char *)(uintptr_t)path, NULL };
-	int status;
-	pid_t pid;
-	int r = -posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ);
-
-	if (r < 0)
-		return r;
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -errno;
-	}
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
-}
-
-/* The sandbox's key pair, made when it is first asked for; two at once wait for each other. */
-static int key_path(const char *name, char *ret, size_t size, struct err *err)
-{
-	struct flock lk = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	auto_close int dir = -1, lock = -1;
-	int r;
-
-	r = runtime_path(name, "ssh_key", ret, size, err);
-	if (r < 0)
-		return r;
-	dir = state_runtime_dir(name, err);
-	lock = dir < 0 ? -1 : openat(dir, "ssh_lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (lock < 0 || fcntl(lock, F_OFD_SETLKW, &lk) < 0)
-		return err_set(err, -EIO, "cannot lock the keys of sandbox '%s'", name);
-	if (faccessat(dir, "ssh_key.pub", R_OK, 0) == 0)
-		return 0;
-	(void)unlinkat(dir, "ssh_key", 0);
-	r = run_keygen(ret);
-	if (r == -ENOENT) {
-		(void)err_set(err, r, "ssh-keygen is not installed");
-		return err_hint(err, r, "install the package 'openssh-client'");
-	}
-	return r < 0 ? err_set(err, r, "cannot make a key pair: %s", err_name(r)) : 0;
-}
-
 /* --- ssh-config --- */
-
-/* ssh_config(5): "%" starts a token, and ProxyCommand goes through a shell. */
-static void print_escaped(const char *s, bool for_shell)
-{
-	for (; *s; s++) {
-		if (*s == '%')
-			(void)putchar('%');
-		if (for_shell && *s == '\'')
-			(void)fputs("'\\'", stdout);
-		(void)putchar(*s);
-	}
-}
-
-static int print_config(const char *name, const char *key)
-{
-	char self[SSH_PATH_MAX];
-	int r = self_path(self, sizeof(self), NULL);
-
-	if (r < 0)
-		return out_error(CLI_FAILED, "cannot find our own program: %s", err_name(r));
-	(void)printf("Host openshell-%s openshell-%s.default\n    User sandbox\n", name, name);
-	(void)printf("    IdentityFile \"");
-	print_escaped(key, false);
-	(void)printf("\"\n    IdentitiesOnly yes\n    IdentityAgent none\n    ForwardAgent no\n"
-		     "    ForwardX11 no\n    StrictHostKeyChecking no\n"
-		     "    UserKnownHostsFile /dev/null\n    GlobalKnownHostsFile /dev/null\n"
-		     "    LogLevel ERROR\n    ProxyCommand '");
-	print_escaped(self, true);
-	(void)printf("' ssh-proxy --name %s\n", name);
-	return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
-}
 
 int cmd_ssh_config(const struct cli_command *cmd, int argc, char **argv)
 {
-	char name[STATE_NAME_MAX + 1], key[SSH_PATH_MAX];
+	char name[STATE_NAME_MAX + 1];
 	auto_close int sock = -1;
 	struct err err = { 0 };
 	struct cli_args a;
@@ -195,9 +97,7 @@ int cmd_ssh_config(const struct cli_command *cmd, int argc, char **argv)
 		r = sandbox_reach(a.pos[0], name, &sock);
 	if (r >= 0)
 		return r;
-	if (key_path(name, key, sizeof(key), &err) < 0)
-		return out_fail(CLI_FAILED, &err);
-	return print_config(name, key);
+	return sshconfig_write(stdout, name, &err) < 0 ? out_fail(CLI_FAILED, &err) : CLI_OK;
 }
 
 /* --- ssh-proxy --- */
@@ -205,10 +105,10 @@ int cmd_ssh_config(const struct cli_command *cmd, int argc, char **argv)
 static int load_public_key(const char *name, char **ret, struct err *err)
 {
 	auto_close int dir = -1;
-	char path[SSH_PATH_MAX];
+	char path[SSHCONFIG_PATH_MAX];
 	int r;
 
-	r = key_path(name, path, sizeof(path), err);
+	r = sshconfig_key(name, path, sizeof(path), err);
 	if (r < 0)
 		return r;
 	dir = state_runtime_dir(name, err);

@@ -31,6 +31,7 @@ static const struct cli_command sandbox_commands[] = {
 		.args = "[NAME]",
 		.summary = "Attach to a sandbox's main process, or open a shell in it",
 		.examples = "  openshell sandbox connect demo\n"
+			    "  openshell sandbox connect --editor vscode demo\n"
 			    "  echo 'make test' | openshell sandbox connect demo\n",
 		.options = cmd_connect_options,
 		.max_args = 1,
