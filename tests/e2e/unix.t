@@ -73,5 +73,47 @@ not_ok 'the canaries stayed silent' grep -q . "$T/tmp/path.log" "$T/tmp/abstract
 run openshell logs unix --since 5m
 like "$out" 'WARN \[UNIX\] action=deny .*(openshell-test-|host\.sock)' 'the attempts are in the log'
 run openshell sandbox delete unix
+
+# File systems on which a socket bound inside is found, or cannot be told from the host's.
+cat >"$T/work/own.py" <<'PY'
+import socket
+l = socket.socket(socket.AF_UNIX)
+l.bind("own.sock")
+l.listen()
+c = socket.socket(socket.AF_UNIX)
+try:
+    c.connect("own.sock")
+    print("connected")
+except OSError as e:
+    print(e.errno)
+PY
+on() { # DIRECTORY
+	cp "$T/work/own.py" "$1" && chown -R "$T_UID" "$1"
+	run openshell sandbox create --name "$2" --no-keep --no-auto-providers --workdir "$1" -- /usr/bin/python3 own.py
+}
+own=$T/tmp/own
+mkdir "$own"
+on "$own" plain
+is "$out" connected "a socket that the sandbox bound in its working directory works"
+if [ "$(id -u)" = 0 ] && mkdir "$own"/{lower,upper,inner,over} && mount -t tmpfs none "$own/inner" &&
+	mkdir "$own/inner"/{upper,work} && mount -t overlay none -o "lowerdir=$own/lower,upperdir=$own/inner/upper,workdir=$own/inner/work" "$own/over" 2>/dev/null; then
+	on "$own/over" over
+	is "$out" connected 'on overlayfs, too'
+	umount "$own/over"
+else
+	skip 'on overlayfs, too' 'it cannot be mounted here'
+fi
+umount "$own/inner" 2>/dev/null
+if [ "$(id -u)" = 0 ] && command -v mkfs.btrfs >/dev/null && mkdir "$own/btrfs" && truncate -s 120M "$T/tmp/btrfs.img" &&
+	mkfs.btrfs -q "$T/tmp/btrfs.img" >/dev/null 2>&1 && mount -o loop "$T/tmp/btrfs.img" "$own/btrfs" 2>/dev/null; then
+	on "$own/btrfs" btrfs
+	is "$out" 13 'on btrfs it is refused'
+	run openshell logs btrfs
+	like "$out" 'WARN \[UNIX\] action=deny .*own\.sock.* deny_reason="on btrfs .*bind it in /tmp"' 'and the log says why, and what to do'
+	umount "$own/btrfs"
+else
+	skip 'on btrfs it is refused' 'it cannot be made or mounted here'
+fi
+settled
 is "$(leftovers)" '' 'nothing is left'
 done_testing
