@@ -153,15 +153,27 @@ static int take_fds(struct sandbox *s, const struct sockcall *sc, struct outgoin
 }
 
 /*
- * What may stand beside a message. It is sent with our credentials, so the list is of what needs
- * none: SCM_CREDENTIALS, for one, would have to name us.
+ * Who sends, in a message that says so itself (GDBus, systemd): whatever it says, the truth goes out.
+ * User and group are the caller's; our process has no number in the sandbox, so the receiver sees 0.
  */
+static int name_us(struct cmsghdr *cm)
+{
+	const struct ucred us = { .pid = getpid(), .uid = getuid(), .gid = getgid() };
+
+	if (cm->cmsg_len != CMSG_LEN(sizeof(us)))
+		return -EINVAL;
+	memcpy(CMSG_DATA(cm), &us, sizeof(us));
+	return 0;
+}
+
+/* What may stand beside a message: what needs no credentials, or is made ours. */
 static bool is_plain_control(const struct cmsghdr *cm)
 {
 	static const struct {
 		int level, type;
 	} plain[] = {
 		{ SOL_SOCKET, SCM_RIGHTS },
+		{ SOL_SOCKET, SCM_CREDENTIALS },
 		{ IPPROTO_IP, IP_PKTINFO },
 		{ IPPROTO_IP, IP_TTL },
 		{ IPPROTO_IP, IP_TOS },
@@ -201,7 +213,7 @@ static int copy_control(struct sandbox *s, const struct sockcall *sc, const stru
 		if (cm->cmsg_len < sizeof(*cm) || cm->cmsg_len > room || !is_plain_control(cm))
 			return -EINVAL;
 		if (cm->cmsg_level == SOL_SOCKET)
-			r = take_fds(s, sc, o, cm);
+			r = cm->cmsg_type == SCM_RIGHTS ? take_fds(s, sc, o, cm) : name_us(cm);
 		if (r < 0)
 			return r;
 	}
