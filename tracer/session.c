@@ -2,11 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -14,9 +16,12 @@
 #include "lib/str.h"
 #include "lib/strv.h"
 #include "tracer/control.h"
+#include "tracer/dgramgate.h"
 #include "tracer/env.h"
 #include "tracer/home.h"
 #include "tracer/sandbox.h"
+
+enum { GATE_TRIES = 100 }; /* of a millisecond */
 
 static void session_destroy(struct watch *w)
 {
@@ -158,6 +163,37 @@ static int send_spawn(struct sandbox *s, const struct session *ss, const struct 
 	return msg_send(s->init_link.fd, &m);
 }
 
+static bool is_unix_socket(int fd)
+{
+	socklen_t len = sizeof(int);
+	int domain = 0;
+
+	return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX;
+}
+
+/*
+ * A Unix socket of the host as standard input, output or error is a datagram socket, or whoever is at
+ * its other end may pass one: from then on every sendmsg() is looked at (dgramgate.h). Waiting for
+ * that is a matter of milliseconds, once in the life of a sandbox, and of none before its first
+ * command.
+ */
+static int mind_sockets(struct sandbox *s, const struct exec_request *q)
+{
+	int r = 0;
+
+	for (int i = 0; i < 3; i++) {
+		if (q->stdio[i] < 0 || !is_unix_socket(q->stdio[i]))
+			continue;
+		r = dgramgate_open(s->gate);
+		for (int tries = 0; r == -EAGAIN && tries < GATE_TRIES; tries++) {
+			(void)poll(NULL, 0, 1);
+			r = dgramgate_open(s->gate);
+		}
+		break;
+	}
+	return r;
+}
+
 void session_exec(struct sandbox *s, struct control *c, struct msg_in *m)
 {
 	__attribute__((cleanup(exec_request_done))) struct exec_request q = { .stdio = { -1, -1, -1 } };
@@ -176,6 +212,12 @@ void session_exec(struct sandbox *s, struct control *c, struct msg_in *m)
 	if (session_count(s) >= SESSIONS_LIMIT) {
 		control_failed(c, m->id, -EAGAIN, 125, NULL, "%d commands are running in the sandbox",
 			SESSIONS_LIMIT);
+		return;
+	}
+	r = mind_sockets(s, &q);
+	if (r < 0) {
+		control_failed(c, m->id, r, 125, NULL,
+			"standard input, output or error is a socket, and the sandbox is busy: try again");
 		return;
 	}
 	if (q.flags & CTL_EXEC_LOGIN)

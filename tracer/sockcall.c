@@ -63,7 +63,7 @@ int sockcall_netns_id(int sock, uint64_t *ret)
 
 /*
  * A socket of another network namespace, which the sandbox was given as standard input or by a
- * process outside: an address would mean the host's network there.
+ * process outside: an address would mean the host's network there, an abstract name the host's sockets.
  */
 static bool is_foreign(const struct sandbox *s, int sock)
 {
@@ -91,10 +91,11 @@ static int look(const struct sandbox *s, struct sockcall *sc)
 		r = option(sc->sock, SO_TYPE, &sc->type, sizeof(sc->type));
 	if (r == 0)
 		r = option(sc->sock, SO_PROTOCOL, &sc->protocol, sizeof(sc->protocol));
-	if (r < 0 || (sc->domain != AF_INET && sc->domain != AF_INET6))
+	if (r < 0)
 		return r;
-	sc->port = sockcall_port(sc);
 	sc->is_foreign = is_foreign(s, sc->sock);
+	if (sc->domain == AF_INET || sc->domain == AF_INET6)
+		sc->port = sockcall_port(sc);
 	return 0;
 }
 

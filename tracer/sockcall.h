@@ -25,7 +25,7 @@ struct sockcall {
 	int sock; /* a duplicate of argument 0; owned */
 	int domain, type, protocol; /* of the duplicate, not of what the number means by now */
 	uint16_t port;	 /* IPv4 and IPv6: bound to; 0: the socket is fresh */
-	bool is_foreign; /* the same: of another network namespace; must not get anywhere new */
+	bool is_foreign; /* of another network namespace; must not get anywhere new */
 };
 
 struct answer answer_error(int r);
