@@ -29,7 +29,7 @@ is "$(cat "$T/work/args")" "$T/bin/code
 --remote
 ssh-remote+openshell-desk
 $T/work/my project" 'code gets the host and the directory'
-is "$err" '' '~/.ssh/config has its line already'
+is "$err" '' 'the settings of ssh have their line already'
 is "$(grep -c Include "$T/home/.ssh/config")" 1 'once'
 run person openshell sandbox create --name desk-two --editor cursor --workdir "$T/work"
 is "$status" 0 'create --editor'

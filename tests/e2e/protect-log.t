@@ -47,7 +47,7 @@ like "$out" '"class_uid":2004.*\.envrc|\.envrc.*"class_uid":2004' 'as OCSF it is
 # What may be written is, and is no event; threads that exchange the path behind our back neither
 # get through nor stop anybody.
 run inside guard 'echo a >fine && mkdir -p x/y && mv fine x/y/ && ln -s a b && chmod 600 x/y/fine && rm b && tar cf t x && tar xf t && git add x && echo done; cat .git/config >/dev/null; head -c 0 .envrc'
-is "$out" done 'control: what may be written is written'
+is "$out" 'done' 'control: what may be written is written'
 cat >race.py <<'PY'
 import ctypes, os, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
