@@ -299,16 +299,18 @@ static void rule_section(struct writer *w, const struct term_details *d)
 
 static void details(struct writer *w, const struct term_details *d)
 {
-	auto_event_record struct event_record record = { 0 };
+	const char *line = d->event.line;
+	size_t len = d->event.len;
+	struct event_peek peek;
+	json_auto_t *fields = event_peek(&line, &len, &peek) ? json_loadb(line, len, 0, NULL) : NULL;
 
-	(void)event_parse(d->event.line, d->event.len, &record);
 	field(w, "sandbox", d->event.origin.name);
-	known_fields(w, record.json, 0, LABELS_ABOVE);
+	known_fields(w, fields, 0, LABELS_ABOVE);
 	say(w, CELLS_PLAIN, "%s", "");
 	rule_section(w, d);
 	say(w, CELLS_PLAIN, "%s", "");
-	known_fields(w, record.json, LABELS_ABOVE, ARRAY_SIZE(labels));
-	unknown_fields(w, record.json);
+	known_fields(w, fields, LABELS_ABOVE, ARRAY_SIZE(labels));
+	unknown_fields(w, fields);
 }
 
 /* ---- The question ------------------------------------------------------------------------ */
