@@ -318,6 +318,9 @@ struct answer connect_handle(struct sandbox *s, struct notifier *n, struct call 
 	r = sockcall_open(s, n, c, &sc);
 	if (r == 0)
 		r = sockcall_read_addr(&sc, c->req.data.args[1], c->req.data.args[2], &ss, &len);
+	/* Memory was read by number, too. */
+	if (r == 0 && !notifier_is_valid(n, c))
+		r = -ESRCH;
 	if (r < 0)
 		return answer_error(r);
 	if (sc.is_foreign) {

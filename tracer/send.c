@@ -220,6 +220,12 @@ static int copy_control(struct sandbox *s, const struct sockcall *sc, const stru
 	return 0;
 }
 
+/* What was read by number is the caller's only if the caller still waits. */
+static int copied(struct notifier *n, const struct call *c, int r)
+{
+	return notifier_is_valid(n, c) ? r : -ESRCH;
+}
+
 /* @skip bytes of a stream's message have gone already, and with them what stood beside. */
 static int copy_message(struct sandbox *s, const struct sockcall *sc, const struct msghdr *mh,
 	int flags, size_t skip, struct outgoing *o)
@@ -374,7 +380,7 @@ struct answer sendto_handle(struct sandbox *s, struct notifier *n, struct call *
 	ssize_t sent;
 
 	if (r == 0)
-		r = copy_sendto(&sc, c, &o);
+		r = copied(n, c, copy_sendto(&sc, c, &o));
 	if (r < 0)
 		return answer_error(r);
 	sent = send_one(s, n, &sc, c, &o);
@@ -404,7 +410,7 @@ static struct answer send_message(struct sandbox *s, struct notifier *n, const s
 		return answer_error(-EFAULT);
 	for (;;) {
 		auto_outgoing struct outgoing o = { 0 };
-		ssize_t sent = copy_message(s, sc, &mh, flags, c->n_sent, &o);
+		ssize_t sent = copied(n, c, copy_message(s, sc, &mh, flags, c->n_sent, &o));
 
 		if (sent == 0)
 			sent = send_one(s, n, sc, c, &o);
@@ -434,7 +440,7 @@ static struct answer send_messages(struct sandbox *s, struct notifier *n, const 
 
 		sent = remote_read(sc->tid, at, &m, sizeof(m)) < 0 ? -EFAULT : 0;
 		if (sent == 0)
-			sent = copy_message(s, sc, &m.msg_hdr, (int)args[3], 0, &o);
+			sent = copied(n, c, copy_message(s, sc, &m.msg_hdr, (int)args[3], 0, &o));
 		if (sent == 0)
 			sent = send_one(s, n, sc, c, &o);
 		m.msg_len = (unsigned int)sent;
