@@ -118,6 +118,9 @@ static const struct sock_filter filter[] = {
 	ALLOW(pread64),
 	ALLOW(pwrite64),
 	ALLOW(lseek),
+#ifdef __SANITIZE_ADDRESS__
+	ALLOW(sigaltstack), /* its runtime, before every call that does not return */
+#endif
 	/* Leaving, in order or by abort(). */
 	ALLOW(rt_sigreturn),
 	ALLOW(rt_sigprocmask),
