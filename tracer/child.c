@@ -57,6 +57,21 @@ static int set_up_signals(posix_spawnattr_t *attr)
 	return -r;
 }
 
+/*
+ * What ends a child again has to work before there is one: a filter around us may lack it. (A bwrap
+ * that is killed as it starts may leave its own child waiting for it.)
+ */
+static int can_end_children(struct err *err)
+{
+	auto_close int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (pidfd < 0)
+		return err_set(err, -errno, "pidfd_open: %s", err_name(errno));
+	if (syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0) < 0)
+		return err_set(err, -errno, "pidfd_send_signal: %s", err_name(errno));
+	return 0;
+}
+
 pid_t child_start(const char *path, char *const *argv, const struct child_fd *fds, size_t n_fds,
 	int *ret_pidfd, struct err *err)
 {
@@ -64,8 +79,10 @@ pid_t child_start(const char *path, char *const *argv, const struct child_fd *fd
 	posix_spawn_file_actions_t fa;
 	posix_spawnattr_t attr;
 	pid_t pid = 0;
-	int r, pidfd;
+	int r = can_end_children(err), pidfd;
 
+	if (r < 0)
+		return r;
 	(void)posix_spawn_file_actions_init(&fa);
 	(void)posix_spawnattr_init(&attr);
 	r = set_up_fds(&fa, fds, n_fds);

@@ -75,6 +75,22 @@ static int failed(struct msg_in *m, const char *what, struct err *err)
 	return err_hint(err, -errnum, "openshell doctor says what this host lacks and how to mend it");
 }
 
+/* Something of init's could not be reached: it may have ended, and said why first. */
+static int explain_init(struct sandbox *s, int r, struct err *err)
+{
+	struct pollfd p = { .fd = s->init_link.fd, .events = POLLIN };
+
+	while (poll(&p, 1, 0) == 1 && p.revents & POLLIN) {
+		auto_msg_in struct msg_in m = { 0 };
+
+		if (msg_recv(p.fd, &m) <= 0)
+			break;
+		if (m.type == INIT_FAILED)
+			return failed(&m, "init", err);
+	}
+	return r;
+}
+
 /* One message of whatever type, but for a failure. */
 static int await_any(struct sandbox *s, int fd, const struct child *child, const char *what,
 	struct msg_in *ret, struct err *err)
@@ -563,7 +579,9 @@ int start_network(struct sandbox *s, struct err *err)
 		r = take_netns(s, err);
 	if (r == 0)
 		r = netns_setup(s->netns, &s->sockets, err);
-	return r == 0 && !s->ca.is_leased ? start_proxy_at_once(s, err) : r;
+	if (r < 0)
+		return explain_init(s, r, err);
+	return !s->ca.is_leased ? start_proxy_at_once(s, err) : r;
 }
 
 int start_finish(struct sandbox *s, struct err *err)
@@ -576,5 +594,5 @@ int start_finish(struct sandbox *s, struct err *err)
 		r = cgroup_add(&s->cgroup, s->init.pid, err);
 	if (r == 0)
 		r = protect_apply(&s->protect, s->init.pid, err);
-	return r == 0 ? take_ready(s, err) : r;
+	return r == 0 ? take_ready(s, err) : explain_init(s, r, err);
 }

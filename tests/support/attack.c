@@ -41,6 +41,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -135,6 +136,59 @@ static int race_descriptor(char **argv)
 	atomic_store(&is_over, true);
 	(void)pthread_join(thread, NULL);
 	printf("race-descriptor: %d of %d failed\n", failed, tries);
+	return 0;
+}
+
+/* ---- 4: whose socket, whose memory ---- */
+
+static char *const *exec_argv;
+static char stack[65536] __attribute__((aligned(16)));
+
+static int become(void *unused)
+{
+	(void)unused;
+	(void)execv(exec_argv[0], exec_argv);
+	_exit(127);
+}
+
+/* HOST PORT TRIES ALLOWED: connects while a child that shares memory and descriptors becomes ALLOWED. */
+static int clone_vm(char **argv)
+{
+	struct addrinfo *to = resolve(argv[0], argv[1]);
+	char *const child[] = { argv[3], (char[]){ "harmless" }, NULL };
+	int tries = atoi(argv[2]), connected = 0, asked = 0, status;
+
+	exec_argv = child;
+	(void)fflush(stdout);
+	for (int i = 0; i < tries; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		pid_t pid = clone(become, stack + sizeof(stack), CLONE_VM | CLONE_FILES | SIGCHLD, NULL);
+
+		while (waitpid(pid, &status, WNOHANG) == 0) {
+			connected += connect(fd, to->ai_addr, to->ai_addrlen) == 0;
+			asked++;
+		}
+		(void)close(fd);
+	}
+	printf("clone-vm: %d of %d connected\n", connected, asked);
+	return 0;
+}
+
+/* HOST PORT COMMAND...: COMMAND gets a fresh socket as descriptor 9. */
+static int hand_over(char **argv)
+{
+	if (dup2(socket(AF_INET, SOCK_STREAM, 0), 9) != 9)
+		return 1;
+	(void)execv(argv[2], argv + 2);
+	return 127;
+}
+
+/* HOST PORT: connects a socket that somebody else has opened. */
+static int use_handed(char **argv)
+{
+	struct addrinfo *to = resolve(argv[0], argv[1]);
+
+	say("handed over", connect(9, to->ai_addr, to->ai_addrlen));
 	return 0;
 }
 
@@ -545,6 +599,109 @@ static int under_mine(char **argv)
 	return run_under_listener(argv, SYS_connect);
 }
 
+/* NAME COMMAND...: runs it where a system call does not exist. */
+static int under_filter(char **argv)
+{
+	static const struct {
+		const char *name;
+		unsigned int nr;
+	} calls[] = {
+		{ "pidfd_open", SYS_pidfd_open },
+		{ "pidfd_getfd", SYS_pidfd_getfd },
+		{ "pidfd_send_signal", SYS_pidfd_send_signal },
+		{ "seccomp", SYS_seccomp },
+		{ "sendmsg", SYS_sendmsg },
+		{ "recvmsg", SYS_recvmsg },
+		{ "connect", SYS_connect },
+		{ "landlock_create_ruleset", 444 },
+		{ "landlock_restrict_self", 446 },
+		{ "openat2", 437 },
+		{ "clone3", 435 },
+		{ "close_range", 436 },
+		{ "process_vm_readv", SYS_process_vm_readv },
+		{ "epoll_pwait2", 441 },
+		{ "memfd_create", SYS_memfd_create },
+		{ "unshare", SYS_unshare },
+		{ "setns", SYS_setns },
+		{ "none", 0xffff },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
+		struct sock_filter code[] = {
+			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i].nr, 0, 1),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		};
+		struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+		if (strcmp(calls[i].name, argv[0]) != 0)
+			continue;
+		(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) < 0)
+			return 3;
+		(void)execvp(argv[1], argv + 1);
+		return 127;
+	}
+	return 2;
+}
+
+/* ---- 19: more than anybody can answer ---- */
+
+static struct addrinfo *flood_to;
+
+static void *flood_one(void *unused)
+{
+	while (!atomic_load_explicit(&is_over, memory_order_relaxed)) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		(void)connect(fd, flood_to->ai_addr, flood_to->ai_addrlen);
+		(void)close(fd);
+	}
+	return unused;
+}
+
+/* HOST PORT THREADS: until standard input ends. */
+static int flood(char **argv)
+{
+	int n = atoi(argv[2]);
+	pthread_t thread;
+	char byte;
+
+	flood_to = resolve(argv[0], argv[1]);
+	for (int i = 0; i < n; i++)
+		if (pthread_create(&thread, NULL, flood_one, NULL) != 0)
+			return 1;
+	printf("flood: %d threads\n", n);
+	(void)fflush(stdout);
+	while (read(0, &byte, 1) > 0)
+		;
+	_exit(0);
+}
+
+/* HOST PORT COUNT: each in its time, and the slowest of them, in milliseconds. */
+static int patience(char **argv)
+{
+	struct addrinfo *to = resolve(argv[0], argv[1]);
+	int count = atoi(argv[2]), made = 0;
+	long worst = 0;
+
+	for (int i = 0; i < count; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		struct timespec a, b;
+		long ms;
+
+		(void)clock_gettime(CLOCK_MONOTONIC, &a);
+		made += connect(fd, to->ai_addr, to->ai_addrlen) == 0;
+		(void)clock_gettime(CLOCK_MONOTONIC, &b);
+		ms = (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000;
+		worst = ms > worst ? ms : worst;
+		(void)close(fd);
+	}
+	printf("patience: %d of %d\nworst: %ld\n", made, count, worst);
+	return 0;
+}
+
 /* ---- 18, 21: signals while connecting, and what connect() means ---- */
 
 static void on_alarm(int sig)
@@ -743,6 +900,9 @@ static const struct {
 } attacks[] = {
 	{ "race-address", 4, race_address },
 	{ "race-descriptor", 3, race_descriptor },
+	{ "clone-vm", 4, clone_vm },
+	{ "hand-over", 3, hand_over },
+	{ "use-handed", 2, use_handed },
 	{ "foreign-abi", 0, foreign_abi },
 	{ "io-uring", 0, io_uring },
 	{ "fast-open", 2, fast_open },
@@ -758,6 +918,9 @@ static const struct {
 	{ "under-listener", 1, under_listener },
 	{ "under-rival", 1, under_rival },
 	{ "under-mine", 1, under_mine },
+	{ "under-filter", 2, under_filter },
+	{ "flood", 3, flood },
+	{ "patience", 3, patience },
 	{ "storm", 3, storm },
 	{ "semantics", 2, semantics },
 	{ "pretend", 0, pretend },

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Who asks, while that changes (threats.md 3, 4): the task executes another program, or dies and its
-# number goes to somebody else, between the question and the answer.
+# Who asks, while that changes (threats.md 3, 4): the task executes another program, dies and its number
+# goes to somebody else, or shares its memory and descriptors with a child that becomes the allowed one.
+# The exact moments of 3 are those of tests/unit/test_stale.c.
 . "$(dirname "$0")/../support/tap.sh"
 
 need_sandbox
@@ -58,5 +59,16 @@ for way in exec reuse; do
 	is "$out" 'done' "$way: the attempts were made"
 	is "$(grep -c tcp "$allowed_log")" "$heard" "$way: none went out under the other's name"
 done
+
+# The same program under another name is not allowed; so is what it connects while its twin is allowed.
+cp "$T/work/attack" "$T/work/evil"
+chmod 0755 "$T/work/evil"
+T_TIMEOUT=60 run openshell sandbox exec -n races -- "$T/work/evil" clone-vm allowed.test 7000 100 "$T/work/attack"
+like "$out" '^clone-vm: 0 of [1-9]' 'a child that becomes the allowed program lends it nothing'
+is "$(grep -c tcp "$allowed_log")" "$heard" 'and its canary is silent'
+run openshell sandbox exec -n races -- "$T/work/attack" hand-over allowed.test 7000 "$T/work/evil" use-handed allowed.test 7000
+like "$(outcome 'handed over')" '^E' 'a socket that the allowed program opened is judged by who connects it'
+run openshell sandbox exec -n races -- "$T/work/evil" hand-over allowed.test 7000 "$T/work/attack" use-handed allowed.test 7000
+is "$(outcome 'handed over')" ok 'control: and the other way round'
 control
 arena_closed 'WARN \[TCP\] action=deny dst_host=allowed\.test .*binary=/usr/bin/python3'
