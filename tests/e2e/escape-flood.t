@@ -13,7 +13,7 @@ memory() { awk '/^Pss:/ { print $2 }' "/proc/$tracer/smaps_rollup" 2>/dev/null |
 before=$(memory)
 mkfifo "$T/tmp/hold"
 exec 6<>"$T/tmp/hold"
-(T_TIMEOUT=60 user openshell sandbox exec -n flood -- "$T/work/attack" flood denied.test 7000 500 <&6 6>&- >"$T/tmp/flood.out" 2>&1) &
+(exec 6>&-; T_TIMEOUT=60 user openshell sandbox exec -n flood -- "$T/work/attack" flood denied.test 7000 500 <"$T/tmp/hold" >"$T/tmp/flood.out" 2>&1) &
 flooder=$!
 ok 'five hundred threads connect without end' wait_line "$T/tmp/flood.out" '500 threads' 30
 T_TIMEOUT=60 attack patience allowed.test 7000 50

@@ -88,6 +88,12 @@ t_env() {
 		ASAN_OPTIONS="${ASAN_OPTIONS:-}" "${T_ENV[@]}" "$@"
 }
 
+# What the sanitizers say of processes whose standard error is nobody's; done_testing looks.
+if [ "${VARIANT:-}" = asan ]; then
+	mkdir -m 1777 "$T/asan"
+	ASAN_OPTIONS="log_path=$T/asan/report:${ASAN_OPTIONS:-}"
+fi
+
 # Runs a command as the unprivileged user in the private environment, for at most T_TIMEOUT seconds.
 user() {
 	t_env /usr/bin/timeout -k 5 "${T_TIMEOUT:-30}" "${T_DROP[@]}" "$@"

@@ -157,6 +157,13 @@ run() {
 }
 
 done_testing() {
+	local report
+
+	for report in "$T"/asan/*; do
+		[ -e "$report" ] || continue
+		fail 'no sanitizer has anything to report'
+		diag "$(head -40 "$report")"
+	done
 	echo "1..$t_count"
 	[ "$t_failed" = 0 ]
 	exit
@@ -233,8 +240,20 @@ start_origin() {
 	T_ENV+=("OPENSHELL_CONNECT_TO=api.github.com:443:127.0.0.1:$origin" "OPENSHELL_UPSTREAM_CA=$origin_ca")
 }
 
-# The processes that descend from this test and are not the test itself, its subshells or helpers.
+# The processes that descend from this test and are not the test itself, its subshells or helpers. Built
+# with AddressSanitizer a process looks for leaks as it ends, and is given the time for that.
 leftovers() {
+	local left deadline=$((SECONDS + 10))
+
+	left=$(t_leftovers)
+	while [ "${VARIANT:-}" = asan ] && [ -n "$left" ] && [ $SECONDS -lt $deadline ]; do
+		wait_gone "${left%% *}" 1
+		left=$(t_leftovers)
+	done
+	[ -z "$left" ] || printf '%s\n' "$left"
+}
+
+t_leftovers() {
 	local pid own command
 
 	own=$(tr '\0' ' ' <"/proc/$$/cmdline")
