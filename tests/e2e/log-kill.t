@@ -31,9 +31,9 @@ for ((i = 0; i < kills; i++)); do
 	exec 6< <(exec 2>/dev/null; openshell sandbox exec -n kill -- /usr/bin/python3 -S "$T/work/killwork.py" "$i" "$acks" $((RANDOM % 80 + 2)))
 	worker=$!
 	read -r -t 20 _ <&6 || diag "round $i was not answered"
-	if pid=$(descendant $comm) && kill -9 "$pid"; then killed=$((killed + 1)); fi
+	if pid=$(descendant "$comm") && kill -9 "$pid"; then killed=$((killed + 1)); fi
 	wait_gone "$pid" || break
-	[ $comm != openshell-proxy ] || openshell sandbox stop kill >/dev/null 2>&1
+	[ "$comm" != openshell-proxy ] || openshell sandbox stop kill >/dev/null 2>&1
 	wait "$worker"
 	exec 6<&-
 	run openshell sandbox start kill
