@@ -30,6 +30,10 @@ demo: setup-demo	## the walkthrough against a stand-in; LIVE=1: against the real
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all $(O)/support/origin $(O)/support/subreap
 	@tests/support/demo
 
+failalloc:	## every allocation of parsers and engines failing in turn, with AddressSanitizer
+	@$(MAKE) --no-print-directory -s VARIANT=asan -j$(JOBS) build/asan/tests/test_failalloc
+	@build/asan/tests/test_failalloc
+
 FUZZ_SECONDS ?= 30
 fuzz:	## every fuzz target for FUZZ_SECONDS each
 	$(MAKE) VARIANT=fuzz -j$(JOBS) fuzz-build
@@ -62,4 +66,4 @@ cov:	## line coverage of the unit tests, by file
 	-$(MAKE) VARIANT=cov prove
 	gcovr --root . --object-directory build/cov --filter '(lib|proxy|tracer|launcher)/' --print-summary
 
-.PHONY: check prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check failalloc prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov

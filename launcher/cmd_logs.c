@@ -16,6 +16,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/event_render.h"
+#include "lib/jsontext.h"
 #include "lib/logstore.h"
 #include "lib/ocsf.h"
 #include "lib/state.h"
@@ -169,7 +170,7 @@ static int emit(struct printer *p)
 {
 	if (p->list)
 		return json_array_append_new(
-			       p->list, json_loadb(buf_head(&p->out), p->out.len, 0, NULL)) < 0
+			       p->list, jsontext_load(buf_head(&p->out), p->out.len, 0, NULL)) < 0
 			       ? -ENOMEM
 			       : 0;
 	return fwrite(buf_head(&p->out), 1, p->out.len, stdout) == p->out.len ? 0 : -EIO;

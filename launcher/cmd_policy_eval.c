@@ -17,6 +17,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/jsontext.h"
 #include "lib/policy.h"
 #include "lib/policy_resolve.h"
 #include "lib/state.h"
@@ -124,7 +125,7 @@ static void print_answer(const json_t *out)
 static json_t *answer_line(const char *line, size_t len)
 {
 	json_error_t error;
-	json_t *q = json_loadb(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
+	json_t *q = jsontext_load(line, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
 	const json_t *policy = json_object_get(q, "policy");
 	json_t *id = json_object_get(q, "id"), *out, *whole;
 

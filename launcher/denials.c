@@ -10,6 +10,7 @@
 #include "lib/cleanup.h"
 #include "lib/event_render.h"
 #include "lib/fd.h"
+#include "lib/jsontext.h"
 #include "lib/logstore.h"
 #include "lib/policy_print.h"
 #include "lib/str.h"
@@ -34,7 +35,7 @@ static json_t *read_decisions(const struct state *s)
 	size_t len;
 
 	if (fd_slurp_at(s->dir, decisions_file, DECISIONS_MAX, &text, &len) == 0)
-		j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+		j = jsontext_load(text, len, JSON_REJECT_DUPLICATES, NULL);
 	if (json_is_object(j))
 		return j;
 	json_decref(j);
@@ -225,6 +226,6 @@ int denials_reject(struct denials *d, const struct proposal *p, const char *reas
 	d->decisions = read_decisions(d->state);
 	if (!o || !d->decisions || json_object_set_new(d->decisions, p->id, o) < 0)
 		return -ENOMEM;
-	text = json_dumps(d->decisions, JSON_COMPACT | JSON_SORT_KEYS);
+	text = jsontext_dumps(d->decisions, JSON_COMPACT | JSON_SORT_KEYS);
 	return text ? fd_replace_file(d->state->dir, decisions_file, text, strlen(text)) : -ENOMEM;
 }

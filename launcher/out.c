@@ -11,6 +11,7 @@
 #include "launcher/cli.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/str.h"
 
 enum { OUT_LINE_MAX = 64 * 1024, COLUMNS_MAX = 16, RESULT_MAX = 64 * 1024 * 1024 };
@@ -229,7 +230,7 @@ int out_json(json_t *v, enum out_format format)
 	buf_init(&out, RESULT_MAX);
 	if (format == OUT_JSON) {
 		/* Escaped to ASCII: then no text from outside can play with the terminal. */
-		char *text = v ? json_dumps(v, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
+		char *text = v ? jsontext_dumps(v, JSON_INDENT(2) | JSON_ENSURE_ASCII) : NULL;
 
 		ok = text && buf_puts(&out, text) == 0;
 		free(text);

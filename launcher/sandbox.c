@@ -12,6 +12,7 @@
 #include "launcher/out.h"
 #include "lib/arena.h"
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/policy.h"
 #include "lib/proto.h"
 #include "lib/str.h"
@@ -135,7 +136,7 @@ static const char *ask(const char *name, const char **ret_intercept)
 		ctl_wait(sock, CTL_TEXT, STATUS_MS, &m, NULL, NULL) < 0)
 		return NULL;
 	text = msg_get_str(&m);
-	o = text ? json_loads(text, 0, NULL) : NULL;
+	o = text ? jsontext_load(text, strlen(text), 0, NULL) : NULL;
 	phase = phase_parse(json_string_value(json_object_get(o, "phase")));
 	*ret_intercept = intercept_parse(json_string_value(json_object_get(o, "intercept")));
 	json_decref(o);

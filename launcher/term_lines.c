@@ -12,6 +12,7 @@
 #include "launcher/term_model.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/str.h"
 
 enum { LABEL_COLS = 12, TEXT_MAX = 16 * CELLS_TEXT_MAX };
@@ -199,7 +200,7 @@ static void field_value(struct writer *w, const char *key, const char *label, co
 		field(w, label, event_level_name((enum event_level)json_integer_value(v)));
 	else if (json_is_string(v))
 		field_text(w, label, json_string_value(v));
-	else if ((text = json_dumps(v, JSON_ENCODE_ANY)))
+	else if ((text = jsontext_dumps(v, JSON_ENCODE_ANY)))
 		field(w, label, text);
 	else
 		w->r = -ENOMEM;

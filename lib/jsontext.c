@@ -1,9 +1,59 @@
 #include "lib/jsontext.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/http1.h"
+
+/* Whether jansson was refused memory. */
+static _Thread_local bool is_short_of_memory;
+
+static void *allocate(size_t size)
+{
+	void *p = malloc(size);
+
+	is_short_of_memory |= !p;
+	return p;
+}
+
+/* The same allocator that jansson has anyway, but one that remembers. */
+void jsontext_begin(void)
+{
+	json_set_alloc_funcs(allocate, free);
+	is_short_of_memory = false;
+}
+
+bool jsontext_is_short(void)
+{
+	return is_short_of_memory;
+}
+
+json_t *jsontext_load(const char *text, size_t len, size_t flags, json_error_t *ret_error)
+{
+	json_t *v;
+
+	jsontext_begin();
+	v = json_loadb(text, len, flags, ret_error);
+	if (!is_short_of_memory)
+		return v;
+	json_decref(v);
+	if (ret_error)
+		ret_error->text[JSON_ERROR_TEXT_LENGTH - 1] = (char)json_error_out_of_memory;
+	return NULL;
+}
+
+char *jsontext_dumps(const json_t *v, size_t flags)
+{
+	char *text;
+
+	jsontext_begin();
+	text = json_dumps(v, flags);
+	if (!is_short_of_memory)
+		return text;
+	free(text);
+	return NULL;
+}
 
 static int refuse(const char **ret_why, const char *why)
 {
@@ -61,7 +111,7 @@ int jsontext_parse(const char *text, size_t len, json_t **ret, const char **ret_
 
 	if (r < 0)
 		return r;
-	v = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	v = jsontext_load(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (v) {
 		*ret = v;
 		return 0;

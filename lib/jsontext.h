@@ -20,6 +20,18 @@ enum {
 		65536, /* each costs up to a few hundred bytes while it is looked at */
 };
 
+/*
+ * jansson 2.14 looks away, here and there, when there is no memory: its lexer drops bytes of a string, its
+ * dumper the quote behind a key. So these two: as json_loadb() and json_dumps() (the caller frees), but
+ * NULL whenever memory was refused on the way. @ret_error may be NULL.
+ */
+json_t *jsontext_load(const char *text, size_t len, size_t flags, json_error_t *ret_error);
+char *jsontext_dumps(const json_t *v, size_t flags);
+
+/* For whoever builds something large: memory that jansson is refused from here on, and whether it was. */
+void jsontext_begin(void);
+bool jsontext_is_short(void);
+
 /* 0 and a reference; -EBADMSG and the reason (a constant), -ENOMEM. Any value is accepted. */
 int jsontext_parse(const char *text, size_t len, json_t **ret, const char **ret_why);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/ocsf.h"
 #include "lib/str.h"
 
@@ -223,6 +224,7 @@ int ocsf_render_json(struct buf *out, const struct event *e, const struct ocsf_o
 	r = ocsf_from_event(&o, e, &text);
 	if (r < 0)
 		return r;
+	jsontext_begin();
 	json = json_object();
 	set_class(json, &o);
 	set_times(json, e);
@@ -231,7 +233,7 @@ int ocsf_render_json(struct buf *out, const struct event *e, const struct ocsf_o
 	set_actor(json, e);
 	set_class_objects(json, &o, e);
 	set_unmapped(json, e);
-	dumped = json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
+	dumped = jsontext_is_short() ? NULL : jsontext_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(json);
 	if (!dumped)
 		return -ENOMEM;

@@ -1,3 +1,4 @@
+#include "lib/jsontext.h"
 #include "lib/spec.h"
 
 #include <errno.h>
@@ -126,7 +127,7 @@ char *spec_to_json(const struct sandbox_spec *s)
 	for (size_t i = 0; ok && i < ARRAY_SIZE(fields); i++)
 		ok = json_object_set_new(root, fields[i].key, field_to_json(s, &fields[i])) == 0;
 	if (ok)
-		text = json_dumps(root, JSON_COMPACT);
+		text = jsontext_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text;
 }
@@ -217,7 +218,7 @@ int spec_from_json(struct sandbox_spec *ret, const char *json, size_t len, struc
 	json_t *root;
 	int r;
 
-	root = json_loadb(json, len, JSON_REJECT_DUPLICATES, &why);
+	root = jsontext_load(json, len, JSON_REJECT_DUPLICATES, &why);
 	if (!root)
 		return err_set(err, -EINVAL, "sandbox metadata: %s", why.text);
 	r = fill(&s, root, err);

@@ -8,6 +8,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/jsontext.h"
 #include "lib/policy.h"
 #include "lib/state_internal.h"
 #include "lib/str.h"
@@ -53,7 +54,7 @@ int state_revision_update(const struct state *s, const struct state_revision *r)
 	o = json_pack("{s:I, s:s, s:I, s:s, s:s}", "version", (json_int_t)r->version, "hash",
 		r->hash, "created_at_ms", (json_int_t)r->created_ms, "origin", r->origin, "status",
 		r->status);
-	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+	text = o ? jsontext_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	return text ? write_file(s, r->version, "json", text, strlen(text)) : -ENOMEM;
 }
@@ -74,7 +75,7 @@ static int parse(const char *text, size_t len, struct state_revision *ret)
 	json_t *o;
 	bool ok;
 
-	o = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	o = jsontext_load(text, len, JSON_REJECT_DUPLICATES, NULL);
 	ok = o && json_unpack(o, "{s:I, s:s, s:I, s:s, s:s}", "version", &version, "hash", &hash,
 			  "created_at_ms", &created, "origin", &origin, "status", &status) == 0;
 	ok = ok && version > 0 && version <= REVISION_MAX && created >= 0 &&

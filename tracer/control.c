@@ -11,6 +11,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/jsontext.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "tracer/change.h"
@@ -109,7 +110,7 @@ static json_t *status_json(const struct sandbox *s)
 static void on_status(struct control *c, struct msg_in *m)
 {
 	json_t *j = status_json(c->sandbox);
-	auto_free char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+	auto_free char *text = j ? jsontext_dumps(j, JSON_COMPACT) : NULL;
 	auto_msg_out struct msg_out out;
 
 	json_decref(j);
