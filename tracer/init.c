@@ -530,6 +530,7 @@ int main(void)
 		return 2;
 	}
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* with bwrap; without a supervisor: on_message() */
 	(void)setrlimit(RLIMIT_CORE, &no_core);
 	(void)syscall(SYS_close_range, INIT_FD + 1, ~0U, 0);
 	(void)fd_set_cloexec(INIT_FD, true);

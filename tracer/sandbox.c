@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,7 @@
 enum {
 	STOP_GRACE_MS = 2000,
 	ROTATE_EVERY_MS = 5000,
+	BWRAP_END_MS = 2000,
 	SETTLED_MS = 50,
 };
 
@@ -439,10 +441,27 @@ static void reap_child(struct child *c)
 	c->pid = 0;
 }
 
+/* A bwrap that has started no init yet: killed, it might leave its child behind (start.c). It is let come
+ * to its end, where init finds nobody. */
+static void end_bwrap(struct sandbox *s)
+{
+	struct pollfd p = { .fd = s->bwrap.watch.fd, .events = POLLIN };
+
+	if (!s->bwrap.pid)
+		return;
+	if (s->init_link.fd > 0)
+		(void)shutdown(s->init_link.fd, SHUT_RDWR);
+	if (poll(&p, 1, BWRAP_END_MS) != 1)
+		kill_child(&s->bwrap);
+}
+
 /* With init goes its whole pid namespace: the kernel leaves nobody behind. */
 static void kill_everything(struct sandbox *s)
 {
-	kill_child(s->init.pid ? &s->init : &s->bwrap);
+	if (s->init.pid)
+		kill_child(&s->init);
+	else
+		end_bwrap(s);
 	kill_child(&s->proxy);
 	call_source_free(take_ptr(s->calls));
 	reap_child(&s->bwrap);

@@ -304,13 +304,18 @@ static int plan_mounts(struct sandbox *s, const struct account *who, struct err 
 	return r;
 }
 
+/*
+ * Not --die-with-parent: a bwrap that ends in its first microseconds, before it has told its child that the
+ * user namespace is set up, leaves that child waiting for ever. So it is never made to: without us it
+ * comes to its end, where init finds nobody at its link and goes, and with it everything. init itself
+ * dies with bwrap.
+ */
 static int bwrap_args(struct sandbox *s, const struct account *who, char ***ret)
 {
 	char uid[16], gid[16], info[16];
 	const char *head[] = { "bwrap", "--unshare-user", "--uid", uid, "--gid", gid,
 		"--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts",
-		"--unshare-cgroup-try", "--hostname", s->spec.name, "--die-with-parent",
-		"--as-pid-1", "--cap-drop", "ALL", "--clearenv", "--info-fd", info };
+		"--unshare-cgroup-try", "--hostname", s->spec.name, "--as-pid-1", "--cap-drop", "ALL", "--clearenv", "--info-fd", info };
 	const char *tail[] = { "--remount-ro", "/", "--chdir", "/", "--", ENV_INIT_FILE };
 	auto_strv char **args = NULL;
 	int r;
@@ -361,7 +366,7 @@ int start_bwrap(struct sandbox *s, struct err *err)
 		return err_set(err, -errno, "pipe: %s", err_name(errno));
 	s->bwrap_info = pipefd[0];
 	info_w = pipefd[1];
-	fds = calloc(s->mounts.n + 3, sizeof(*fds));
+	fds = calloc(s->mounts.n + 4, sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
 	for (size_t i = 0; i < s->mounts.n; i++)
@@ -369,6 +374,8 @@ int start_bwrap(struct sandbox *s, struct err *err)
 			fds[n++] = (struct child_fd){ s->mounts.list[i].fd, s->mounts.list[i].fd };
 	fds[n++] = (struct child_fd){ err_w, STDERR_FILENO };
 	fds[n++] = (struct child_fd){ info_w, BWRAP_INFO_FD };
+	/* Somebody can always read what it has to say: see bwrap_args(). */
+	fds[n++] = (struct child_fd){ s->bwrap_info, s->bwrap_info };
 	fds[n++] = (struct child_fd){ theirs, INIT_FD };
 	r = child_start("bwrap", args, fds, n, &s->bwrap.watch.fd, err);
 	if (r < 0)
