@@ -59,7 +59,7 @@ cppcheck:	## cppcheck (the same: no leak check)
 		--error-exitcode=1 --std=c17 -j2 -I. -D_GNU_SOURCE -D__x86_64__ --include=$(QUEUE_H) $(CHECKED)
 
 analyze:	## gcc -fanalyzer
-	@for f in $(CHECKED); do $(CC) $(ALL_CPPFLAGS) -std=gnu17 -O2 -fanalyzer -Werror -c -o /dev/null $$f || bad=1; done; test -z "$$bad"
+	@printf '%s\n' $(CHECKED) | xargs -P$(JOBS) -I{} $(CC) $(ALL_CPPFLAGS) -std=gnu17 -O2 -fanalyzer -Werror -c -o /dev/null {}
 
 cov:	## line coverage of the unit tests, by file
 	$(MAKE) VARIANT=cov -j$(JOBS) all unit-build support

@@ -66,7 +66,7 @@ static int parse(const char *given, struct policy_doc **ret)
 	struct err err = { 0 };
 	int r;
 
-	if (read_policy(given, &text) < 0)
+	if (read_policy(given, &text) < 0 || !text)
 		return -1;
 	r = policy_doc_parse(text, strlen(text), ret, &findings);
 	if (r < 0)

@@ -131,8 +131,8 @@ static int parse_param(struct offer *o, const char *param, size_t len, const cha
 
 static int parse_offer(struct offer *o, const char *text, size_t left, const char **ret_why)
 {
-	const char *part;
-	size_t len;
+	const char *part = "";
+	size_t len = 0;
 	int r = 0;
 
 	*o = (struct offer){ .is_deflate = false };

@@ -23,6 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "tracer/dgramgate.h"
 #include "tracer/owner.h"
@@ -438,11 +439,8 @@ static bool has_more(struct notifier *n)
 	return n->source->ops->has_more(n->source);
 }
 
-/* gcc 12 loses sight of what hangs on a lane's list. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wpragmas"
-#pragma GCC diagnostic ignored "-Wunknown-warning-option"
-#pragma GCC diagnostic ignored "-Wanalyzer-malloc-leak"
+/* gcc 12: what hangs on a lane's list is not lost. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 
 static void take(struct notifier *n, const struct call *c)
 {
@@ -464,7 +462,7 @@ static void take_everything(struct notifier *n, const struct call *first)
 			take(n, &c);
 }
 
-#pragma GCC diagnostic pop
+ANALYZER_ON
 
 /*
  * One task that asks again and again, alone, is the common case and spared the question whether

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "tracer/filehash.h"
@@ -380,6 +381,8 @@ static int task_open(struct owners *o, pid_t tid, struct task **ret)
 	return 0;
 }
 
+/* gcc 12: task_open() gives a task or an error. */
+ANALYZER_OFF("-Wanalyzer-null-dereference")
 /* Executable path, fingerprint and file record of a new task. */
 static int task_identify(struct owners *o, struct task *t)
 {
@@ -423,9 +426,12 @@ static int task_ancestors(struct task *t)
 	t->pub.ancestors = v;
 	return 0;
 }
+ANALYZER_ON
 
 static int task_get(struct owners *o, pid_t tid, unsigned int depth, struct task **ret);
 
+/* gcc 12: task_open() gives a task or an error. */
+ANALYZER_OFF("-Wanalyzer-null-dereference")
 static int task_link(struct owners *o, struct task *t, unsigned int depth)
 {
 	struct task *parent = NULL;
@@ -481,6 +487,7 @@ static int task_new(struct owners *o, pid_t tid, unsigned int depth, struct task
 	*ret = t;
 	return 0;
 }
+ANALYZER_ON
 
 static int task_get(struct owners *o, pid_t tid, unsigned int depth, struct task **ret)
 {

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "lib/gitadopt.h"
 #include "lib/str.h"
@@ -110,6 +111,8 @@ static struct protect_entry *find_entry(const struct protect *p, const char *pat
 	return NULL;
 }
 
+/* gcc 12: the list owns the copy. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 static int add_entry(struct protect *p, const char *path, bool is_ro)
 {
 	struct protect_entry *list = find_entry(p, path);
@@ -131,6 +134,7 @@ static int add_entry(struct protect *p, const char *path, bool is_ro)
 	p->list[p->n++].is_ro = is_ro;
 	return 0;
 }
+ANALYZER_ON
 
 static int add_note(struct protect *p, const char *fmt, const char *path)
 {
