@@ -34,6 +34,10 @@ failalloc:	## every allocation of parsers and engines failing in turn, with Addr
 	@$(MAKE) --no-print-directory -s VARIANT=asan -j$(JOBS) build/asan/tests/test_failalloc
 	@build/asan/tests/test_failalloc
 
+SOAK_SECONDS ?= 3600
+soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS, with a new policy every second
+	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
+
 FUZZ_SECONDS ?= 30
 fuzz:	## every fuzz target for FUZZ_SECONDS each
 	$(MAKE) VARIANT=fuzz -j$(JOBS) fuzz-build
@@ -66,4 +70,4 @@ cov:	## line coverage of the unit tests, by file
 	-$(MAKE) VARIANT=cov prove
 	gcovr --root . --object-directory build/cov --filter '(lib|proxy|tracer|launcher)/' --print-summary
 
-.PHONY: check failalloc prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check soak failalloc prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
