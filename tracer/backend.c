@@ -56,7 +56,7 @@ int backend_listen(struct sandbox *s, int number, struct err *err)
 	if (fd < 0)
 		return err_set(err, -errno, "the seccomp listener cannot be fetched from init: %s",
 			err_name(errno));
-	s->calls = listener_new(fd, err);
+	s->calls = listener_open(fd, err);
 	s->intercept = SPEC_INTERCEPT_SECCOMP;
 	return s->calls ? 0 : -EIO;
 }

@@ -94,7 +94,7 @@ static int allocate(struct listener *l)
 	return l->req && l->resp ? 0 : -ENOMEM;
 }
 
-struct call_source *listener_new(int fd, struct err *err)
+struct call_source *listener_open(int fd, struct err *err)
 {
 	struct listener *l = calloc(1, sizeof(*l));
 	int r;

@@ -8,4 +8,4 @@
 struct call_source;
 
 /* @fd is owned from now on. NULL with text on failure. */
-struct call_source *listener_new(int fd, struct err *err);
+struct call_source *listener_open(int fd, struct err *err);

@@ -34,6 +34,7 @@
 
 #include "lib/cleanup.h"
 #include "tracer/filehash.h"
+#include "tracer/listener.h"
 #include "tracer/names.h"
 #include "tracer/notify.h"
 #include "tracer/once.h"
@@ -49,6 +50,7 @@ enum moment { NEVER = 0, AT_GETFD, AT_IDENTITY, AT_PROCDIR, AT_MEMORY };
 struct fixture {
 	struct loop *loop; /* of the hashes */
 	struct sandbox s;
+	struct call_source *source;
 	int inet, unix_, pair[2]; /* listeners; where a message goes */
 	pid_t caller, victim;
 	struct call call;
@@ -184,8 +186,11 @@ static void start_call(struct fixture *f, int nr)
 	assert_true(listener >= 0);
 	f->call = (struct call){ .held = -1 };
 	assert_int_equal(ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &f->call.req), 0);
-	f->s.notifier = notifier_new(&f->s, listener, &err);
-	assert_non_null(f->s.notifier);
+	f->source = listener_open(listener, &err);
+	assert_non_null(f->source);
+	f->s.notifier = notifier_new(&f->s, f->source, &err);
+	if (!f->s.notifier)
+		fail_msg("%s", err.text);
 	(void)close(pidfd);
 	(void)close(p[0]);
 	(void)close(p[1]);
@@ -218,6 +223,7 @@ static void end_call(struct fixture *f)
 	(void)waitpid(f->caller, NULL, 0);
 	notifier_free(f->s.notifier);
 	f->s.notifier = NULL;
+	call_source_free(f->source);
 }
 
 static bool is_heard(int listener)
@@ -383,7 +389,7 @@ static int set_up(void **state)
 	f->s.peers = peers_new();
 	f->s.is_proxy_gone = true;
 	f->s.proxy_link.fd = f->pair[0];
-	f->s.sockets.diag = -1;
+	f->s.sockets.diag = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* of this network namespace */
 	f->tmp = (struct mount){ .dest = f->dir, .is_private = true };
 	f->s.mounts = (struct mounts){ .list = &f->tmp, .n = 1 };
 	if (policy_load(policy_default_yaml, strlen(policy_default_yaml), &f->s.policy, NULL) < 0)
@@ -400,6 +406,7 @@ static int tear_down(void **state)
 	cleanup_close(&f->unix_);
 	(void)close(f->pair[0]);
 	(void)close(f->pair[1]);
+	(void)close(f->s.sockets.diag);
 	(void)close(SOCK_AT);
 	policy_unref(f->s.policy);
 	peers_free(f->s.peers);
