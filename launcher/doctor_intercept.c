@@ -161,7 +161,8 @@ static int try_trace(void)
 		make_calls(go[0]);
 	}
 	(void)close(go[0]);
-	if (ptrace(PTRACE_SEIZE, pid, NULL, (long)(PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)) < 0) {
+	if (ptrace(PTRACE_SEIZE, pid, NULL, (long)(PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL)) <
+		0) {
 		(void)close(go[1]); /* it ends by itself */
 		(void)waitpid(pid, NULL, 0);
 		return TRACE_REFUSED;
@@ -205,8 +206,9 @@ void doctor_check_interception(struct doctor_check *c)
 	if (r == 0) {
 		FOUND(c, "seccomp: notification is the fastest that there is");
 	} else if (doctor_in_child(try_trace) == 0) {
-		FOUND(c, "ptrace: %s", r == LISTENER_TAKEN ? "the place of the seccomp listener is taken" :
-							    "there is no seccomp notification");
+		FOUND(c, "ptrace: %s",
+			r == LISTENER_TAKEN ? "the place of the seccomp listener is taken"
+					    : "there is no seccomp notification");
 	} else {
 		c->state = DOCTOR_FAIL;
 		FOUND(c, "neither seccomp notification nor ptrace works here");

@@ -67,8 +67,8 @@ static int refuse(int errnum, struct err *err)
 		err_name(errnum));
 	return err_hint(err, -errnum, "%s",
 		errnum == EBUSY ? "something around us listens to seccomp already (WSL2, a "
-				  "container in a container): --intercept ptrace needs no listener" :
-				  "openshell doctor says what this host lacks and how to mend it");
+				  "container in a container): --intercept ptrace needs no listener"
+				: "openshell doctor says what this host lacks and how to mend it");
 }
 
 static int send_filter(struct sandbox *s, struct err *err)

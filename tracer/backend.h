@@ -1,9 +1,9 @@
 /*
- * How the calls of the workload come to the supervisor: the way that was asked for, or the first that
- * this host really offers.
+ * How the calls of the workload come to the supervisor: the way that was asked for, or the first
+ * that this host really offers.
  *
- * init tries to install the filter with a listener, unless that was ruled out, and says how that went;
- * what follows is decided here.
+ * init tries to install the filter with a listener, unless that was ruled out, and says how that
+ * went; what follows is decided here.
  */
 #pragma once
 
@@ -25,8 +25,8 @@ void backend_put_filter(const struct sandbox *s, struct msg_out *m);
 /* init has a listener, @number of its descriptors. */
 int backend_listen(struct sandbox *s, int number, struct err *err);
 /*
- * init has none, because of @errnum (0: none was tried). It has no filter yet and has started nobody: it is
- * traced, and so is everything that comes of it; or this is the end.
+ * init has none, because of @errnum (0: none was tried). It has no filter yet and has started
+ * nobody: it is traced, and so is everything that comes of it; or this is the end.
  */
 int backend_trace(struct sandbox *s, int errnum, struct err *err);
 

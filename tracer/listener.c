@@ -85,10 +85,9 @@ static int allocate(struct listener *l)
 
 	if (syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) < 0)
 		return -errno;
-	l->req_size = sizes.seccomp_notif > sizeof(*l->req) ? sizes.seccomp_notif :
-							      sizeof(*l->req);
-	l->resp_size = sizes.seccomp_notif_resp > sizeof(*l->resp) ? sizes.seccomp_notif_resp :
-								     sizeof(*l->resp);
+	l->req_size = sizes.seccomp_notif > sizeof(*l->req) ? sizes.seccomp_notif : sizeof(*l->req);
+	l->resp_size = sizes.seccomp_notif_resp > sizeof(*l->resp) ? sizes.seccomp_notif_resp
+								   : sizeof(*l->resp);
 	l->req = calloc(1, l->req_size);
 	l->resp = calloc(1, l->resp_size);
 	return l->req && l->resp ? 0 : -ENOMEM;

@@ -1,18 +1,18 @@
 /*
  * Stops, as ptrace(2) has them for PTRACE_SEIZE.
  *
- * A seccomp stop is a call: a record of it is kept until it is answered. Every other stop is attended to
- * at once, and changes nothing for the program: signals are delivered as they came, a group stop lasts
- * until SIGCONT (PTRACE_LISTEN), children and threads are traced from birth.
+ * A seccomp stop is a call: a record of it is kept until it is answered. Every other stop is
+ * attended to at once, and changes nothing for the program: signals are delivered as they came, a
+ * group stop lasts until SIGCONT (PTRACE_LISTEN), children and threads are traced from birth.
  *
- * Nothing but us and SIGKILL ends a stop, and a tracee's number is not used again before we have waited
- * for its end; so a caller waits as long as its number is in the same stop. Only execve() of another
- * thread takes a number over while the leader that had it stands in a call; then the stop is another
- * one, and the record goes with the event.
+ * Nothing but us and SIGKILL ends a stop, and a tracee's number is not used again before we have
+ * waited for its end; so a caller waits as long as its number is in the same stop. Only execve() of
+ * another thread takes a number over while the leader that had it stands in a call; then the stop
+ * is another one, and the record goes with the event.
  *
- * waitpid() with __WCLONE: of our children it takes those that signal anything but SIGCHLD, which none
- * does, and tracees always (wait(2), 4.7). So it never takes what another part of the supervisor waits for,
- * and after a tracee's end its real parent is told as ever.
+ * waitpid() with __WCLONE: of our children it takes those that signal anything but SIGCHLD, which
+ * none does, and tracees always (wait(2), 4.7). So it never takes what another part of the
+ * supervisor waits for, and after a tracee's end its real parent is told as ever.
  */
 #include "tracer/trace.h"
 
@@ -65,7 +65,7 @@ static struct stop *stop_find(struct trace *t, pid_t tid)
 {
 	struct stop *st;
 
-	LIST_FOREACH(st, &t->stops[(unsigned int)tid % BUCKETS], bucket)
+	LIST_FOREACH (st, &t->stops[(unsigned int)tid % BUCKETS], bucket)
 		if (st->tid == tid)
 			return st;
 	return NULL;
@@ -82,8 +82,8 @@ static void stop_forget(struct stop *st)
 /* Registers of a tracee that stands still. */
 
 /*
- * The number of the system call a tracee stands in, and its result. A caller that cannot be told is killed:
- * it must not go on with what it asked for.
+ * The number of the system call a tracee stands in, and its result. A caller that cannot be told is
+ * killed: it must not go on with what it asked for.
  */
 static void set_call(pid_t tid, long nr, int64_t result)
 {
@@ -148,9 +148,9 @@ static bool is_stopping(int sig)
 }
 
 /*
- * A trap that is no signal: the birth of a child, a group stop or its end, or what respond() asked for.
- * It comes before any signal is taken, so the kernel finds the call that is to be restarted as if it
- * had returned ERESTARTSYS by itself, and does what the signal's handler wants.
+ * A trap that is no signal: the birth of a child, a group stop or its end, or what respond() asked
+ * for. It comes before any signal is taken, so the kernel finds the call that is to be restarted as
+ * if it had returned ERESTARTSYS by itself, and does what the signal's handler wants.
  */
 static void on_trap(struct trace *t, pid_t tid, int sig)
 {
@@ -199,8 +199,8 @@ static bool attend(struct trace *t, pid_t tid, int status)
 }
 
 /*
- * The signal is taken only when nobody is left to wait for, so that the descriptor stays readable as
- * long as somebody is. One stop behind another may share its signal.
+ * The signal is taken only when nobody is left to wait for, so that the descriptor stays readable
+ * as long as somebody is. One stop behind another may share its signal.
  */
 static pid_t next_stop(struct trace *t, int *ret_status)
 {
@@ -282,7 +282,8 @@ static void respond(struct call_source *src, const struct call *c, const struct 
 	stop_forget(st);
 }
 
-/* Every tracee has been killed with init; the kernel keeps it until its tracer has waited for it. */
+/* Every tracee has been killed with init; the kernel keeps it until its tracer has waited for it.
+ */
 static void trace_free(struct call_source *src)
 {
 	struct trace *t = trace_of(src);
@@ -336,8 +337,8 @@ struct call_source *trace_new(pid_t init, struct err *err)
 	(void)err_set(err, r, "init of the sandbox cannot be traced: %s", err_name(r));
 	(void)err_hint(err, r, "%s",
 		r == -EPERM ? "somebody else traces openshell (strace, a debugger), or "
-			      "kernel.yama.ptrace_scope is 3: openshell doctor says more" :
-			      "openshell doctor says what this host lacks and how to mend it");
+			      "kernel.yama.ptrace_scope is 3: openshell doctor says more"
+			    : "openshell doctor says what this host lacks and how to mend it");
 	trace_free(&t->source);
 	return NULL;
 }

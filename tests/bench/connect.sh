@@ -17,18 +17,25 @@ network_policies:
       - { path: /usr/bin/curl }
 EOS
 chmod 0644 "$T/work/policy.yaml"
-openshell sandbox create --name bench --keep --no-auto-providers --policy "$T/work/policy.yaml" \
-	--connect-to "bench.test:7000:127.0.0.1:$target" --connect-to "bench.test:7001:127.0.0.1:$origin" -- true || exit 1
-inside() { openshell sandbox exec -n bench -- "$@"; }
+for backend in seccomp ptrace; do
+	openshell sandbox create --name "$backend" --keep --no-auto-providers --intercept "$backend" --policy "$T/work/policy.yaml" \
+		--connect-to "bench.test:7000:127.0.0.1:$target" --connect-to "bench.test:7001:127.0.0.1:$origin" -- true || exit 1
+done
+inside() { openshell sandbox exec -n seccomp -- "$@"; }
+traced() { openshell sandbox exec -n ptrace -- "$@"; }
 
 count=300 rounds=7
 for ((i = 0; i < rounds; i++)); do
 	user "$T/work/connect" 127.0.0.1 "$target" $count >>"$T/tmp/plain"
 	inside "$T/work/connect" bench.test 7000 $count >>"$T/tmp/ours"
+	traced "$T/work/connect" bench.test 7000 $count >>"$T/tmp/traced"
 done
 bench connect_p50 "$(cut -d' ' -f1 "$T/tmp/ours" | median)" us "$(cut -d' ' -f1 "$T/tmp/plain" | median)" '<=1.6x' \
 	"n=$((count * rounds)) in $rounds rounds in turn, against a plain loopback connect outside"
 bench connect_p99 "$(cut -d' ' -f2 "$T/tmp/ours" | median)" us "$(cut -d' ' -f2 "$T/tmp/plain" | median)" - "the same connections"
+bench connect_p50_ptrace "$(cut -d' ' -f1 "$T/tmp/traced" | median)" us "$(cut -d' ' -f1 "$T/tmp/plain" | median)" - \
+	"the same with --intercept ptrace, which has no budget: n=$((count * rounds))"
+openshell sandbox delete ptrace >/dev/null
 
 # The flood runs in one process, the measurement in another.
 T_TIMEOUT=60 inside "$T/work/connect" bench.test 7000 1000000 1000 >/dev/null 2>&1 &
@@ -36,7 +43,7 @@ flooder=$!
 read -r _ p99 < <(inside "$T/work/connect" bench.test 7000 500)
 bench flood_other_p99 "$(ms "${p99:--}")" ms - '<=5ms' 'n=500 connections of another process while 1000 threads connect'
 kill $flooder 2>/dev/null
-openshell sandbox delete bench >/dev/null
+openshell sandbox delete seccomp >/dev/null
 wait $flooder 2>/dev/null
 
 # Bytes that nobody inspects.

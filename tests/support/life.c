@@ -1,8 +1,9 @@
 /*
- * life - what processes do with each other, for a test that compares: alone, and where somebody traces.
+ * life - what processes do with each other, for a test that compares: alone, and where somebody
+ * traces.
  *
- * Prints a line for each thing that could come out otherwise: stops, signals and what they carry, exec by a
- * thread, children born in every way, interrupted and restarted calls, ends.
+ * Prints a line for each thing that could come out otherwise: stops, signals and what they carry,
+ * exec by a thread, children born in every way, interrupted and restarted calls, ends.
  */
 #include <errno.h>
 #include <netinet/in.h>
@@ -367,13 +368,16 @@ static void fill(void)
 	(void)bind(full_listener, (struct sockaddr *)&full, sizeof(full));
 	(void)listen(full_listener, 0);
 	(void)getsockname(full_listener, (struct sockaddr *)&full, &len);
-	(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&full, sizeof(full));
+	(void)connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&full,
+		sizeof(full));
 }
 
 static int dial(void)
 {
 	return connect(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), (struct sockaddr *)&full,
-		       sizeof(full)) < 0 ? -errno : 0;
+		       sizeof(full)) < 0
+		       ? -errno
+		       : 0;
 }
 
 static void dial_interrupted(void)

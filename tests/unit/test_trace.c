@@ -26,8 +26,8 @@
 enum { CALL = SYS_getpriority, WAIT_MS = 10000 };
 
 /*
- * A process that is traced before it does what it is for, with CALL stopping. As in a sandbox it is no
- * child of ours: its parent waits for it, and ends as it did.
+ * A process that is traced before it does what it is for, with CALL stopping. As in a sandbox it is
+ * no child of ours: its parent waits for it, and ends as it did.
  */
 struct subject {
 	pid_t pid, parent;
@@ -109,7 +109,8 @@ static bool next_call(struct call_source *src, struct call *ret)
 	return false;
 }
 
-static void answer(struct call_source *src, const struct call *c, enum answer_kind kind, int64_t value)
+static void answer(
+	struct call_source *src, const struct call *c, enum answer_kind kind, int64_t value)
 {
 	const struct answer a = { .kind = kind, .value = value, .fd = -1 };
 
@@ -124,8 +125,8 @@ static int end(struct subject *s)
 	struct call c;
 	int status;
 
-	while (waitid(P_PID, (id_t)s->parent, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == 0 &&
-		poll(&p, 1, WAIT_MS) == 1)
+	while (waitid(P_PID, (id_t)s->parent, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+		si.si_pid == 0 && poll(&p, 1, WAIT_MS) == 1)
 		assert_false(s->src->ops->receive(s->src, &c));
 	assert_int_equal(waitpid(s->parent, &status, 0), s->parent);
 	call_source_free(s->src);
