@@ -310,8 +310,8 @@ static void stamp(char *text, size_t size, uint64_t ms)
 		(void)strftime(text, size, "%Y-%m-%d %H:%M", &tm);
 }
 
-int learn_comment_add(struct learn *l, const struct doc_head *head, const char *what, bool is_many,
-	const struct learn_seen *seen)
+int learn_comment_add(struct learn *l, const struct doc_head *head, const char *what,
+	const char *by, bool is_many, const struct learn_seen *seen)
 {
 	char first[32], last[32];
 	struct learn_remark *c;
@@ -322,8 +322,8 @@ int learn_comment_add(struct learn *l, const struct doc_head *head, const char *
 	stamp(last, sizeof(last), seen->last_ms);
 	c = &l->comments[l->n_comments];
 	c->head = head;
-	c->text = arena_printf(&l->arena, "%llu %s%s%s, first %s, last %s UTC\n",
-		(unsigned long long)seen->count, what, seen->count == 1 ? "" : "s",
+	c->text = arena_printf(&l->arena, "%llu %s%s by %s%s, first %s, last %s UTC\n",
+		(unsigned long long)seen->count, what, seen->count == 1 ? "" : "s", by,
 		is_many ? " for several paths" : "", first, last);
 	if (!c->text)
 		return -ENOMEM;

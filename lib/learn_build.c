@@ -10,7 +10,11 @@
 #include "lib/policy_shape.h"
 #include "lib/str.h"
 
-enum { LEARN_KEY_MAX = 128 };
+enum {
+	LEARN_KEY_MAX = 128,
+	LEARN_USERS_SHOWN = 3,	  /* programs in the comment of a rule */
+	LEARN_PROGRAM_MAX = 2048, /* an escaped file name and what stands around it */
+};
 
 /* --- one use becomes an endpoint --- */
 
@@ -391,16 +395,40 @@ static int rule_binaries(struct policy_doc *d, struct doc_network_policy *p, con
 	return 0;
 }
 
+/* "curl, node and 3 more": who used it, in one line of a comment. */
+static const char *users_of(struct learn *l, const struct unit *u)
+{
+	auto_buf struct buf b = { 0 };
+	size_t shown = u->n_binaries < LEARN_USERS_SHOWN ? u->n_binaries : LEARN_USERS_SHOWN;
+	int r = 0;
+
+	buf_init(&b, LEARN_USERS_SHOWN * LEARN_PROGRAM_MAX);
+	for (size_t i = 0; r == 0 && i < shown; i++) {
+		const char *slash = strrchr(u->binaries[i], '/');
+		const char *name = slash ? slash + 1 : u->binaries[i];
+
+		r = i ? buf_puts(&b, ", ") : 0;
+		if (r == 0)
+			r = str_escape(&b, name, strlen(name));
+	}
+	if (r == 0 && u->n_binaries > shown)
+		r = buf_printf(&b, " and %zu more", u->n_binaries - shown);
+	return r == -ENOMEM || !buf_cstr(&b) ? NULL : learn_keep(l, buf_cstr(&b));
+}
+
 static int comment_endpoint(struct learn *l, const struct doc_endpoint *e, const struct unit *u)
 {
 	bool is_http = e->protocol.text != NULL;
+	const char *by = users_of(l, u);
 	int r = 0;
 
+	if (!by)
+		return -ENOMEM;
 	if (!e->rules.n)
 		return learn_comment_add(l, &e->head,
-			is_http ? "request" : "uninspected connection", false, &u->seen);
+			is_http ? "request" : "uninspected connection", by, false, &u->seen);
 	for (size_t i = 0; r == 0 && i < e->rules.n; i++)
-		r = learn_comment_add(l, &e->rules.list[i].head, "request",
+		r = learn_comment_add(l, &e->rules.list[i].head, "request", by,
 			u->evidence.list[i].is_many, &u->evidence.list[i].seen);
 	return r;
 }

@@ -99,8 +99,9 @@ int learn_operations(struct learn *l, struct policy_doc *d, enum learn_kind kind
 bool learn_one_more(void *list, size_t n, size_t *room, size_t size);
 /* A copy that lives as long as @l; NULL when out of memory. */
 const char *learn_keep(struct learn *l, const char *s);
-/* "3 requests for several paths, first …": what learn_comment() tells of @head. 0 or -ENOMEM. */
-int learn_comment_add(struct learn *l, const struct doc_head *head, const char *what, bool is_many,
-	const struct learn_seen *seen);
+/* "3 requests by curl for several paths, first …": what learn_comment() tells of @head. 0, -ENOMEM.
+ */
+int learn_comment_add(struct learn *l, const struct doc_head *head, const char *what,
+	const char *by, bool is_many, const struct learn_seen *seen);
 /* Once all are there. */
 void learn_comments_sort(struct learn *l);

@@ -59,6 +59,7 @@ cat >"$W/inner" <<'EOS'
 cpu() { awk '{ print $14 + $15 }' "/proc/$1/stat"; }
 proxy_pid=
 for p in $(pgrep -P "$PPID"); do [ "$p" = $$ ] || proxy_pid=$p; done
+for p in $(pgrep -P "$(ps -o ppid= -p "$PPID" | tr -d " ")"); do [ "$p" = "$PPID" ] || bare_pid=$p; done
 blast() { # NAME PID URL
 	local before after
 	before=$(cpu "$2")
@@ -72,15 +73,14 @@ blast() { # NAME PID URL
 fetch() { # NAME URL CA
 	echo "$1" "$(curl -s --http1.1 --noproxy '*' --cacert "$3" -o /dev/null -w '%{speed_download}' "$2")"
 }
+round() {
+	blast nginx "$NGINX_PID" "https://localhost:$FRONT/1k"
+	LD_PRELOAD=$W/tuple.so blast ours "$proxy_pid" "https://localhost:$TUPLE_DIAL/1k"
+	PROXY_PORT=$BARE_PORT PROXY_TUPLES=$BARE_TUPLES LD_PRELOAD=$W/tuple.so blast bare "$bare_pid" "https://localhost:$TUPLE_DIAL/1k"
+}
 # The first round opens every warm connection there will be; it does not count.
-{
-	blast nginx "$NGINX_PID" "https://localhost:$FRONT/1k"
-	LD_PRELOAD=$W/tuple.so blast ours "$proxy_pid" "https://localhost:$TUPLE_DIAL/1k"
-} >/dev/null
-for _ in $(seq "$ROUNDS"); do
-	blast nginx "$NGINX_PID" "https://localhost:$FRONT/1k"
-	LD_PRELOAD=$W/tuple.so blast ours "$proxy_pid" "https://localhost:$TUPLE_DIAL/1k"
-done
+round >/dev/null
+for _ in $(seq "$ROUNDS"); do round; done
 for _ in $(seq 3); do
 	fetch nginx_download "https://localhost:$FRONT/512m" "$W/o.crt"
 	LD_PRELOAD=$W/tuple.so fetch ours_download "https://localhost:$TUPLE_DIAL/512m" "$W/ca.pem"
@@ -122,15 +122,19 @@ until curl -sk --noproxy '*' -o /dev/null "https://localhost:$origin/1k" && curl
 	kill -0 "$origin_pid" && kill -0 "$front_pid" || exit 1
 done
 
+settings=(--policy "$W/policy.yaml" --extra-ca "$W/o.crt" --binary /usr/bin/wrk
+	--connect-to "localhost:$ours:127.0.0.1:$origin" --connect-to "localhost:$raw:127.0.0.1:$origin")
+supervised=("$T_SUPPORT/proxy_driver" --proxy "$T_BIN/openshell-proxy" "${settings[@]}" --log "$W/events" --ca-out "$W/ca.pem" --)
 driver() { # COMMAND...
 	t_env W="$W" ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" CONNECTIONS="$CONNECTIONS" FRONT="$front" ORIGIN="$origin" RAW="$raw" \
 		NGINX_PID="$(pgrep -P "$front_pid")" TUPLE_DIAL="$ours" TUPLE_HOST=localhost TUPLE_PORT="$ours" TUPLE_BINARY=/usr/bin/wrk \
-		"${T_DROP[@]}" "$T_SUPPORT/proxy_driver" --proxy "$T_BIN/openshell-proxy" --policy "$W/policy.yaml" --extra-ca "$W/o.crt" \
-		--log "$W/events" --ca-out "$W/ca.pem" --binary /usr/bin/wrk \
-		--connect-to "localhost:$ours:127.0.0.1:$origin" --connect-to "localhost:$raw:127.0.0.1:$origin" -- "$@"
+		"${T_DROP[@]}" "$@"
 }
 
-driver "$W/inner" >"$T/tmp/numbers"
+# Beside the proxy runs one that is linked without the log, by a supervisor of its own.
+# shellcheck disable=SC2016 # the outer shell's ports, told to the inner one
+driver "$T_SUPPORT/proxy_driver" --proxy "$T_BENCH/openshell-proxy-nolog" "${settings[@]}" -- \
+	/bin/sh -c 'export BARE_PORT="$PROXY_PORT" BARE_TUPLES="$PROXY_TUPLES" && exec "$@"' sh "${supervised[@]}" "$W/inner" >"$T/tmp/numbers"
 value() {
 	awk -v name="$1" '$1 == name { print $2 }' "$T/tmp/numbers" | median
 }
@@ -142,6 +146,8 @@ bench proxy_requests "$(value ours_rps)" req/s "$(value nginx_rps)" '>=1.0x' "in
 bench proxy_p99 "$(value ours_p99)" us "$(value nginx_p99)" '<=1.0x' 'the same'
 bench proxy_p50 "$(value ours_p50)" us "$(value nginx_p50)" - 'the same'
 bench proxy_cpu "$(value ours_cpu)" us/req "$(value nginx_cpu)" - 'user and system time of the process, a request'
+bench log_cost "$(value ours_rps)" req/s "$(value bare_rps)" '>=0.95x' 'requests of the proxy, against the same proxy linked without its log'
+bench log_cost_cpu "$(value ours_cpu)" us/req "$(value bare_cpu)" - 'the same, processor time of the proxy'
 bench proxy_download "$(mib ours_download)" MiB/s "$(mib nginx_download)" '>=1.0x' '512 MiB, inspected, one connection'
 bench proxy_relay "$(mib relay)" MiB/s "$(mib direct)" '>=0.8x' '512 MiB uninspected, against a direct connection'
 
@@ -157,7 +163,7 @@ pss() {
 mkfifo "$T/tmp/hold"
 exec 6<>"$T/tmp/hold"
 count=1000
-exec 5< <(driver /bin/sh -c "echo \$PPID; read -r go; exec /usr/bin/python3 '$W/idle.py' $count $ours '$W/ca.pem'" <"$T/tmp/hold" 6>&-)
+exec 5< <(driver "${supervised[@]}" /bin/sh -c "echo \$PPID; read -r go; exec /usr/bin/python3 '$W/idle.py' $count $ours '$W/ca.pem'" <"$T/tmp/hold" 6>&-)
 read -r driver_pid <&5
 proxy_pid=$(pgrep -P "$driver_pid" | while read -r p; do case $(readlink "/proc/$p/exe") in */openshell-proxy) echo "$p" ;; esac done)
 empty=$(pss "$proxy_pid")

@@ -15,7 +15,7 @@ like "$out" 'Anything added dilutes everything else\.' 'the command ran, and was
 learned=$(cat "$T/work/learned.yaml")
 like "$learned" '^      - host: api\.github\.com' 'the policy names the host'
 like "$learned" '^              path: /zen' 'and what was asked for'
-like "$learned" '^          # 1 request, first ' 'and how often'
+like "$learned" '^          # 1 request by curl, first ' 'and how often'
 run openshell policy check "$T/work/learned.yaml"
 is "$status" 0 'the policy is valid'
 

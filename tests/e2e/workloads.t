@@ -32,7 +32,7 @@ learned() {
 	run openshell policy check "$name.yaml"
 	is "$status" 0 "$name: its policy is valid"
 	unlike "$out$err" 'warning|error' "$name: without a word against it"
-	like "$policy" '# [0-9]+ (request|uninspected connection)s?.*, first 20[0-9-]+ [0-9:]+, last 20' "$name: each rule has its evidence"
+	like "$policy" '# [0-9]+ (request|uninspected connection)s? by [a-z].*, first 20[0-9-]+ [0-9:]+, last 20' "$name: each rule has its evidence"
 	unlike "$policy" 'host: .*\*' "$name: no wildcard was invented"
 	ok "$name: a sandbox with that policy" sandbox "$name" --policy "$name.yaml"
 	run openshell sandbox exec -n "$name" -- "$@"

@@ -153,7 +153,7 @@ static void graphql_is_learned_as_operations(void **state)
 				     "              fields:\n                - addStar\n"));
 	assert_non_null(strstr(yaml, "operation_name: Viewer\n              fields:\n"
 				     "                - rate\n                - viewer\n"));
-	assert_non_null(strstr(yaml, "# 2 requests, first"));
+	assert_non_null(strstr(yaml, "# 2 requests by curl, first"));
 	assert_null(strstr(yaml, "method: POST"));
 	assert_true(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "GET", "/users/me"));
 	assert_false(allows(yaml, "/usr/bin/curl", "api.example.com", 443, "POST", "/graphql"));
@@ -233,7 +233,7 @@ static void many_names_of_one_type_are_no_rule_each(void **state)
 	yaml = learned(l);
 	assert_null(strstr(yaml, "operation_name: Q"));
 	assert_non_null(strstr(yaml, "operation_name: One"));
-	assert_non_null(strstr(yaml, "# 8 requests"));
+	assert_non_null(strstr(yaml, "# 8 requests by curl,"));
 	learn_free(l);
 }
 
@@ -291,7 +291,7 @@ static void very_many_paths_become_their_directory(void **state)
 	}
 	yaml = learned(l);
 	assert_non_null(strstr(yaml, "path: /npm/**\n"));
-	assert_non_null(strstr(yaml, "# 300 requests for several paths, first "));
+	assert_non_null(strstr(yaml, "# 300 requests by npm for several paths, first "));
 	assert_false(allows(yaml, "/usr/bin/npm", "r.example.com", 443, "GET", "/other"));
 	learn_free(l);
 }
@@ -362,9 +362,9 @@ static void evidence_is_told_in_a_comment(void **state)
 	see_request(l, "/usr/bin/curl", "api.example.com", "GET", "/a");
 	see_connection(l, "/usr/bin/ssh", "git.example.org", 22);
 	yaml = learned(l);
-	assert_non_null(strstr(yaml, "          # 2 requests, first 2026-04-01 03:29, last "
+	assert_non_null(strstr(yaml, "          # 2 requests by curl, first 2026-04-01 03:29, last "
 				     "2026-04-01 03:29 UTC\n          - allow:\n"));
-	assert_non_null(strstr(yaml, "      # 1 uninspected connection, first 2026-04-01 03:28"));
+	assert_non_null(strstr(yaml, "      # 1 uninspected connection by ssh, first 2026-04-01 03:28"));
 	learn_free(l);
 }
 
