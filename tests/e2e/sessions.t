@@ -57,6 +57,13 @@ through' 'ssh runs a command with the environment of the sandbox'
 	ok 'sftp' cmp blob sftp
 	run person git -c core.sshCommand='ssh -F cfg' clone -q openshell-day:/sandbox/whole clone
 	ok 'git over it' test -d clone/.git
+	if command -v rsync >/dev/null; then
+		run person rsync -a -e 'ssh -F cfg' src/ openshell-day:/sandbox/synced/
+		run person rsync -a -e 'ssh -F cfg' openshell-day:/sandbox/synced/ back-again
+		ok 'rsync, there and back' diff -r --no-dereference src back-again
+	else
+		skip 'rsync, there and back' 'not installed'
+	fi
 	run person_fg -t 20 -e 'sandbox@day:~\$ $' -s 'tty; exit 3\n' ssh -F cfg openshell-day
 	is "$status" 3 'a shell with a terminal'
 	run person ssh -F cfg -W example.com:80 openshell-day <<<$'GET / HTTP/1.0\r\nHost: example.com\r\n\r\n'
