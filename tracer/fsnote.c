@@ -16,6 +16,9 @@
  * file system that hangs holds up its user alone. Protected paths are mount points, which the
  * cache always has.
  *
+ * Before Linux 5.12, which has no RESOLVE_CACHED, nothing is found; and for a traced sandbox the filter
+ * does not ask, because two stops for each call would be felt.
+ *
  * Not noticed, for it would slow down what makes or removes files by the thousand (tar, git checkout,
  * rm -r): making a new file that is not executable with O_EXCL, link(2), unlink(2), removals relative
  * to a directory, times and owners.
