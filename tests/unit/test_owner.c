@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,7 +43,8 @@ static void copy_file(const char *from, const char *to)
 	struct stat st;
 
 	assert_int_equal(fstat(in, &st), 0);
-	assert_int_equal(copy_file_range(in, NULL, out, NULL, (size_t)st.st_size, 0), st.st_size);
+	/* Not copy_file_range(2): before 6.8 it wants both on one file system. */
+	assert_int_equal(sendfile(out, in, NULL, (size_t)st.st_size), st.st_size);
 }
 
 /* A process that runs @path (cat) and waits; -1: the descriptor @fd. */
