@@ -28,25 +28,35 @@ bool backend_exists(enum spec_intercept asked)
 	return backends[asked].listens || backends[asked].traces;
 }
 
-static bool is_nesting(const struct sandbox *s)
+/* Which program, by what it is for: traced, asked about writes, may make namespaces. */
+static const struct program {
+	const struct sock_filter *code;
+	const size_t *len;
+} programs[2][2][2] = {
+	{ { { filter_usual, &filter_usual_len }, { filter_nesting, &filter_nesting_len } },
+		{ { filter_usual_writes, &filter_usual_writes_len },
+			{ filter_nesting_writes, &filter_nesting_writes_len } } },
+	{ { { filter_usual_traced, &filter_usual_traced_len },
+		  { filter_nesting_traced, &filter_nesting_traced_len } },
+		{ { filter_usual_writes_traced, &filter_usual_writes_traced_len },
+			{ filter_nesting_writes_traced, &filter_nesting_writes_traced_len } } },
+};
+
+static void put_program(const struct sandbox *s, bool is_traced, struct msg_out *m)
 {
-	return policy_static(s->policy)->allow_user_namespaces;
+	const bool asks_writes = s->protect.n > 0;
+	const bool is_nesting = policy_static(s->policy)->allow_user_namespaces;
+	const struct program *p = &programs[is_traced][asks_writes][is_nesting];
+
+	msg_put_bytes(m, p->code, *p->len);
 }
 
 void backend_put_filter(const struct sandbox *s, struct msg_out *m)
 {
-	const bool asks_writes = s->protect.n > 0;
-
-	if (!backends[s->spec.intercept].listens)
-		msg_put_bytes(m, "", 0);
-	else if (is_nesting(s) && asks_writes)
-		msg_put_bytes(m, filter_nesting_writes, filter_nesting_writes_len);
-	else if (asks_writes)
-		msg_put_bytes(m, filter_usual_writes, filter_usual_writes_len);
-	else if (is_nesting(s))
-		msg_put_bytes(m, filter_nesting, filter_nesting_len);
+	if (backends[s->spec.intercept].listens)
+		put_program(s, false, m);
 	else
-		msg_put_bytes(m, filter_usual, filter_usual_len);
+		msg_put_bytes(m, "", 0);
 }
 
 int backend_listen(struct sandbox *s, int number, struct err *err)
@@ -77,10 +87,7 @@ static int send_filter(struct sandbox *s, struct err *err)
 	int r;
 
 	msg_out_init(&m, INIT_TRACED, 0);
-	if (is_nesting(s))
-		msg_put_bytes(&m, filter_nesting_traced, filter_nesting_traced_len);
-	else
-		msg_put_bytes(&m, filter_usual_traced, filter_usual_traced_len);
+	put_program(s, true, &m);
 	r = msg_send(s->init_link.fd, &m);
 	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
 }

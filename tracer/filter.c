@@ -302,7 +302,7 @@ static int add_sockets(scmp_filter_ctx ctx, const struct filter_options *o)
  * file (O_EXCL) counts if it will be executable, a removal if it names its path alone (rm FILE, not
  * rm -r).
  */
-static int add_opens(scmp_filter_ctx ctx, int nr, unsigned int flags)
+static int add_opens(scmp_filter_ctx ctx, const struct filter_options *o, int nr, unsigned int flags)
 {
 	static const unsigned int bits[] = { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC };
 	int r = 0;
@@ -310,14 +310,14 @@ static int add_opens(scmp_filter_ctx ctx, int nr, unsigned int flags)
 	for (size_t i = 0; i < ARRAY_SIZE(bits) && r == 0; i++) {
 		struct scmp_arg_cmp opens = SCMP_CMP(flags, SCMP_CMP_MASKED_EQ, bits[i] | O_EXCL, bits[i]);
 
-		r = add(ctx, SCMP_ACT_NOTIFY, nr, 1, &opens);
+		r = add(ctx, ask(o), nr, 1, &opens);
 	}
 	for (unsigned int x = S_IXOTH; x <= S_IXUSR && r == 0; x <<= 3) {
 		struct scmp_arg_cmp makes[2] = {
 			SCMP_CMP(flags, SCMP_CMP_MASKED_EQ, O_CREAT | O_EXCL, O_CREAT | O_EXCL),
 			SCMP_CMP(flags + 1, SCMP_CMP_MASKED_EQ, x, x) };
 
-		r = add(ctx, SCMP_ACT_NOTIFY, nr, 2, makes);
+		r = add(ctx, ask(o), nr, 2, makes);
 	}
 	return r;
 }
@@ -335,12 +335,12 @@ static int add_writes(scmp_filter_ctx ctx, const struct filter_options *o)
 	if (!o->asks_writes)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(whole) && r == 0; i++)
-		r = add(ctx, SCMP_ACT_NOTIFY, whole[i], 0, NULL);
+		r = add(ctx, ask(o), whole[i], 0, NULL);
 	if (r == 0)
-		r = add(ctx, SCMP_ACT_NOTIFY, SCMP_SYS(unlinkat), 1, &by_path);
+		r = add(ctx, ask(o), SCMP_SYS(unlinkat), 1, &by_path);
 	if (r == 0)
-		r = add_opens(ctx, SCMP_SYS(open), 1);
-	return r < 0 ? r : add_opens(ctx, SCMP_SYS(openat), 2);
+		r = add_opens(ctx, o, SCMP_SYS(open), 1);
+	return r < 0 ? r : add_opens(ctx, o, SCMP_SYS(openat), 2);
 }
 
 static int add_everything(scmp_filter_ctx ctx, const struct filter_options *o)

@@ -39,10 +39,13 @@ int main(void)
 	} programs[] = {
 		{ "filter_usual", { 0 } },
 		{ "filter_nesting", { .allow_user_namespaces = true } },
-		{ "filter_usual_traced", { .is_traced = true } },
-		{ "filter_nesting_traced", { .allow_user_namespaces = true, .is_traced = true } },
 		{ "filter_usual_writes", { .asks_writes = true } },
 		{ "filter_nesting_writes", { .allow_user_namespaces = true, .asks_writes = true } },
+		{ "filter_usual_traced", { .is_traced = true } },
+		{ "filter_nesting_traced", { .allow_user_namespaces = true, .is_traced = true } },
+		{ "filter_usual_writes_traced", { .asks_writes = true, .is_traced = true } },
+		{ "filter_nesting_writes_traced",
+			{ .allow_user_namespaces = true, .asks_writes = true, .is_traced = true } },
 	};
 	int r = 0;
 

@@ -65,7 +65,7 @@ static struct program {
 	void *code;
 	size_t len;
 } programs[2][2], /* nesting, traced */
-	asking;
+	asking, asking_traced;
 
 enum { PASS = SECCOMP_RET_ALLOW, ASK = SECCOMP_RET_USER_NOTIF, STOP = SECCOMP_RET_TRACE };
 #define REFUSE(e) (SECCOMP_RET_ERRNO | (e))
@@ -238,11 +238,14 @@ static void writes_by_name_are_asked_about_where_that_is_wanted(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		uint32_t want = writes[i].want;
+		uint32_t stop = judge_with(&asking_traced, AUDIT_ARCH_X86_64, writes[i].nr, writes[i].args);
 		uint32_t got = judge_with(&asking, AUDIT_ARCH_X86_64, writes[i].nr, writes[i].args);
 
 		if (got != writes[i].want)
 			fail_msg("case %zu: system call %d: %#x, not %#x", i, writes[i].nr, got,
 				writes[i].want);
+		assert_int_equal(stop, want == ASK ? (uint32_t)STOP : want);
 		if (writes[i].nr != SYS_connect)
 			assert_int_equal(
 				judge(false, AUDIT_ARCH_X86_64, writes[i].nr, writes[i].args), PASS);
@@ -251,7 +254,8 @@ static void writes_by_name_are_asked_about_where_that_is_wanted(void **state)
 
 static int set_up(void **state)
 {
-	const struct filter_options writing = { .asks_writes = true };
+	const struct filter_options writing = { .asks_writes = true },
+				    traced = { .asks_writes = true, .is_traced = true };
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
@@ -261,7 +265,8 @@ static int set_up(void **state)
 		if (filter_build(&o, &p->code, &p->len) < 0)
 			return -1;
 	}
-	return filter_build(&writing, &asking.code, &asking.len);
+	return filter_build(&writing, &asking.code, &asking.len) ||
+	       filter_build(&traced, &asking_traced.code, &asking_traced.len);
 }
 
 static int tear_down(void **state)
@@ -270,6 +275,7 @@ static int tear_down(void **state)
 	for (int i = 0; i < 4; i++)
 		free(programs[i & 1][i >> 1].code);
 	free(asking.code);
+	free(asking_traced.code);
 	return 0;
 }
 
