@@ -1,0 +1,3 @@
+#!/bin/bash
+# protect-log.t, intercepted with ptrace.
+T_INTERCEPT=ptrace exec bash "$(dirname "$0")/protect-log.t"
