@@ -1,0 +1,3 @@
+#!/bin/bash
+# escape-identity.t, intercepted with ptrace.
+T_INTERCEPT=ptrace exec bash "$(dirname "$0")/escape-identity.t"

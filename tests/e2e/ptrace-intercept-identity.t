@@ -1,3 +1,0 @@
-#!/bin/bash
-# intercept-identity.t, intercepted with ptrace.
-T_INTERCEPT=ptrace exec bash "$(dirname "$0")/intercept-identity.t"
