@@ -228,6 +228,14 @@ static bool has_signal(struct pending *p)
 	       notifier_is_valid(p->notifier, &p->call);
 }
 
+/* What a signal makes of a call: what has gone already is not sent again (send(2)). */
+static struct answer interrupted(const struct pending *p)
+{
+	if (p->call.n_sent)
+		return answer_value((int64_t)p->call.n_sent);
+	return failure(p->late_ms ? -EINTR : -NOTIFY_RESTARTSYS);
+}
+
 static void on_tick(struct loop *loop, struct timer *t)
 {
 	struct pending *p = container_of(t, struct pending, timer);
@@ -239,7 +247,7 @@ static void on_tick(struct loop *loop, struct timer *t)
 	} else if (p->late_ms && loop_now_ms(loop) >= p->late_ms) {
 		pending_answer(p, failure(p->late));
 	} else if (p->state != FOR_HASH && has_signal(p)) {
-		pending_answer(p, failure(p->late_ms ? -EINTR : -NOTIFY_RESTARTSYS));
+		pending_answer(p, interrupted(p));
 	} else if (p->state == FOR_RETRY) {
 		unpark(p);
 	} else {

@@ -67,6 +67,21 @@ except OSError as e:
 sys.stdout.flush()
 os._exit(0)
 PY
+cat >"$T/work/partly.py" <<'PY'
+# A signal ends a stream's sendmsg() of which a part has gone: the caller is told how much, once.
+import signal, socket, threading
+gate = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+a, b = socket.socketpair()
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, False)
+signal.setitimer(signal.ITIMER_REAL, 0.3)
+sent = a.sendmsg([bytes(4 << 20)])
+a.close()
+heard = 0
+while chunk := b.recv(1 << 20):
+    heard += len(chunk)
+print("partly" if 0 < sent < 4 << 20 else "whole", "same" if sent == heard else (sent, heard))
+PY
 chmod 0644 "$T/work/"*.py
 start unused /usr/bin/python3 "$T/work/host.py" "$T/work/host.sock" "$T/tmp/host.log"
 ok 'a sandbox' sandbox sends
@@ -97,6 +112,11 @@ for path in "$T/work/own.sock" /tmp/own.sock; do
 		kill \$!; cat /tmp/own.log; rm -f /tmp/own.log"
 	is "$(grep -c '^ok' <<<"$out"):$(grep -c '^heard' <<<"$out")" 5:7 "the sandbox's own socket $(basename "$(dirname "$path")")/own.sock hears all"
 done
+
+run user /usr/bin/python3 "$T/work/partly.py"
+is "$out" 'partly same' 'control: outside, a signal ends a long sendmsg() with what has gone'
+run inside sends "/usr/bin/python3 $T/work/partly.py"
+is "$out" 'partly same' 'inside as well'
 
 for way in sendto sendmsg sendmmsg; do
 	send "$way" 192.0.2.7

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../support/tap.sh"
 
 need_sandbox
-[ -x /usr/sbin/sshd ] && command -v ssh >/dev/null || skip_all 'no ssh server on this host'
+if ! [ -x /usr/sbin/sshd ] || ! command -v ssh >/dev/null; then skip_all 'no ssh server on this host'; fi
 start_origin
 cd "$T/work" || exit 1
 # ssh wants its user to have an account, which the one of the tests may lack.
