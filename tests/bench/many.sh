@@ -21,7 +21,7 @@ pss() {
 T_TIMEOUT=120
 from=$EPOCHREALTIME
 for i in $(seq "$many"); do
-	openshell sandbox create --name "many-$i" --detach --no-auto-providers -- sleep 1000 >/dev/null || exit 1
+	openshell sandbox create --name "many-$i" --detach --no-auto-providers -- sleep 1000 >/dev/null 2>&1 || exit 1
 done
 up=$EPOCHREALTIME
 bench many_start "$(ms $(((${up/./} - ${from/./}) / many)))" ms - - "start of each of $many sandboxes, one after the other, the shells that start them included"
