@@ -2,7 +2,7 @@
 # What it costs that writes to protected paths are noticed: files by the thousand, inside and outside.
 . "$(dirname "$0")/bench.sh"
 
-files=5000 rounds=7
+files=5000 rounds=${OPENSHELL_BENCH_ROUNDS:-7} T_TIMEOUT=120
 cat >"$T/work/make.sh" <<'EOS'
 set -e
 mkdir tree && cd tree && git init -q . && git config user.name x && git config user.email x@x
