@@ -219,7 +219,7 @@ int denials_reject(struct denials *d, const struct proposal *p, const char *reas
 	auto_close int lock = policy_edit_lock(d->state);
 	auto_free char *text = NULL;
 	json_t *o = json_pack("{s:s, s:s, s:I}", "status", "rejected", "reason",
-		reason ? reason : "", "at_ms", (json_int_t)(event_now_ms() / 1000 * 1000));
+		reason ? reason : "", "at_ms", (json_int_t)event_now_ms() / 1000 * 1000);
 
 	/* Under the lock, so that what somebody else decided meanwhile stays. */
 	json_decref(d->decisions);

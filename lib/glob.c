@@ -218,8 +218,8 @@ static void class_finish(const struct compiler *c, struct class *k)
 		k->bits['.' / 64] &= ~(1ull << ('.' % 64));
 	if (c->flavour != GLOB_HOST && c->flavour != GLOB_SELECTOR)
 		return;
-	for (unsigned char b = 'A'; b <= 'Z'; b++)
-		if (class_has(k, b))
+	for (unsigned int b = 'A'; b <= 'Z'; b++)
+		if (class_has(k, (unsigned char)b))
 			class_add(
 				k, (unsigned char)(b - 'A' + 'a'), (unsigned char)(b - 'A' + 'a'));
 }
