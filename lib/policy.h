@@ -121,7 +121,8 @@ struct intent {
 
 	const struct netaddr *addrs;  /* what the name resolved to; NULL: not resolved yet */
 	size_t n_addrs;
-	const struct netaddr *own_addrs; /* the host's own addresses: internal wherever they lie */
+	const struct netaddr *own_addrs; /* those of them that are the host's own: internal
+					      wherever they lie */
 	size_t n_own_addrs;
 
 	const struct request *request; /* NULL: the connection alone is judged */

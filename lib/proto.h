@@ -97,9 +97,9 @@ enum proxy_msg {
 	PROXY_SETUP = 1, /* → proxy sandbox:str connect_to:strv (HOST:PORT:ADDR:PORT)
 			    deny:strv (lib/barred.h)
 			    upstream_proxy:str no_proxy:str audit:u32 host_gateway:str (what
-			    host.openshell.internal is) own_addrs:bytes (struct netaddr[], the
-			    host's addresses) has_extra_ca:u32 fds: log (its own open
-			    description), trust store (PEM), extra CA (PEM, if has_extra_ca) */
+			    host.openshell.internal is) has_extra_ca:u32 fds: log (its own
+			    open description), trust store (PEM), extra CA (PEM, if
+			    has_extra_ca) */
 	PROXY_CA,	 /* proxy → pem:str: the sandbox's CA certificate, the key stays there */
 	PROXY_LISTEN,	 /* → proxy port:u32 fds: IPv4 listener, IPv6 listener: start to accept */
 	PROXY_READY,	 /* proxy → (empty): confined, and accepting */

@@ -5,6 +5,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "proxy/route.h"
 
 struct intent judge_intent(const struct conn *c)
 {
@@ -24,11 +25,9 @@ static void audit_addresses(const struct conn *c, const struct netaddr *addrs, s
 	struct decision *ret)
 {
 	for (size_t i = 0; i < n; i++) {
-		bool is_own = false;
+		bool is_own = route_is_own(&addrs[i]);
 		char text[NETADDR_TEXT_MAX];
 
-		for (size_t k = 0; k < c->px->n_own_addrs; k++)
-			is_own = is_own || netaddr_equal(&addrs[i], &c->px->own_addrs[k]);
 		if (!is_own && netaddr_classify(&addrs[i]) == NETADDR_PUBLIC)
 			continue;
 		ret->verdict = VERDICT_DENY;
@@ -44,12 +43,15 @@ static void audit_addresses(const struct conn *c, const struct netaddr *addrs, s
 
 void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret)
 {
+	struct netaddr own[RESOLVED_ADDRS_MAX];
 	struct intent in = judge_intent(c);
 
 	in.addrs = addrs;
 	in.n_addrs = n;
-	in.own_addrs = c->px->own_addrs;
-	in.n_own_addrs = c->px->n_own_addrs;
+	in.own_addrs = own;
+	for (size_t i = 0; i < n && in.n_own_addrs < RESOLVED_ADDRS_MAX; i++)
+		if (route_is_own(&addrs[i]))
+			own[in.n_own_addrs++] = addrs[i];
 	policy_decide(c->policy, &in, ret);
 	/* --audit records what a policy would have to allow; who asks must still be known. */
 	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 &&

@@ -25,6 +25,7 @@
 #include "proxy/isolate.h"
 #include "proxy/listener.h"
 #include "proxy/resolve.h"
+#include "proxy/route.h"
 #include "proxy/tls.h"
 #include "proxy/trust.h"
 #include "proxy/upstream.h"
@@ -90,18 +91,6 @@ static int take_pins(struct proxy *px, char *const *list)
 	return 0;
 }
 
-static int take_own_addrs(struct proxy *px, const void *data, size_t len)
-{
-	if (len % sizeof(*px->own_addrs))
-		return -EPROTO;
-	px->own_addrs = malloc(len + 1);
-	if (!px->own_addrs)
-		return -ENOMEM;
-	memcpy(px->own_addrs, data, len);
-	px->n_own_addrs = len / sizeof(*px->own_addrs);
-	return 0;
-}
-
 static int take_files(struct proxy *px, struct msg_in *m, bool has_extra)
 {
 	int roots[2];
@@ -134,15 +123,12 @@ static int on_setup(struct proxy *px, struct msg_in *m)
 	auto_free char **pins = msg_get_strv(m), **deny = msg_get_strv(m);
 	const char *chain = msg_get_str(m), *no_proxy = msg_get_str(m);
 	const char *gateway;
-	const void *own;
-	size_t own_len;
 	struct err err = { .text = "" };
 	bool has_extra;
 	int r;
 
 	px->is_audit = msg_get_u32(m);
 	gateway = msg_get_str(m);
-	own = msg_get_bytes(m, &own_len);
 	has_extra = msg_get_u32(m);
 	if (!msg_in_done(m) || !sandbox || !str_copy(px->sandbox, sizeof(px->sandbox), sandbox))
 		return -EPROTO;
@@ -156,7 +142,7 @@ static int on_setup(struct proxy *px, struct msg_in *m)
 	if (r == 0)
 		r = take_pins(px, pins);
 	if (r == 0)
-		r = take_own_addrs(px, own, own_len);
+		r = route_begin();
 	if (r == 0)
 		r = take_files(px, m, has_extra);
 	if (r == 0)

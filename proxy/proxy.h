@@ -61,8 +61,6 @@ struct proxy {
 	struct pin *pins;
 	size_t n_pins;
 	struct barred *barred; /* --deny */
-	struct netaddr *own_addrs;
-	size_t n_own_addrs;
 	struct netaddr host_gateway; /* what host.openshell.internal is; family 0: nothing */
 	struct chain *chain;	     /* --upstream-proxy; NULL: dial directly */
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <limits.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -14,7 +13,6 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "lib/netaddr.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "lib/strv.h"
@@ -32,7 +30,6 @@
 
 enum {
 	START_TIMEOUT_MS = 15000, /* for each step of the start */
-	OWN_ADDRS_MAX = 128,
 	BWRAP_INFO_FD = 4, /* in bubblewrap: it says there what it started */
 	STDERR_MAX = 2048,
 };
@@ -131,25 +128,6 @@ static int child_pair(int *ret_ours, int *ret_theirs, struct err *err)
 	return 0;
 }
 
-static size_t own_addresses(struct netaddr *out)
-{
-	struct ifaddrs *list = NULL;
-	size_t n = 0;
-
-	if (getifaddrs(&list) < 0)
-		return 0;
-	for (const struct ifaddrs *i = list; i && n < OWN_ADDRS_MAX; i = i->ifa_next) {
-		socklen_t len = i->ifa_addr && i->ifa_addr->sa_family == AF_INET6 ?
-					sizeof(struct sockaddr_in6) :
-					sizeof(struct sockaddr_in);
-
-		if (i->ifa_addr && netaddr_from_sockaddr(i->ifa_addr, len, &out[n], NULL) == 0)
-			n++;
-	}
-	freeifaddrs(list);
-	return n;
-}
-
 static int open_extra_ca(const struct sandbox *s, struct err *err)
 {
 	int fd;
@@ -168,7 +146,6 @@ static int proxy_setup(struct sandbox *s, struct err *err)
 	auto_close int log_fd = logstore_open_writer(s->store);
 	auto_close int trust = etcfiles_open_trust();
 	auto_close int extra = -1;
-	struct netaddr own[OWN_ADDRS_MAX];
 	auto_msg_out struct msg_out m = { 0 };
 	int r = open_extra_ca(s, err);
 
@@ -187,7 +164,6 @@ static int proxy_setup(struct sandbox *s, struct err *err)
 	msg_put_str(&m, s->spec.no_proxy);
 	msg_put_u32(&m, s->spec.audit);
 	msg_put_str(&m, "127.0.0.1");
-	msg_put_bytes(&m, own, own_addresses(own) * sizeof(own[0]));
 	msg_put_u32(&m, extra >= 0);
 	msg_put_fd(&m, log_fd);
 	msg_put_fd(&m, trust);

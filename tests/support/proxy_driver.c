@@ -94,7 +94,6 @@ static void send_setup(void)
 	msg_put_str(&m, opt.no_proxy);
 	msg_put_u32(&m, opt.audit);
 	msg_put_str(&m, "127.0.0.1");
-	msg_put_bytes(&m, "", 0);
 	msg_put_u32(&m, opt.extra_ca != NULL);
 	msg_put_fd(&m, log);
 	msg_put_fd(&m, trust);
