@@ -15,7 +15,7 @@ if command -v go >/dev/null; then
 	[ "$status" = 0 ] || diag "$err"
 fi
 
-policy_for "$T/work/blind" /usr/bin/node /usr/bin/python3.11 "$(readlink -f /usr/bin/python3)" >"$T/work/policy.yaml"
+policy_for "$T/work/blind" /usr/bin/nghttp /usr/bin/h2load /usr/bin/node /usr/bin/python3.11 "$(readlink -f /usr/bin/python3)" >"$T/work/policy.yaml"
 ok 'a sandbox with its policy from the start' sandbox clients --policy "$T/work/policy.yaml"
 
 if [ -x "$T/work/blind" ]; then
@@ -76,6 +76,20 @@ like "$out" '^/bytes/0 0 ' 'an empty answer'
 like "$out" '^/bytes/9000001 9000001 ' 'nine megabytes'
 like "$out" '^/chunked/3000 18000 ' 'three thousand chunks'
 like "$out" '^/zen 39 ' 'and the connection is still good'
+
+# HTTP/2 with nghttp2's own clients.
+if command -v nghttp >/dev/null && command -v h2load >/dev/null; then
+	run inside clients "nghttp $url/zen"
+	like "$out" "^$zen" 'nghttp GETs'
+	run inside clients "nghttp -v -H':method: POST' -d /dev/null $url/repos/octocat/hello-world/issues"
+	like "$out" ':status: 403' 'and cannot POST'
+	run inside clients "h2load -n 2000 -c 8 -m 20 $url/zen"
+	like "$out" '2000 done, 2000 succeeded, 0 failed' 'h2load: two thousand requests in 160 streams at once'
+	like "$out" '^status codes: 2000 2xx, 0 3xx, 0 4xx' 'all answered by the server'
+	like "$out" '^Application protocol: h2' 'in HTTP/2'
+else
+	skip "nghttp2's clients" 'no nghttp and h2load here'
+fi
 
 run openshell sandbox delete clients
 is "$status" 0 'delete'
