@@ -168,6 +168,7 @@ struct inspection {
 	bool websocket_text;	/* client text messages must be judged one by one */
 	bool mcp_strict_tool_names;
 	bool redact;		/* an openshell/regex middleware applies to this host */
+	bool redact_may_fail;	/* all of them fail open: what they cannot read passes as it is */
 };
 
 /* False when no inspected endpoint matches: then @ret is zero. */

@@ -529,6 +529,7 @@ bool policy_select(
 		.websocket_text = e->protocol == PROTOCOL_WEBSOCKET,
 		.mcp_strict_tool_names = e->mcp_strict_tool_names,
 		.redact = middleware_of(p, in->host, false) != NULL,
+		.redact_may_fail = !middleware_of(p, in->host, true),
 	};
 	return true;
 }

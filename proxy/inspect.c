@@ -34,7 +34,7 @@ static void forget(void)
 static bool looks_into_bodies(const struct inspection *in)
 {
 	return in->protocol == PROTOCOL_GRAPHQL || in->protocol == PROTOCOL_JSON_RPC ||
-		in->protocol == PROTOCOL_MCP;
+	       in->protocol == PROTOCOL_MCP;
 }
 
 bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq)
@@ -44,9 +44,9 @@ bool inspect_is_wanted(const struct inspection *in, const struct http1_request *
 
 size_t inspect_body_max(const struct inspection *in)
 {
-	size_t max = looks_into_bodies(in) ? in->body_max : INSPECT_BODY_MAX;
+	size_t max = looks_into_bodies(in) ? in->body_max : REDACT_BODY_MAX;
 
-	if (in->redact && max > REDACT_BODY_MAX)
+	if (in->redact && !in->redact_may_fail && max > REDACT_BODY_MAX)
 		max = REDACT_BODY_MAX;
 	return max < INSPECT_BODY_MAX ? max : INSPECT_BODY_MAX;
 }
@@ -90,15 +90,15 @@ static int understand(const struct inspection *in, const struct http1_request *r
 	int r;
 
 	if (in->protocol == PROTOCOL_GRAPHQL) {
-		r = graphql_parse_request(facts->method, facts->query, facts->n_query, rq->fields.list,
-			rq->fields.n, body, len, &held.graphql);
+		r = graphql_parse_request(facts->method, facts->query, facts->n_query,
+			rq->fields.list, rq->fields.n, body, len, &held.graphql);
 		if (r < 0)
 			return r;
 		facts->graphql = graphql_facts(held.graphql);
 		operation_of_graphql(held.operation, facts->graphql);
 	} else if (looks_into_bodies(in)) {
-		r = jsonrpc_parse_request(&opt, facts->method, rq->fields.list, rq->fields.n, body, len,
-			&held.jsonrpc);
+		r = jsonrpc_parse_request(&opt, facts->method, rq->fields.list, rq->fields.n, body,
+			len, &held.jsonrpc);
 		if (r < 0)
 			return r;
 		facts->jsonrpc = jsonrpc_facts(held.jsonrpc);
@@ -118,25 +118,37 @@ int inspect_redact(const struct inspection *in, const char *text, size_t len, co
 		return 0;
 	buf_reset(&held.redacted);
 	r = redact(&held.redacted, text, len);
+	if (r < 0 && r != -ENOMEM && in->redact_may_fail)
+		return 0;
 	if (r < 0)
-		return r == -ENOMEM ? r : -EBADMSG;
+		return r == -ENOMEM ? r : -EPERM;
 	*ret = held.redacted.len ? buf_head(&held.redacted) : "";
 	*ret_len = held.redacted.len;
 	return 0;
 }
 
+/* Only a middleware wanted the body, and it gives way: what came streams through as it is. */
+static bool may_stream(const struct inspection *in, int r)
+{
+	return r == -EMSGSIZE && in->redact_may_fail && !looks_into_bodies(in);
+}
+
 int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,
 	size_t *len, struct request *facts, struct inspected *ret, const char **ret_why)
 {
-	const char *body = "";
-	size_t n = 0;
+	const char *body = "", *at = *rest;
+	size_t n = 0, left = *len;
 	int r;
 
 	forget();
 	if (rq->fields.framing != HTTP1_NO_BODY) {
-		r = collect(rq, inspect_body_max(in), rest, len, &body, &n, ret_why);
+		r = collect(rq, inspect_body_max(in), &at, &left, &body, &n, ret_why);
+		if (may_stream(in, r))
+			return 1;
 		if (r <= 0)
 			return r;
+		*rest = at;
+		*len = left;
 	}
 	*ret_why = "no memory for the body";
 	r = understand(in, rq, body, n, facts);

@@ -25,8 +25,8 @@ bool inspect_is_wanted(const struct inspection *in, const struct http1_request *
 
 /*
  * Looks at @rest (@len bytes after the head). 1: all is known, @rest moved past the body, @facts
- * and @ret are set; 0: more of the body is needed; -EMSGSIZE: beyond the limit; -EBADMSG, -ENOMEM,
- * with the reason.
+ * and @ret are set; 0: more of the body is needed; -EMSGSIZE: beyond the limit; -EPERM: a
+ * middleware cannot read it and fails closed; -EBADMSG, -ENOMEM, with the reason.
  */
 int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,
 	size_t *len, struct request *facts, struct inspected *ret, const char **ret_why);
@@ -50,6 +50,9 @@ size_t inspect_body_max(const struct inspection *in);
 /* A client's text message: sets the facts of @facts that rules look at. 0, -ENOMEM. */
 int inspect_message(const struct inspection *in, const char *text, size_t len,
 	struct request *facts, const char **ret_operation);
-/* The message as it goes up: itself, or redacted. 0; -EBADMSG when it cannot be read; -ENOMEM. */
+/*
+ * The message as it goes up: itself, or redacted. 0; -EPERM when it cannot be read and the
+ * middleware fails closed; -ENOMEM.
+ */
 int inspect_redact(const struct inspection *in, const char *text, size_t len, const char **ret,
 	size_t *ret_len);

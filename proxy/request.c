@@ -43,8 +43,8 @@ void request_unreadable(struct conn *c, struct judged *j, int r, const char *why
 static bool method_is_good(struct conn *c, struct judged *j)
 {
 	if (j->rq.is_trace)
-		request_fault(c, j, 405, "method_not_allowed", "http-parser", "%s is never forwarded",
-			j->rq.method);
+		request_fault(c, j, 405, "method_not_allowed", "http-parser",
+			"%s is never forwarded", j->rq.method);
 	else if (j->rq.form == HTTP1_AUTHORITY)
 		request_unreadable(c, j, -EBADMSG, "CONNECT within a connection");
 	else if (j->rq.upgrade == HTTP1_UPGRADE_INVALID)
@@ -174,7 +174,11 @@ enum request_outcome request_judge(struct conn *c, struct judged *j, const char 
 	}
 	if (r >= 0)
 		return decide(c, j);
-	request_fault(c, j, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser", "%s", why);
+	if (r == -EPERM)
+		request_fault(c, j, 403, "middleware_failed", "middleware", "%s", why);
+	else
+		request_fault(c, j, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser",
+			"%s", why);
 	return REQUEST_REFUSED;
 }
 

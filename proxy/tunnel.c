@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "lib/cleanup.h"
+#include "lib/str.h"
 #include "lib/wsupgrade.h"
 #include "proxy/inspect.h"
 #include "proxy/judge.h"
@@ -195,6 +196,19 @@ void tunnel_close(struct conn *c, enum ws_close code, const char *reason)
 	conn_finish(c);
 }
 
+/* A middleware cannot read it and fails closed. */
+static int refuse_message(struct conn *c)
+{
+	struct tunnel *t = c->tunnel;
+	struct refusal r = { .status = 0, .error = "middleware_failed", .layer = LAYER_HTTP };
+
+	t->close = WS_CLOSE_POLICY;
+	t->why = "the message cannot be searched for secrets";
+	(void)str_copy(r.detail, sizeof(r.detail), t->why);
+	judge_log_refusal(c, &r, "WEBSOCKET_TEXT", c->ex.path.len ? buf_cstr(&c->ex.path) : "/", "middleware");
+	return 1;
+}
+
 static int accept_message(struct conn *c, const struct ws_item *item)
 {
 	const char *text;
@@ -203,7 +217,7 @@ static int accept_message(struct conn *c, const struct ws_item *item)
 	int r = inspect_redact(&c->tunnel->inspection, item->data, item->len, &text, &len);
 
 	if (r < 0)
-		return r;
+		return r == -EPERM ? refuse_message(c) : r;
 	fresh_mask(mask);
 	return ws_write_frame(&c->tunnel->ready, WS_TEXT, text, len, mask);
 }

@@ -30,6 +30,9 @@ network_policies:
       - { host: 127.0.0.1, port: 443 }
       - { host: skip.test, port: 443, protocol: rest, tls: skip, enforcement: enforce, access: read-only }
       - { host: localhost, port: 443, protocol: rest, enforcement: enforce, access: read-only }
+      - { host: closed.red.test, port: 443, protocol: rest, enforcement: enforce, access: full }
+      - { host: open.red.test, port: 443, protocol: rest, enforcement: enforce, access: full }
+      - { host: gql.red.test, port: 443, protocol: graphql, enforcement: enforce, access: full }
       - { host: nowhere.invalid, port: 443, protocol: rest, enforcement: enforce, access: read-only }
       - { host: refused.test, port: 443, protocol: rest, enforcement: enforce, access: read-only }
       - host: gql.test
@@ -64,6 +67,16 @@ network_policies:
         enforcement: enforce
         access: read-only
     binaries: [ { path: /usr/bin/curl } ]
+network_middlewares:
+  keys:
+    middleware: openshell/regex
+    order: 1
+    endpoints: { include: ["*.red.test"], exclude: [open.red.test] }
+  lenient:
+    middleware: openshell/regex
+    order: 2
+    on_error: fail_open
+    endpoints: { include: ["*.red.test"] }
 """
 
 
@@ -965,7 +978,8 @@ def ws_script(srv, c, head):
         srv.messages.append((op, data))
         if op == 8:
             return False
-        c.sendall(bytes([0x80 | op, len(data)]) + data if len(data) < 126 else bytes([0x80 | op, 126]) + struct.pack(">H", len(data)) + data)
+        n = len(data)
+        c.sendall(bytes([0x80 | op]) + (bytes([n]) if n < 126 else b"\x7e" + struct.pack(">H", n) if n < 65536 else b"\x7f" + struct.pack(">Q", n)) + data)
 
 
 def ws_read(c, srv=None):
@@ -1084,6 +1098,77 @@ def upgrades_on_other_endpoints_pass_as_they_are():
     has(head, b"101")
     s.sendall(ws_frame(1, b"as is"))
     eq(ws_read(s), (1, b"as is"))
+
+
+# ---- openshell/regex ----
+
+KEY = b"sk-abcdefghijklmnop0123"
+
+
+def post(host, body, extra="", path="/red", s=None):
+    s = s or tls(host)
+    return ask(s, ("POST %s HTTP/1.1\r\nHost: %s\r\n%sContent-Length: %d\r\n\r\n" % (path, host, extra, len(body))).encode() + body)
+
+
+@case
+def keys_in_bodies_do_not_reach_the_server():
+    before = len(origin.log)
+    for host in ("closed.red.test", "open.red.test"):
+        eq(post(host, b"key=" + KEY + b" and on")[0], 200)
+        s = tls(host)
+        eq(ask(s, b"POST /red HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nkey=%s\r\n12\r\n%s\r\n0\r\n\r\n"
+               % (host.encode(), KEY[:5], KEY[5:]))[0], 200)
+    body = json.dumps({"query": '{ viewer(key: "%s") }' % KEY.decode()}).encode()
+    eq(post("gql.red.test", body, "Content-Type: application/json\r\n")[0], 200)
+    seen = origin.log[before:]
+    if KEY in seen or KEY[5:] in seen:
+        raise AssertionError("the key arrived")
+    eq(seen.count(b"key=[REDACTED]"), 4)
+    has(seen, b'viewer(key: \\"[REDACTED]\\")')
+    eq(post("full.test", KEY)[0], 200)
+    has(origin.log[before:], KEY)
+
+
+@case
+def what_a_middleware_cannot_read_stays_here_or_passes_as_it_fails():
+    for body, status, error in ((b"\x1f\x8b\x08" + KEY, 403, "middleware_failed"), (b"x" * 262145, 413, "invalid_request")):
+        before = origin.log.count(b"POST /cannot")
+        got = post("closed.red.test", body, path="/cannot")
+        eq((got[0], json.loads(got[2])["error"]), (status, error))
+        eq(origin.log.count(b"POST /cannot"), before)
+        at = len(origin.log)
+        eq(json.loads(post("open.red.test", body, path="/cannot")[2])["body"], len(body))
+        has(origin.log[at:], body)
+    s = tls("open.red.test")
+    s.sendall(b"POST /cannot HTTP/1.1\r\nHost: open.red.test\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(40):
+        s.sendall(b"2710\r\n" + b"y" * 10000 + b"\r\n")
+    s.sendall(b"0\r\n\r\n")
+    eq(json.loads(response(s)[2])["body"], 400000)
+    eq(get("open.red.test", "/", s)[0], 200)
+
+
+@case
+def keys_in_websocket_text_are_replaced_and_what_cannot_be_read_closes_with_1008():
+    for host in ("closed.red.test", "open.red.test"):
+        s, head = ws_open(host)
+        has(head, b"101")
+        s.sendall(ws_frame(1, b"a " + KEY[:9], fin=False) + ws_frame(0, KEY[9:] + b" z"))
+        eq(ws_read(s), (1, b"a [REDACTED] z"))
+    big = b"x" * 65000
+    for host, want in (("closed.red.test", 8), ("open.red.test", 1)):
+        s, head = ws_open(host)
+        origin.messages.clear()
+        s.sendall(ws_frame(1, big, fin=False) + b"".join(ws_frame(0, big, fin=False) for _ in range(4)) + ws_frame(0, b"end"))
+        if want == 8:
+            op, data = ws_read(s)
+            eq((op, struct.unpack(">H", data[:2])[0]), (8, 1008))
+            eq([m for m in origin.messages if m[0] == 1], [])
+        else:
+            until = time.monotonic() + TIMEOUT
+            while not origin.messages and time.monotonic() < until:
+                time.sleep(0.01)
+            eq(len(origin.messages[0][1]), 5 * 65000 + 3)
 
 
 # ---- a new policy ----
@@ -1510,7 +1595,7 @@ def free_port():
 
 
 raw_port = raw_server()
-names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "wsgql.test", "skip.test"]
+names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "wsgql.test", "skip.test", "closed.red.test", "open.red.test", "gql.red.test"]
 certificate("origin", names)
 with open(TMP + "/policy.yaml", "w") as f:
     f.write(POLICY)

@@ -240,6 +240,17 @@ def h2_graphql_bodies_are_judged():
 
 
 @case
+def h2_keys_in_bodies_do_not_reach_the_server():
+    key = b"sk-over-http2-0123456789"
+    c = H2("closed.red.test")
+    eq(json.loads(c.ask("POST", "/red", body=b"key=" + key)["body"])["body"], len("key=[REDACTED]"))
+    eq(c.ask("POST", "/red", body=b"\x1f\x8b" + key)["status"], 403)
+    if key in origin.log:
+        raise AssertionError("the key arrived")
+    eq(json.loads(H2("open.red.test").ask("POST", "/red", body=b"\x1f\x8b" + key)["body"])["body"], 2 + len(key))
+
+
+@case
 def h2_head_keeps_the_announced_length():
     a = H2("api.test").ask("HEAD", "/")
     eq((a["status"], a["headers"].get("content-length"), a["body"]), (200, "5", b""))

@@ -379,6 +379,7 @@ static void a_middleware_asks_for_redaction_on_its_hosts(void **state)
 	(void)state;
 	assert_true(policy_select(p, &a, "/", &look));
 	assert_true(look.redact);
+	assert_false(look.redact_may_fail);
 	assert_true(policy_select(p, &b, "/", &look));
 	assert_false(look.redact);
 	policy_unref(p);
