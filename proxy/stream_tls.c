@@ -350,6 +350,10 @@ static void tls_destroy(struct stream *s)
 {
 	struct stream_tls *t = tls_of(s);
 
+	/* OpenSSL spoils the session of a connection that goes without close_notify, as ours to servers
+	 * do; only a failure is a reason not to resume. */
+	if (!t->text[0])
+		SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 	SSL_free(t->ssl);
 	buf_done(&t->early);
 	buf_done(&t->pending);

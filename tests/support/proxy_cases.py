@@ -5,13 +5,14 @@ usage: proxy_cases.py BUILD_DIR [NAME-PART...]
 Each case is a function whose name is the sentence it proves. The server records every byte it is
 sent, so that a case can show what never arrived; `allowed` requests beside it are the control.
 """
-import base64, hashlib, json, os, re, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time, zlib
+import base64, hashlib, json, os, re, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
 
 BUILD = os.path.abspath(sys.argv[1])
 ONLY = sys.argv[2:]
 TMP = tempfile.mkdtemp(prefix="proxy-cases.")
 CASES = []
 TIMEOUT = 10
+warnings.simplefilter("ignore", DeprecationWarning)  # old TLS versions are meant
 
 POLICY = """
 version: 1
@@ -109,7 +110,7 @@ class Server:
     def __init__(self, tls):
         self.tls = tls
         self.log = b""
-        self.connections = 0
+        self.connections = self.resumed = 0
         self.scripts = {}
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port = self.sock.getsockname()[1]
@@ -129,10 +130,11 @@ class Server:
             c.settimeout(TIMEOUT)
             if self.tls:
                 c = self.context.wrap_socket(c, server_side=True)
+                self.resumed += c.session_reused
             while True:
                 head = self.read_head(c)
-                if not head:
-                    return
+                if not head or head.startswith(b"PRI "):
+                    return  # HTTP/2 was tried: this is no server for it
                 path = head.split(b" ")[1].split(b"?")[0].decode()
                 script = self.scripts.get(path)
                 if script:
@@ -488,33 +490,148 @@ def bytes_that_are_neither_tls_nor_http_do_not_pass_an_inspected_endpoint():
 
 # ---- TLS ----
 
+class Shaped:
+    """A TLS client whose first flight goes through `shape`, which gives the pieces to send."""
+
+    def __init__(self, host, shape, context=None, sni=None):
+        self.sock, _ = tunnel(host)
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.inc, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = (context or client_context()).wrap_bio(self.inc, self.out, server_hostname=sni or host)
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                for piece in shape(self.out.read()):
+                    self.sock.sendall(piece)
+                shape = lambda data: [data]
+                self.more()
+        self.sock.sendall(self.out.read())
+
+    def more(self):
+        data = self.sock.recv(65536)
+        if not data:
+            raise ConnectionError("the proxy closed the connection")
+        self.inc.write(data)
+
+    def sendall(self, data):
+        self.tls.write(data)
+        self.sock.sendall(self.out.read())
+
+    def recv(self, n):
+        while True:
+            try:
+                return self.tls.read(n)
+            except ssl.SSLWantReadError:
+                self.more()
+
+
+def records(size):
+    """The handshake messages of a flight in records of `size` bytes."""
+    def shape(data):
+        body, at = b"", 0
+        while at < len(data):
+            n = struct.unpack(">H", data[at + 3:at + 5])[0]
+            body += data[at + 5:at + 5 + n]
+            at += 5 + n
+        return [b"\x16\3\1" + struct.pack(">H", len(body[i:i + size])) + body[i:i + size] for i in range(0, len(body), size)]
+    return shape
+
+
+def large_context(entries):
+    """A ClientHello of some 250 bytes an entry, as one with key shares of the post-quantum kind is."""
+    c = client_context()
+    c.set_alpn_protocols(["x%03d" % i + "x" * 245 for i in range(entries)] + ["http/1.1"])
+    return c
+
+
+def with_extension(number, data=b""):
+    """Puts an extension at the end of a ClientHello that came in one record."""
+    def shape(flight):
+        ext = struct.pack(">HH", number, len(data)) + data
+        hello, at = bytearray(flight[9:]), 34
+        at += 1 + hello[at]
+        at += 2 + struct.unpack(">H", hello[at:at + 2])[0]
+        at += 1 + hello[at]
+        hello[at:at + 2] = struct.pack(">H", struct.unpack(">H", hello[at:at + 2])[0] + len(ext))
+        hello += ext
+        return [flight[:3] + struct.pack(">H", len(hello) + 4) + b"\1" + struct.pack(">I", len(hello))[1:] + bytes(hello)]
+    return shape
+
+
+def first_flight(host, shape, context):
+    """Sends a shaped ClientHello alone and gives the socket."""
+    out = ssl.MemoryBIO()
+    t = context.wrap_bio(ssl.MemoryBIO(), out, server_hostname=host)
+    try:
+        t.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    s, _ = tunnel(host)
+    for piece in shape(out.read()):
+        s.sendall(piece)
+    return s
+
+
 @case
 def a_client_hello_in_one_byte_segments_is_understood():
-    s, _ = tunnel("api.test")
-    inc, out = ssl.MemoryBIO(), ssl.MemoryBIO()
-    t = client_context().wrap_bio(inc, out, server_hostname="api.test")
-    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    first = True
-    while True:
+    eq(get("api.test", "/", Shaped("api.test", lambda data: [bytes([b]) for b in data]))[0], 200)
+
+
+@case
+def a_client_hello_over_several_records_is_understood():
+    for size in (1, 7, 100):
+        eq(get("api.test", "/", Shaped("api.test", records(size)))[0], 200)
+    eq(get("api.test", "/", Shaped("api.test", records(100), sni="full.test"))[0], 421)
+
+
+@case
+def a_client_hello_beyond_4_and_16_kib_is_understood():
+    whole = lambda data: [data]
+    for entries in (18, 80):
+        eq(get("api.test", "/", Shaped("api.test", whole, large_context(entries)))[0], 200)
+        eq(get("api.test", "/", Shaped("api.test", records(1000), large_context(entries)))[0], 200)
+        eq(get("api.test", "/", Shaped("api.test", whole, large_context(entries), sni="full.test"))[0], 421)
+
+
+@case
+def a_client_hello_that_is_none_is_refused():
+    for data in (b"\x16\3\1\x40\0" + b"\1" + b"\xff" * 0x3fff, b"\x16\3\1\0\4\1\0\0\0", b"\x16\3\1\0\0" * 40,
+                 b"\x80\x2e\1\3\1" + b"\0" * 43, b"\x16\3\1\0\x05\2\0\0\1\0"):
+        s, _ = tunnel("api.test")
+        got = b""
         try:
-            t.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            data = out.read()
-            for b in data if first else [data]:
-                s.sendall(bytes([b]) if first else b)
-            first = False
-            inc.write(s.recv(65536))
-    s.sendall(out.read())
-    t.write(b"GET /slow-hello HTTP/1.1\r\nHost: api.test\r\n\r\n")
-    s.sendall(out.read())
-    got = b""
-    while b"\r\n\r\n" not in got:
-        try:
-            got += t.read(65536)
-        except ssl.SSLWantReadError:
-            inc.write(s.recv(65536))
-    has(got, b"200 OK")
+            s.sendall(data)
+            s.shutdown(socket.SHUT_WR)
+            while (b := s.recv(4096)):
+                got += b
+        except OSError:
+            pass
+        if got and got[0] != 0x15:
+            raise AssertionError(got)
+
+
+@case
+def an_encrypted_client_hello_is_judged_by_the_name_that_is_readable():
+    c = client_context()
+    c.maximum_version = ssl.TLSVersion.TLSv1_2
+    s = first_flight("api.test", with_extension(0xfe0d, b"\0\0\1\0\1\7\0\x20" + b"k" * 32 + b"\0\x40" + b"e" * 64), c)
+    eq(s.recv(1), b"\x16")
+    s = first_flight("api.test", lambda data: [data], c)
+    eq(s.recv(1), b"\x16")
+
+
+@case
+def early_data_is_not_taken():
+    before = len(origin.log)
+    s = first_flight("api.test", with_extension(42), client_context())
+    s.sendall(b"\x17\3\3\0\x32" + b"GET /early HTTP/1.1\r\nHost: api.test\r\n\r\n".ljust(0x32, b" "))
+    s.shutdown(socket.SHUT_WR)
+    while s.recv(4096):
+        pass
+    eq(len(origin.log), before)
+    eq(get("api.test", "/late")[0], 200)
 
 
 @case
@@ -598,6 +715,37 @@ def a_server_with_the_wrong_name_is_502_with_the_reason():
     status, _, body = get("badname.test", "/")
     eq(status, 502)
     has(json.loads(body)["detail"], "hostname mismatch")
+
+
+@case
+def a_server_of_tls_1_0_is_502_with_the_reason():
+    old = Server(True)
+    old.context.set_ciphers("ALL:@SECLEVEL=0")
+    old.context.minimum_version = ssl.TLSVersion.TLSv1
+    old.context.maximum_version = ssl.TLSVersion.TLSv1
+    kept = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % old.port)
+    try:
+        status, _, body = get("api.test", "/")
+        eq((status, json.loads(body)["error"]), (502, "upstream_tls_failed"))
+        has(json.loads(body)["detail"], "version")
+        eq(old.log, b"")
+        old.context.set_ciphers("DEFAULT")
+        old.context.maximum_version = ssl.TLSVersion.TLSv1_3
+        eq(get("api.test", "/")[0], 200)
+    finally:
+        without_driver(kept)
+
+
+@case
+def sessions_with_servers_are_resumed():
+    def bye(srv, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        return False
+    origin.scripts["/bye"] = bye
+    eq(get("full.test", "/bye")[0], 200)
+    before, connections = origin.resumed, origin.connections
+    eq(get("full.test", "/bye")[0], 200)
+    eq((origin.resumed - before, origin.connections - connections), (1, 1))
 
 
 @case
@@ -1227,6 +1375,12 @@ def with_driver(*args):
     global D
     old, D = D, Driver(*args)
     return old
+
+
+def without_driver(old):
+    global D
+    D.close()
+    D = old
 
 
 @case
