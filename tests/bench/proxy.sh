@@ -23,7 +23,8 @@ truncate -s 512M "$W/www/512m"
 free_port() {
 	/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
-origin=$(free_port) front=$(free_port) ours=$(free_port) raw=$(free_port)
+origin=$(free_port) front=$(free_port) ours=$(free_port) raw=$(free_port) second=$(free_port)
+haproxy=$(PATH=$PATH:/usr/sbin command -v haproxy)
 
 common() {
 	echo "worker_processes 1; daemon off; error_log /dev/null; pid $W/tmp/$1.pid;"
@@ -43,6 +44,25 @@ tls="ssl_certificate $W/o.crt; ssl_certificate_key $W/o.key;"
 	echo "proxy_set_header Connection ''; proxy_set_header Host localhost; proxy_ssl_name localhost; proxy_ssl_server_name on;"
 	echo "proxy_ssl_verify on; proxy_ssl_trusted_certificate $W/o.crt; proxy_max_temp_file_size 0; } } }"
 } >"$W/front.conf"
+# The second yardstick, where it is installed: HAProxy with one thread.
+cat "$W/o.crt" "$W/o.key" >"$W/both.pem"
+cat >"$W/haproxy.cfg" <<EOS
+global
+	nbthread 1
+	maxconn 8192
+defaults
+	mode http
+	timeout connect 10s
+	timeout client 600s
+	timeout server 600s
+	http-reuse always
+frontend f
+	bind 127.0.0.1:$second ssl crt $W/both.pem alpn http/1.1
+	default_backend o
+backend o
+	http-request set-header Host localhost
+	server o 127.0.0.1:$origin ssl verify required ca-file $W/o.crt verifyhost localhost sni str(localhost) alpn http/1.1
+EOS
 cat >"$W/policy.yaml" <<EOS
 version: 1
 network_policies:
@@ -74,6 +94,7 @@ fetch() { # NAME URL CA
 	echo "$1" "$(curl -s --http1.1 --noproxy '*' --cacert "$3" -o /dev/null -w '%{speed_download}' "$2")"
 }
 round() {
+	[ -z "$HAPROXY_PID" ] || blast haproxy "$HAPROXY_PID" "https://localhost:$SECOND/1k"
 	blast nginx "$NGINX_PID" "https://localhost:$FRONT/1k"
 	LD_PRELOAD=$W/tuple.so blast ours "$proxy_pid" "https://localhost:$TUPLE_DIAL/1k"
 	PROXY_PORT=$BARE_PORT PROXY_TUPLES=$BARE_TUPLES LD_PRELOAD=$W/tuple.so blast bare "$bare_pid" "https://localhost:$TUPLE_DIAL/1k"
@@ -82,6 +103,7 @@ round() {
 round >/dev/null
 for _ in $(seq "$ROUNDS"); do round; done
 for _ in $(seq 3); do
+	[ -z "$HAPROXY_PID" ] || fetch haproxy_download "https://localhost:$SECOND/512m" "$W/o.crt"
 	fetch nginx_download "https://localhost:$FRONT/512m" "$W/o.crt"
 	LD_PRELOAD=$W/tuple.so fetch ours_download "https://localhost:$TUPLE_DIAL/512m" "$W/ca.pem"
 	fetch direct "https://localhost:$ORIGIN/512m" "$W/o.crt"
@@ -121,12 +143,21 @@ start_nginx front_pid "$W/front.conf"
 until curl -sk --noproxy '*' -o /dev/null "https://localhost:$origin/1k" && curl -sk --noproxy '*' -o /dev/null "https://localhost:$front/1k"; do
 	kill -0 "$origin_pid" && kill -0 "$front_pid" || exit 1
 done
+haproxy_pid=
+if [ -n "$haproxy" ]; then
+	T_EXEC="exec" t_env "${T_DROP[@]}" "$haproxy" -db -q -f "$W/haproxy.cfg" &
+	haproxy_pid=$!
+	t_cleanup_pid "$haproxy_pid"
+	until curl -sk --noproxy '*' -o /dev/null "https://localhost:$second/1k"; do
+		kill -0 "$haproxy_pid" || exit 1
+	done
+fi
 
 settings=(--policy "$W/policy.yaml" --extra-ca "$W/o.crt" --binary /usr/bin/wrk
 	--connect-to "localhost:$ours:127.0.0.1:$origin" --connect-to "localhost:$raw:127.0.0.1:$origin")
 supervised=("$T_SUPPORT/proxy_driver" --proxy "$T_BIN/openshell-proxy" "${settings[@]}" --log "$W/events" --ca-out "$W/ca.pem" --)
 driver() { # COMMAND...
-	t_env W="$W" ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" CONNECTIONS="$CONNECTIONS" FRONT="$front" ORIGIN="$origin" RAW="$raw" \
+	t_env W="$W" ROUNDS="$ROUNDS" SECONDS_EACH="$SECONDS_EACH" CONNECTIONS="$CONNECTIONS" FRONT="$front" SECOND="$second" HAPROXY_PID="$haproxy_pid" ORIGIN="$origin" RAW="$raw" \
 		NGINX_PID="$(pgrep -P "$front_pid")" TUPLE_DIAL="$ours" TUPLE_HOST=localhost TUPLE_PORT="$ours" TUPLE_BINARY=/usr/bin/wrk \
 		"${T_DROP[@]}" "$@"
 }
@@ -150,6 +181,14 @@ bench log_cost "$(value ours_rps)" req/s "$(value bare_rps)" '>=0.95x' 'requests
 bench log_cost_cpu "$(value ours_cpu)" us/req "$(value bare_cpu)" - 'the same, processor time of the proxy'
 bench proxy_download "$(mib ours_download)" MiB/s "$(mib nginx_download)" '>=1.0x' '512 MiB, inspected, one connection'
 bench proxy_relay "$(mib relay)" MiB/s "$(mib direct)" '>=0.8x' '512 MiB uninspected, against a direct connection'
+if [ -n "$haproxy" ]; then
+	bench haproxy_requests "$(value ours_rps)" req/s "$(value haproxy_rps)" - 'the proxy again, against HAProxy with one thread'
+	bench haproxy_p99 "$(value ours_p99)" us "$(value haproxy_p99)" - 'the same'
+	bench haproxy_cpu "$(value ours_cpu)" us/req "$(value haproxy_cpu)" - 'the same'
+	bench haproxy_download "$(mib ours_download)" MiB/s "$(mib haproxy_download)" - '512 MiB, inspected, against HAProxy'
+else
+	bench_absent haproxy_requests 'no haproxy here'
+fi
 
 # Start: from fork to the CA and to accepting.
 start_ms=$(for _ in $(seq 21); do
