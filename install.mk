@@ -4,7 +4,7 @@
 
 MANPAGES     = $(wildcard */*.[1-9])
 EXAMPLE_DIRS = $(notdir $(patsubst %/,%,$(wildcard examples/*/)))
-HELPERS      = $(filter-out %/openshell,$(PROGRAMS)) $(INIT) $(PRELOAD)
+HELPERS      = $(filter-out %/openshell,$(PROGRAMS)) $(INIT) $(UNWINDER) $(PRELOAD)
 
 install: all	## programs, library, manual pages, completions, examples
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBEXECDIR)'

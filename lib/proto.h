@@ -117,3 +117,13 @@ enum resolver_msg {
 	RESOLVER_ANSWER,  /* resolver → error:u32 (0 or an EAI_ value, positive) text:str
 			     addrs:bytes (struct netaddr[]) */
 };
+
+/* Unwinder: supervisor ↔ the process that walks stacks (--stacks), over the socketpair at UNWIND_FD. */
+enum { UNWIND_FD = 3 };
+
+enum unwind_msg {
+	UNWIND_ASK = 1, /* → unwinder tid:u32 regs:bytes (uint64_t[17], as libunwind numbers them; empty:
+			   stop the task and look) fds: its /proc/TID/maps */
+	UNWIND_HELD,	/* unwinder → (empty): the task will stop when its call is told to restart */
+	UNWIND_STACK,	/* unwinder → text:str (lib/stack.h); id as asked */
+};

@@ -17,6 +17,7 @@ void tuple_put(struct msg_out *m, const struct tuple *t)
 	msg_put_str(m, t->sha256);
 	msg_put_str(m, t->denied);
 	msg_put_u64(m, t->cookie);
+	msg_put_str(m, t->stack);
 }
 
 bool tuple_get(struct msg_in *m, struct tuple *ret)
@@ -33,6 +34,7 @@ bool tuple_get(struct msg_in *m, struct tuple *ret)
 	t.sha256 = msg_get_str(m);
 	t.denied = msg_get_str(m);
 	t.cookie = msg_get_u64(m);
+	t.stack = msg_get_str(m);
 	if (!msg_in_done(m)) {
 		free(t.ancestors);
 		return false;

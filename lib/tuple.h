@@ -31,6 +31,7 @@ struct tuple {
 	const char *sha256;   /* 64 hex of the binary */
 	const char *denied;   /* identity refused (changed hash, deleted file, memfd): why; else NULL */
 	uint64_t cookie;      /* for the log: the same on every event of this connection */
+	const char *stack;    /* --stacks: for the log (lib/stack.h); else NULL */
 };
 
 void tuple_put(struct msg_out *m, const struct tuple *t);

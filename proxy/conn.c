@@ -201,6 +201,7 @@ static void conn_destroy(struct watch *w)
 	free(c->refusal);
 	free(c->binary);
 	free(c->denied);
+	free(c->stack);
 	free(c->ancestors);
 	free(c->ancestors_text);
 	policy_unref(c->policy);
@@ -254,6 +255,8 @@ static int copy_tuple(struct conn *c, const struct tuple *t)
 	if (t->binary && !(c->binary = strdup(t->binary)))
 		return -ENOMEM;
 	if (t->denied && !(c->denied = strdup(t->denied)))
+		return -ENOMEM;
+	if (t->stack && !(c->stack = strdup(t->stack)))
 		return -ENOMEM;
 	if (t->mode == TUPLE_TRANSPARENT) {
 		if (!t->host || t->port == 0 || t->port > 65535 ||

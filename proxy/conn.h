@@ -91,6 +91,7 @@ struct conn {
 	uint32_t source_port, family, pid;
 	uint64_t cookie;
 	char *binary, *denied;
+	char *stack; /* --stacks: for the log */
 	char **ancestors;
 	char *ancestors_text;
 

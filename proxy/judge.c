@@ -145,6 +145,7 @@ void judge_log_connection(struct conn *c, const struct decision *d)
 	struct event e = decision_event(c, d, &names);
 	char addr[NETADDR_TEXT_MAX];
 
+	e.stack = c->stack;
 	if (c->target && c->target->n_addrs)
 		e.addr = netaddr_format(&c->target->addrs[0], addr, sizeof(addr));
 	log_event(c->px->log, &e);
@@ -185,6 +186,7 @@ void judge_log_refusal(struct conn *c, const struct refusal *r, const char *meth
 	e.method = method;
 	e.target = path;
 	e.status = r->status;
+	e.stack = method ? NULL : c->stack;
 	log_event(c->px->log, &e);
 }
 

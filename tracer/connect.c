@@ -40,6 +40,7 @@
 #include "tracer/remote.h"
 #include "tracer/sandbox.h"
 #include "tracer/sockcall.h"
+#include "tracer/stacks.h"
 #include "tracer/watchman.h"
 
 /* The program's own result of a connect that gave @r here: it may want to wait. */
@@ -109,7 +110,8 @@ struct destination {
 	struct netaddr addr;
 	uint16_t port;
 	char text[NETADDR_TEXT_MAX];
-	const char *host; /* a name, or text */
+	const char *host;  /* a name, or text */
+	const char *stack; /* --stacks */
 };
 
 /*
@@ -159,7 +161,8 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		.ancestors = (char **)who->ancestors,
 		.sha256 = who->sha256,
 		.denied = who->denied,
-		.cookie = c->cookie };
+		.cookie = c->cookie,
+		.stack = d->stack };
 	int r;
 
 	if (sandbox_wake_proxy(s) < 0)
@@ -194,7 +197,8 @@ static void log_denied(struct sandbox *s, const struct destination *d, const str
 		.policy = dec->policy,
 		.engine = dec->is_barred ? "deny" : "l4",
 		.reason = dec->reason,
-		.nearest = dec->nearest[0] ? dec->nearest : NULL };
+		.nearest = dec->nearest[0] ? dec->nearest : NULL,
+		.stack = d->stack };
 
 	sandbox_log(s, &e);
 }
@@ -228,9 +232,12 @@ static struct answer connect_outside(struct sandbox *s, struct notifier *n,
 	const struct sockaddr *asked, socklen_t asked_len)
 {
 	const struct owner *who;
+	struct answer wait;
 	const char *name;
 	int r;
 
+	if (!stacks_get(s->stacks, n, c, &d->stack, &wait))
+		return wait;
 	r = owner_get(s->owners, sc->tid, &who);
 	if (r == -EINPROGRESS)
 		return (struct answer){ .kind = ANSWER_PARK_HASH, .fd = -1 };

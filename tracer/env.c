@@ -86,6 +86,19 @@ static int set_format(char ***env, const char *key, const char *value)
 		       0;
 }
 
+/* Behind what the user has there: whose hooks call the next one find ours. */
+static int add_preload(char ***env)
+{
+	const char *theirs = env_get(*env, "LD_PRELOAD");
+	char value[4096];
+
+	if (!theirs || !*theirs)
+		return set_format(env, "LD_PRELOAD", ENV_PRELOAD_FILE);
+	return str_format(value, sizeof(value), "%s:%s", theirs, ENV_PRELOAD_FILE) ?
+		       set_format(env, "LD_PRELOAD", value) :
+		       0;
+}
+
 char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_tty)
 {
 	const char *shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
@@ -108,6 +121,8 @@ char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_t
 		r = set_all(&env, spec->env);
 	if (r == 0)
 		r = set_all(&env, caller);
+	if (r == 0 && spec->stacks)
+		r = add_preload(&env);
 	return r < 0 ? NULL : take_ptr(env);
 }
 

@@ -12,6 +12,7 @@ struct sandbox_spec;
 #define ENV_CA_FILE	"/run/openshell/ca.pem"
 #define ENV_BUNDLE_FILE "/run/openshell/ca-bundle.pem"
 #define ENV_INIT_FILE	"/run/openshell/init"
+#define ENV_PRELOAD_FILE "/run/openshell/libopenshell-preload.so"
 #define ENV_BIN_DIR	"/run/openshell/bin" /* commands of an agent's profile */
 
 /*

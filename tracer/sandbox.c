@@ -33,6 +33,7 @@
 #include "tracer/peers.h"
 #include "tracer/resolver.h"
 #include "tracer/session.h"
+#include "tracer/stacks.h"
 #include "tracer/start.h"
 #include "tracer/watchman.h"
 
@@ -159,6 +160,9 @@ static int start_services(struct sandbox *s, struct err *err)
 	s->once = once_new();
 	s->watchman = watchman_new();
 	s->gate = dgramgate_new();
+	s->stacks = s->spec.stacks ? stacks_new(s) : NULL;
+	if (s->spec.stacks && !s->stacks)
+		return err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	if (!s->hashes || !s->names || !s->peers || !s->watchman || !s->gate)
 		return err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	s->dns = dnsserver_new(s->loop, s->names, s->spec.name, &s->sockets);
@@ -308,8 +312,9 @@ static int watch_everything(struct sandbox *s)
 static void say_started(struct sandbox *s)
 {
 	sandbox_say(s, EVENT_INFO,
-		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s",
+		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s%s",
 		spec_intercept_name(s->intercept), s->landlock_abi, s->revision,
+		s->spec.stacks ? " stacks=on" : "",
 		s->spec.audit ? " audit: connections are let through and recorded; SSRF ranges and "
 				"the file system stay enforced" :
 				"");
@@ -349,8 +354,6 @@ static int prepare(struct sandbox *s, bool is_new, struct err *err)
 /* What was asked for by name is there, or nothing starts: another backend could enforce less. */
 static int check_backend(const struct sandbox *s, struct err *err)
 {
-	if (s->spec.stacks)
-		return err_set(err, -EOPNOTSUPP, "--stacks: not available in this version");
 	if (backend_exists(s->spec.intercept))
 		return 0;
 	(void)err_set(err, -EOPNOTSUPP, "--intercept %s: not available in this version",
@@ -513,6 +516,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	timer_clear(s->loop, &s->settled);
 	sandbox_say(s, EVENT_INFO, "sandbox %s", s->is_removed_at_end ? "deleted" : "stopped");
 	notifier_free(take_ptr(s->notifier));
+	stacks_free(take_ptr(s->stacks));
 	cafiles_release(&s->ca);
 	kill_everything(s);
 	cgroup_remove(&s->cgroup);

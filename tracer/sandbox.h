@@ -38,6 +38,7 @@ struct once;
 struct owners;
 struct peers;
 struct session;
+struct stacks;
 struct watchman;
 
 enum phase {
@@ -99,6 +100,7 @@ struct sandbox {
 	struct once *once;
 	struct watchman *watchman;
 	struct dgramgate *gate;
+	struct stacks *stacks; /* NULL without --stacks */
 	uint64_t next_connection; /* cookies of connections, for the log */
 
 	LIST_HEAD(, control) controls;

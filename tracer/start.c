@@ -214,7 +214,7 @@ static int home_path(const struct sandbox *s, char *out, size_t size)
 
 static int add_own_files(struct sandbox *s, struct err *err)
 {
-	char init[PATH_MAX], ca[PATH_MAX], bundle[PATH_MAX];
+	char init[PATH_MAX], ca[PATH_MAX], bundle[PATH_MAX], preload[PATH_MAX];
 	int r;
 
 	child_program(init, sizeof(init), "openshell-init");
@@ -227,6 +227,10 @@ static int add_own_files(struct sandbox *s, struct err *err)
 		r = mounts_add(&s->mounts, MOUNT_RO, ca, ENV_CA_FILE, -1, true);
 	if (r == 0)
 		r = mounts_add(&s->mounts, MOUNT_RO, bundle, ENV_BUNDLE_FILE, -1, true);
+	if (r == 0 && s->spec.stacks) {
+		child_program(preload, sizeof(preload), "libopenshell-preload.so");
+		r = mounts_add(&s->mounts, MOUNT_RO, preload, ENV_PRELOAD_FILE, -1, true);
+	}
 	if (r == 0)
 		r = etcfiles_add_trust(&s->mounts, bundle);
 	return r < 0 ? err_set(err, r, "mounts: %s", err_name(r)) : 0;

@@ -1,0 +1,316 @@
+#include "tracer/unwind.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <libunwind.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "tracer/maps.h"
+
+/* libunwind exports it and has no header for it; perf(1) uses it the same way. */
+#define search_unwind_table UNW_OBJ(dwarf_search_unwind_table)
+int search_unwind_table(unw_addr_space_t as, unw_word_t ip, unw_dyn_info_t *di, unw_proc_info_t *pi,
+	int need_unwind_info, void *arg);
+
+enum {
+	PAGE = 4096,
+	PAGES = 256, /* remembered, by address */
+	SEGMENTS_MAX = 64,
+	EH_VERSION = 1,
+	EH_UDATA4 = 0x03,
+	EH_TABLE = 0x3b, /* sorted pairs of 32 bits, relative to the header */
+};
+
+struct page {
+	uint64_t addr; /* 0: nothing */
+	uint8_t bytes[PAGE];
+};
+
+struct target {
+	pid_t tid;
+	const uint64_t *regs;
+	struct map maps[UNWIND_MAPS_MAX];
+	unsigned int n_maps;
+	unsigned int n_reads;
+	struct page pages[PAGES];
+};
+
+/* Where the file that holds an address was loaded. */
+struct module {
+	const struct map *map;
+	uint64_t bias;	   /* what to take off an address to get the file's own */
+	uint64_t eh_frame; /* address of .eh_frame_hdr; 0: none */
+	uint64_t fingerprint;
+};
+
+/* Memory. */
+
+static const uint8_t *page_at(struct target *t, uint64_t addr)
+{
+	struct page *p = &t->pages[addr / PAGE % PAGES];
+	struct iovec here = { .iov_base = p->bytes, .iov_len = PAGE };
+	struct iovec there = { .iov_base = (void *)(uintptr_t)addr, .iov_len = PAGE };
+
+	if (p->addr == addr && addr)
+		return p->bytes;
+	p->addr = 0;
+	if (!addr || t->n_reads++ >= UNWIND_PAGES_MAX ||
+		process_vm_readv(t->tid, &here, 1, &there, 1, 0) != PAGE)
+		return NULL;
+	p->addr = addr;
+	return p->bytes;
+}
+
+static int read_memory(struct target *t, uint64_t addr, void *out, size_t len)
+{
+	uint8_t *at = out;
+
+	while (len) {
+		uint64_t from = addr % PAGE;
+		size_t n = PAGE - from < len ? PAGE - from : len;
+		const uint8_t *page = page_at(t, addr - from);
+
+		if (!page)
+			return -EFAULT;
+		memcpy(at, page + from, n);
+		at += n;
+		addr += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Modules. */
+
+static const struct map *map_of(const struct target *t, uint64_t addr)
+{
+	for (unsigned int i = 0; i < t->n_maps; i++)
+		if (addr >= t->maps[i].start && addr < t->maps[i].end)
+			return &t->maps[i];
+	return NULL;
+}
+
+/* The first mapping of the same file at or below, which holds its header. */
+static const struct map *head_of(const struct target *t, const struct map *m)
+{
+	for (const struct map *h = m;; h--) {
+		if (h->offset == 0 && h->inode == m->inode && str_eq(h->path, m->path))
+			return h;
+		if (h == t->maps)
+			return NULL;
+	}
+}
+
+static void read_segments(struct target *t, uint64_t base, const Elf64_Ehdr *eh, struct module *ret)
+{
+	uint64_t frame = 0;
+	bool is_known = false;
+
+	for (unsigned int i = 0; i < eh->e_phnum && i < SEGMENTS_MAX; i++) {
+		Elf64_Phdr ph;
+
+		if (read_memory(t, base + eh->e_phoff + i * sizeof(ph), &ph, sizeof(ph)) < 0)
+			return;
+		if (ph.p_type == PT_LOAD && !is_known) {
+			ret->bias = base - (ph.p_vaddr - ph.p_offset) / PAGE * PAGE;
+			is_known = true;
+		}
+		if (ph.p_type == PT_GNU_EH_FRAME)
+			frame = ph.p_vaddr;
+	}
+	if (frame && is_known)
+		ret->eh_frame = frame + ret->bias;
+}
+
+/* What is not known stays what it can be guessed from: the place of the mapping in the file. */
+static bool find_module(struct target *t, uint64_t addr, struct module *ret)
+{
+	const struct map *m = map_of(t, addr), *head;
+	Elf64_Ehdr eh;
+
+	if (!m)
+		return false;
+	*ret = (struct module){ .map = m, .bias = m->start - m->offset };
+	head = m->path[0] ? head_of(t, m) : NULL;
+	if (!head || read_memory(t, head->start, &eh, sizeof(eh)) < 0 ||
+		memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
+		eh.e_phentsize != sizeof(Elf64_Phdr))
+		return true;
+	if (head->inode)
+		ret->fingerprint = stack_fingerprint(page_at(t, head->start));
+	read_segments(t, head->start, &eh, ret);
+	return true;
+}
+
+/* What libunwind asks for. */
+
+static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need_info, void *arg)
+{
+	struct target *t = arg;
+	struct module m;
+	unw_dyn_info_t di = { .format = UNW_INFO_FORMAT_REMOTE_TABLE };
+	struct {
+		uint8_t version, frame_enc, count_enc, table_enc;
+		int32_t frame;
+		uint32_t count;
+	} head;
+
+	if (!find_module(t, ip, &m) || !m.eh_frame ||
+		read_memory(t, m.eh_frame, &head, sizeof(head)) < 0)
+		return -UNW_ENOINFO;
+	if (head.version != EH_VERSION || head.count_enc != EH_UDATA4 || head.table_enc != EH_TABLE)
+		return -UNW_ENOINFO;
+	di.start_ip = m.map->start;
+	di.end_ip = m.map->end;
+	di.u.rti.segbase = m.eh_frame;
+	di.u.rti.table_data = m.eh_frame + sizeof(head);
+	di.u.rti.table_len = (unw_word_t)head.count * 2 * sizeof(int32_t) / sizeof(unw_word_t);
+	return search_unwind_table(as, ip, &di, pi, need_info, arg);
+}
+
+/* libunwind has taken it from a pool of its own. */
+static void put_unwind_info(unw_addr_space_t as, unw_proc_info_t *pi, void *arg)
+{
+	(void)as;
+	(void)pi;
+	(void)arg;
+}
+
+static int no_dyn_info(unw_addr_space_t as, unw_word_t *ret, void *arg)
+{
+	(void)as;
+	(void)ret;
+	(void)arg;
+	return -UNW_ENOINFO;
+}
+
+static int access_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *val, int is_write, void *arg)
+{
+	(void)as;
+	if (is_write)
+		return -UNW_EINVAL;
+	return read_memory(arg, addr, val, sizeof(*val)) < 0 ? -UNW_EINVAL : 0;
+}
+
+static int access_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *val, int is_write, void *arg)
+{
+	const struct target *t = arg;
+
+	(void)as;
+	if (is_write || reg < 0 || reg >= UNWIND_REGS)
+		return -UNW_EBADREG;
+	*val = t->regs[reg];
+	return 0;
+}
+
+static int access_fpreg(unw_addr_space_t as, unw_regnum_t reg, unw_fpreg_t *val, int is_write, void *arg)
+{
+	(void)as;
+	(void)reg;
+	(void)val;
+	(void)is_write;
+	(void)arg;
+	return -UNW_EBADREG;
+}
+
+static int no_resume(unw_addr_space_t as, unw_cursor_t *c, void *arg)
+{
+	(void)as;
+	(void)c;
+	(void)arg;
+	return -UNW_EINVAL;
+}
+
+static int no_name(unw_addr_space_t as, unw_word_t addr, char *out, size_t size, unw_word_t *off, void *arg)
+{
+	(void)as;
+	(void)addr;
+	(void)out;
+	(void)size;
+	(void)off;
+	(void)arg;
+	return -UNW_ENOINFO;
+}
+
+/* The walk. */
+
+static int add_frame(struct target *t, uint64_t ip, struct stack *s)
+{
+	struct module m;
+	int n;
+
+	if (!find_module(t, ip, &m))
+		return -EFAULT;
+	n = stack_add_module(s, m.map->path[0] ? m.map->path : "[anonymous]", m.fingerprint);
+	return n < 0 ? n : stack_add_frame(s, (unsigned int)n, ip - m.bias);
+}
+
+/* A step that leads nowhere or downwards has lost the stack. */
+static void walk(struct target *t, unw_cursor_t *c, struct stack *s)
+{
+	unw_word_t ip, sp, last = 0;
+
+	do {
+		if (unw_get_reg(c, UNW_REG_IP, &ip) < 0 || unw_get_reg(c, UNW_REG_SP, &sp) < 0)
+			return;
+		if (!ip || (last && sp <= last) || add_frame(t, ip, s) < 0)
+			return;
+		last = sp;
+	} while (unw_step(c) > 0);
+}
+
+static void load_maps(struct target *t, char *text)
+{
+	while (t->n_maps < UNWIND_MAPS_MAX && maps_next(&text, &t->maps[t->n_maps]) > 0)
+		t->n_maps++;
+}
+
+static unw_addr_space_t address_space(void)
+{
+	static unw_accessors_t accessors = { .find_proc_info = find_proc_info,
+		.put_unwind_info = put_unwind_info,
+		.get_dyn_info_list_addr = no_dyn_info,
+		.access_mem = access_mem,
+		.access_reg = access_reg,
+		.access_fpreg = access_fpreg,
+		.resume = no_resume,
+		.get_proc_name = no_name };
+
+	return unw_create_addr_space(&accessors, 0);
+}
+
+void unwind_prepare(void)
+{
+	const uint64_t nowhere[UNWIND_REGS] = { 0 };
+	struct stack s;
+	char none[] = "";
+
+	unwind(getpid(), nowhere, none, &s);
+}
+
+void unwind(pid_t tid, const uint64_t regs[UNWIND_REGS], char *maps, struct stack *ret)
+{
+	static struct target t; /* a megabyte and a half; one stack at a time */
+	unw_addr_space_t as = address_space();
+	unw_cursor_t c;
+
+	memset(ret, 0, sizeof(*ret));
+	t.tid = tid;
+	t.regs = regs;
+	t.n_maps = t.n_reads = 0;
+	for (unsigned int i = 0; i < PAGES; i++)
+		t.pages[i].addr = 0;
+	load_maps(&t, maps);
+	if (as && unw_init_remote(&c, as, &t) == 0)
+		walk(&t, &c, ret);
+	if (as)
+		unw_destroy_addr_space(as);
+	if (!ret->n_frames)
+		(void)snprintf(ret->reason, sizeof(ret->reason), "its registers lead nowhere");
+}
