@@ -13,12 +13,14 @@
 #include "launcher/cmd.h"
 #include "launcher/out.h"
 #include "launcher/sandbox.h"
+#include "launcher/symbols.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/event_render.h"
 #include "lib/jsontext.h"
 #include "lib/logstore.h"
 #include "lib/ocsf.h"
+#include "lib/stack.h"
 #include "lib/state.h"
 #include "lib/str.h"
 #include "lib/strv.h"
@@ -34,7 +36,7 @@ struct logs_options {
 	char **sources;
 	const char *form;
 	enum out_format output;
-	bool tail;
+	bool tail, stacks;
 };
 
 const struct cli_option cmd_logs_options[] = {
@@ -44,6 +46,8 @@ const struct cli_option cmd_logs_options[] = {
 		"only events of the last 30s, 5m, 2h, 1d" },
 	{ CLI_FLAG, "tail", 0, offsetof(struct logs_options, tail), 0, NULL,
 		"go on printing as events come" },
+	{ CLI_FLAG, "stacks", 0, offsetof(struct logs_options, stacks), 0, NULL,
+		"with the call stacks that --stacks recorded, and names of functions" },
 	{ CLI_STR, "level", 0, offsetof(struct logs_options, level), 0, "LEVEL",
 		"error, warn, info, debug or trace, and what is worse" },
 	{ CLI_LIST, "source", 0, offsetof(struct logs_options, sources), 0, "SOURCE",
@@ -62,6 +66,7 @@ struct printer {
 	json_t *list; /* YAML: collected */
 	struct ocsf_origin origin;
 	struct buf out;
+	struct symbols *symbols; /* --stacks */
 	size_t torn; /* lines that looked like events and were none */
 };
 
@@ -166,6 +171,17 @@ static int render(struct printer *p, const struct event *e)
 	return event_render_text(&p->out, e, p->is_coloured);
 }
 
+/* JSON has the frames in any case, text where they are asked for. */
+static const struct stack *frames_of(struct printer *p, const struct event *e, struct stack *ret)
+{
+	if (!e->stack || (!p->symbols && p->form != FORM_JSON && !p->list))
+		return NULL;
+	(void)stack_parse(e->stack, ret);
+	if (p->symbols)
+		symbols_resolve(p->symbols, ret);
+	return ret;
+}
+
 static int emit(struct printer *p)
 {
 	if (p->list)
@@ -180,6 +196,7 @@ static int print_line(void *arg, const struct event_peek *peek, const char *line
 {
 	auto_event_record struct event_record record = { 0 };
 	struct printer *p = arg;
+	struct stack stack;
 	int r;
 
 	(void)peek;
@@ -189,8 +206,10 @@ static int print_line(void *arg, const struct event_peek *peek, const char *line
 		return 0;
 	}
 	buf_reset(&p->out);
-	if (r == 0)
+	if (r == 0) {
+		record.event.frames = frames_of(p, &record.event, &stack);
 		r = render(p, &record.event);
+	}
 	return r < 0 ? r : emit(p);
 }
 
@@ -240,17 +259,20 @@ static bool is_gone(const char *name)
 	return state_open(&s, name, NULL) == -ENOENT;
 }
 
-/* The sandbox's id, if it is still there to tell; its name otherwise. */
-static void find_origin(
-	const char *name, struct sandbox_spec *spec, struct printer *p, char *host, size_t size)
+/* The sandbox's id, if it is still there to tell; its name otherwise. And where its home is. */
+static void find_origin(const char *name, struct sandbox_spec *spec, struct printer *p, char *host,
+	size_t size, int *ret_home)
 {
 	auto_state struct state *s = NULL;
 
 	p->origin.sandbox = name;
 	if (gethostname(host, size) == 0)
 		p->origin.hostname = host;
-	if (state_open(&s, name, NULL) == 0 && state_load_spec(s, spec, NULL) == 0)
+	if (state_open(&s, name, NULL) < 0)
+		return;
+	if (state_load_spec(s, spec, NULL) == 0)
 		p->origin.id = spec->id;
+	*ret_home = state_subdir(s, "home");
 }
 
 static int finish(struct printer *p, int r)
@@ -264,6 +286,7 @@ static int finish(struct printer *p, int r)
 	if (r == 0 && fflush(stdout) != 0)
 		r = -errno;
 	buf_done(&p->out);
+	symbols_free(p->symbols);
 	if (p->torn)
 		out_note("%zu torn or foreign line%s skipped", p->torn, p->torn == 1 ? "" : "s");
 	if (r < 0)
@@ -275,14 +298,16 @@ static int print_log(const char *name, const struct logs_options *o, const struc
 	struct printer *p)
 {
 	auto_spec struct sandbox_spec spec = { 0 };
-	auto_close int dirfd = -1;
+	auto_close int dirfd = -1, home = -1;
 	struct err err = { 0 };
 	char host[256] = "";
 
 	dirfd = state_log_open(name, &err);
 	if (dirfd < 0)
 		return out_fail(CLI_FAILED, &err);
-	find_origin(name, &spec, p, host, sizeof(host) - 1);
+	find_origin(name, &spec, p, host, sizeof(host) - 1, &home);
+	if (o->stacks && !(p->symbols = symbols_new(home)))
+		return out_error(CLI_FAILED, "log: %s", err_name(-ENOMEM));
 	p->is_coloured = out_has_colour(stdout);
 	p->list = o->output == OUT_YAML ? json_array() : NULL;
 	buf_init(&p->out, RENDERED_MAX);

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 struct buf;
+struct stack;
 
 enum {
 	EVENT_FIELD_MAX = 4096,	      /* bytes of one string that are written; then it is cut */
@@ -71,7 +72,8 @@ struct event {
 	uint64_t connection;	       /* the same on all events of one connection; 0 none */
 	uint32_t count;	   /* folded: how many events this one stands for; 0 means one */
 	uint64_t until_ms; /* folded: time of the last of them */
-	const char *stack; /* --stacks: addresses by module, or NULL */
+	const char *stack; /* --stacks: as lib/stack.h writes it, or NULL */
+	const struct stack *frames; /* the same for who renders; never on disk */
 };
 
 /* Appends the event as one JSON line with its newline: 0, -ENOBUFS, -ENOMEM (then nothing). */

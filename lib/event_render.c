@@ -8,6 +8,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/stack.h"
 #include "lib/str.h"
 
 /* ---- Text ------------------------------------------------------------------------------- */
@@ -157,13 +158,44 @@ static void text_details(struct text *t, const struct event *e)
 	text_number(t, "connection", e->connection);
 	text_number(t, "bytes_up", e->bytes_up);
 	text_number(t, "bytes_down", e->bytes_down);
-	text_string(t, "stack", e->stack);
 	text_number(t, "count", e->count);
 	if (!e->count || t->r < 0)
 		return;
 	text_puts(t, " until=");
 	if (t->r == 0)
 		t->r = put_time(t->out, e->until_ms);
+}
+
+/* The frames below the line, innermost first. */
+static void text_frame(struct text *t, const struct stack *s, unsigned int i)
+{
+	const struct stack_frame *f = &s->frames[i];
+
+	if (t->r == 0)
+		t->r = buf_printf(t->out, "    #%-2u ", i);
+	if (f->symbol && t->r == 0)
+		t->r = str_escape(t->out, f->symbol, strlen(f->symbol));
+	if (f->symbol && t->r == 0)
+		t->r = buf_printf(t->out, "+0x%" PRIx64 "  ", f->into);
+	if (t->r == 0)
+		t->r = str_escape(t->out, s->modules[f->module].path, strlen(s->modules[f->module].path));
+	if (t->r == 0)
+		t->r = buf_printf(t->out, "+0x%" PRIx64 "\n", f->offset);
+}
+
+static void text_stack(struct text *t, const struct stack *s)
+{
+	text_puts(t, "    stack by=");
+	text_puts(t, stack_by_name(s->by));
+	text_puts(t, s->by == STACK_PRELOAD ? " (a hint: the workload lent the registers)" : "");
+	if (s->by == STACK_NONE) {
+		text_puts(t, ": ");
+		if (t->r == 0)
+			t->r = str_escape(t->out, s->reason, strlen(s->reason));
+	}
+	text_puts(t, "\n");
+	for (unsigned int i = 0; i < s->n_frames; i++)
+		text_frame(t, s, i);
 }
 
 static const char *const level_colours[] = {
@@ -201,5 +233,7 @@ int event_render_text(struct buf *out, const struct event *e, bool is_coloured)
 		text_string(&t, "message", e->message);
 	text_details(&t, e);
 	text_puts(&t, "\n");
+	if (e->frames)
+		text_stack(&t, e->frames);
 	return t.r;
 }

@@ -49,7 +49,7 @@ void event_record_done(struct event_record *r);
 const char *event_source(enum event_adapter a);
 
 /*
- * cli.md's text, one line with its newline; colours only when asked for. 0, -ENOBUFS, -ENOMEM.
+ * cli.md's text, one line with its newline, and below it the frames where there are some; colours only when asked for. 0, -ENOBUFS, -ENOMEM.
  * Upstream's shorthand and OCSF are lib/ocsf.h.
  */
 int event_render_text(struct buf *out, const struct event *e, bool is_coloured);

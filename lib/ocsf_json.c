@@ -1,12 +1,15 @@
 /* OCSF 1.8 as JSON: the common attributes, then those of the class (lib/ocsf.h). */
 #include <errno.h>
+#include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
 #include "lib/jsontext.h"
 #include "lib/ocsf.h"
+#include "lib/stack.h"
 #include "lib/str.h"
 
 static void set_string(json_t *o, const char *key, const char *value)
@@ -183,6 +186,32 @@ static json_t *strings(const char *const *list)
 	return array;
 }
 
+static json_t *frame_json(const struct stack *s, const struct stack_frame *f)
+{
+	json_t *json = json_object();
+	char offset[24];
+
+	set_string(json, "module", s->modules[f->module].path);
+	(void)snprintf(offset, sizeof(offset), "0x%" PRIx64, f->offset);
+	set_string(json, "offset", offset);
+	set_string(json, "symbol", f->symbol);
+	if (f->symbol)
+		set_number(json, "symbol_offset", f->into);
+	return json;
+}
+
+static void set_stack(json_t *u, const struct stack *s)
+{
+	json_t *json = json_object(), *frames = json_array();
+
+	set_string(json, "by", stack_by_name(s->by));
+	set_string(json, "reason", s->by == STACK_NONE ? s->reason : NULL);
+	for (unsigned int i = 0; i < s->n_frames; i++)
+		(void)json_array_append_new(frames, frame_json(s, &s->frames[i]));
+	(void)json_object_set_new(json, "frames", frames);
+	(void)json_object_set_new(u, "stack", json);
+}
+
 static void set_unmapped(json_t *json, const struct event *e)
 {
 	json_t *u = json_object();
@@ -193,7 +222,8 @@ static void set_unmapped(json_t *json, const struct event *e)
 	set_string(u, "rule", e->rule);
 	set_string(u, "nearest", e->nearest);
 	set_string(u, "operation", e->operation);
-	set_string(u, "stack", e->stack);
+	if (e->frames)
+		set_stack(u, e->frames);
 	set_number(u, "policy_version", e->generation);
 	set_number(u, "connection", e->connection);
 	if (e->ancestors && e->ancestors[0])

@@ -214,18 +214,23 @@ static int ask(struct stacks *st, struct entry *e, const struct call *c)
 	uint64_t regs[UNWIND_REGS];
 	int procdir = owner_procdir(st->sandbox->owners, e->tid);
 	auto_close int maps = procdir < 0 ? -1 : openat(procdir, "maps", O_RDONLY | O_CLOEXEC);
+	auto_close int exe = -1;
 	int r;
 
 	if (maps < 0)
 		return procdir < 0 ? procdir : -errno;
+	exe = openat(procdir, "exe", O_RDONLY | O_CLOEXEC);
 	e->is_lent = read_lent(c, regs);
 	r = unwinder_start(st);
 	if (r < 0)
 		return r;
 	msg_out_init(&m, UNWIND_ASK, e->number);
 	msg_put_u32(&m, (uint32_t)e->tid);
+	msg_put_u32(&m, exe >= 0);
 	msg_put_bytes(&m, regs, e->is_lent ? sizeof(regs) : 0);
 	msg_put_fd(&m, maps);
+	if (exe >= 0)
+		msg_put_fd(&m, exe);
 	return msg_send(st->link.fd, &m);
 }
 

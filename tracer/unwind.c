@@ -11,6 +11,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "tracer/ehframe.h"
 #include "tracer/maps.h"
 
 /* libunwind exports it and has no header for it; perf(1) uses it the same way. */
@@ -32,9 +33,16 @@ struct page {
 	uint8_t bytes[PAGE];
 };
 
+/* Where the table we made ourselves seems to lie: no address of a task. */
+#define TABLE_AT 0xffff900000000000u
+
 struct target {
-	pid_t tid;
-	const uint64_t *regs;
+	const struct unwind_task *task;
+	const char *skipped; /* until a frame that is not */
+	uint64_t exe_print;  /* fingerprint of the program; 0: not looked at */
+	uint64_t section;    /* where its table belongs to; 0: it has none */
+	size_t n_entries;
+	struct ehframe_entry entries[EHFRAME_ENTRIES_MAX];
 	struct map maps[UNWIND_MAPS_MAX];
 	unsigned int n_maps;
 	unsigned int n_reads;
@@ -61,7 +69,7 @@ static const uint8_t *page_at(struct target *t, uint64_t addr)
 		return p->bytes;
 	p->addr = 0;
 	if (!addr || t->n_reads++ >= UNWIND_PAGES_MAX ||
-		process_vm_readv(t->tid, &here, 1, &there, 1, 0) != PAGE)
+		process_vm_readv(t->task->tid, &here, 1, &there, 1, 0) != PAGE)
 		return NULL;
 	p->addr = addr;
 	return p->bytes;
@@ -71,6 +79,12 @@ static int read_memory(struct target *t, uint64_t addr, void *out, size_t len)
 {
 	uint8_t *at = out;
 
+	if (addr >= TABLE_AT) {
+		if (addr - TABLE_AT > sizeof(t->entries) || len > sizeof(t->entries) - (addr - TABLE_AT))
+			return -EFAULT;
+		memcpy(out, (uint8_t *)t->entries + (addr - TABLE_AT), len);
+		return 0;
+	}
 	while (len) {
 		uint64_t from = addr % PAGE;
 		size_t n = PAGE - from < len ? PAGE - from : len;
@@ -150,6 +164,42 @@ static bool find_module(struct target *t, uint64_t addr, struct module *ret)
 
 /* What libunwind asks for. */
 
+static int read_for_index(void *arg, uint64_t addr, void *out, size_t len)
+{
+	return read_memory(arg, addr, out, len);
+}
+
+/* The program's own table, made when it is first missed. */
+static bool has_own_table(struct target *t, const struct module *m)
+{
+	uint8_t head[STACK_HEAD_SIZE] = { 0 };
+	uint64_t addr, size;
+
+	if (!t->exe_print) {
+		t->exe_print = t->task->exe >= 0 && pread(t->task->exe, head, sizeof(head), 0) > 0 ?
+				       stack_fingerprint(head) :
+				       1;
+		if (m->fingerprint == t->exe_print && ehframe_find(t->task->exe, &addr, &size) == 0) {
+			t->section = addr + m->bias;
+			t->n_entries = ehframe_index(read_for_index, t, t->section, size, t->entries);
+		}
+	}
+	return t->n_entries && m->fingerprint == t->exe_print;
+}
+
+static int search_own_table(unw_addr_space_t as, struct target *t, const struct module *m, unw_word_t ip,
+	unw_proc_info_t *pi, int need_info)
+{
+	unw_dyn_info_t di = { .format = UNW_INFO_FORMAT_REMOTE_TABLE,
+		.start_ip = m->map->start,
+		.end_ip = m->map->end,
+		.u.rti = { .segbase = t->section,
+			.table_data = TABLE_AT,
+			.table_len = t->n_entries * sizeof(t->entries[0]) / sizeof(unw_word_t) } };
+
+	return search_unwind_table(as, ip, &di, pi, need_info, t);
+}
+
 static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need_info, void *arg)
 {
 	struct target *t = arg;
@@ -161,8 +211,11 @@ static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *p
 		uint32_t count;
 	} head;
 
-	if (!find_module(t, ip, &m) || !m.eh_frame ||
-		read_memory(t, m.eh_frame, &head, sizeof(head)) < 0)
+	if (!find_module(t, ip, &m))
+		return -UNW_ENOINFO;
+	if (!m.eh_frame && has_own_table(t, &m))
+		return search_own_table(as, t, &m, ip, pi, need_info);
+	if (!m.eh_frame || read_memory(t, m.eh_frame, &head, sizeof(head)) < 0)
 		return -UNW_ENOINFO;
 	if (head.version != EH_VERSION || head.count_enc != EH_UDATA4 || head.table_enc != EH_TABLE)
 		return -UNW_ENOINFO;
@@ -205,7 +258,7 @@ static int access_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *val, in
 	(void)as;
 	if (is_write || reg < 0 || reg >= UNWIND_REGS)
 		return -UNW_EBADREG;
-	*val = t->regs[reg];
+	*val = t->task->regs[reg];
 	return 0;
 }
 
@@ -247,6 +300,9 @@ static int add_frame(struct target *t, uint64_t ip, struct stack *s)
 
 	if (!find_module(t, ip, &m))
 		return -EFAULT;
+	if (t->skipped && str_eq(t->skipped, m.map->path))
+		return 0;
+	t->skipped = NULL;
 	n = stack_add_module(s, m.map->path[0] ? m.map->path : "[anonymous]", m.fingerprint);
 	return n < 0 ? n : stack_add_frame(s, (unsigned int)n, ip - m.bias);
 }
@@ -288,25 +344,27 @@ static unw_addr_space_t address_space(void)
 void unwind_prepare(void)
 {
 	const uint64_t nowhere[UNWIND_REGS] = { 0 };
-	struct stack s;
 	char none[] = "";
+	const struct unwind_task task = { .tid = getpid(), .regs = nowhere, .maps = none, .exe = -1 };
+	struct stack s;
 
-	unwind(getpid(), nowhere, none, &s);
+	unwind(&task, &s);
 }
 
-void unwind(pid_t tid, const uint64_t regs[UNWIND_REGS], char *maps, struct stack *ret)
+void unwind(const struct unwind_task *task, struct stack *ret)
 {
-	static struct target t; /* a megabyte and a half; one stack at a time */
+	static struct target t; /* two megabytes; one stack at a time */
 	unw_addr_space_t as = address_space();
 	unw_cursor_t c;
 
 	memset(ret, 0, sizeof(*ret));
-	t.tid = tid;
-	t.regs = regs;
+	t.task = task;
+	t.skipped = task->skipped;
+	t.exe_print = t.section = t.n_entries = 0;
 	t.n_maps = t.n_reads = 0;
 	for (unsigned int i = 0; i < PAGES; i++)
 		t.pages[i].addr = 0;
-	load_maps(&t, maps);
+	load_maps(&t, task->maps);
 	if (as && unw_init_remote(&c, as, &t) == 0)
 		walk(&t, &c, ret);
 	if (as)

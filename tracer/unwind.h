@@ -2,7 +2,7 @@
  * One stack of the workload, walked from outside with libunwind.
  *
  * All that is known comes from the task's own memory: its stack, and the unwind tables and headers of the
- * files that are mapped into it. No file is opened. All of it may be a lie, so it is read within bounds,
+ * files that are mapped into it. Of files only the program's own is looked into (ehframe.h). All of it may be a lie, so it is read within bounds,
  * and what results is no more than a list of numbers with names from /proc/PID/maps beside them.
  */
 #pragma once
@@ -22,8 +22,13 @@ enum {
 /* Lets libunwind open and read what it wants to, before the process is confined. */
 void unwind_prepare(void);
 
-/*
- * Walks from @regs in the memory of @tid, whose maps are @maps (cut up). Whatever was found is in @ret,
- * which says by itself why there is nothing; its "by" is left to the caller.
- */
-void unwind(pid_t tid, const uint64_t regs[UNWIND_REGS], char *maps, struct stack *ret);
+struct unwind_task {
+	pid_t tid;
+	const uint64_t *regs; /* UNWIND_REGS of them */
+	char *maps;	      /* the text of its /proc/TID/maps; gets cut up */
+	int exe;	      /* its program, to read; -1: not to be had */
+	const char *skipped;  /* path of the library whose innermost frames are left out; or NULL */
+};
+
+/* Whatever was found is in @ret, which says by itself why there is nothing; its "by" is the caller's. */
+void unwind(const struct unwind_task *task, struct stack *ret);

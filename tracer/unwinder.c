@@ -39,6 +39,7 @@
 #include "lib/kernel.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+#include "tracer/env.h"
 #include "tracer/unwind.h"
 
 enum {
@@ -84,6 +85,7 @@ static const struct sock_filter filter[] = {
 	ALLOW(__NR_rt_sigprocmask),
 	ALLOW(__NR_clock_gettime),
 	ALLOW(__NR_futex),
+	ALLOW(__NR_sysinfo), /* qsort(3) asks how much memory there is */
 	ALLOW(__NR_brk),
 	ALLOW(__NR_munmap),
 	ALLOW(__NR_madvise),
@@ -156,13 +158,31 @@ static char *read_maps(int fd)
 	return text;
 }
 
-static void walk(uint32_t id, pid_t tid, int maps, const uint64_t regs[UNWIND_REGS], enum stack_by by)
+/* What was asked for. */
+struct question {
+	uint32_t id;
+	pid_t tid;
+	int maps, exe; /* owned; exe may be -1 */
+};
+
+static void question_done(struct question *q)
 {
+	cleanup_close(&q->maps);
+	cleanup_close(&q->exe);
+}
+
+static void walk(const struct question *q, const uint64_t regs[UNWIND_REGS], enum stack_by by)
+{
+	const struct unwind_task task = { .tid = q->tid,
+		.regs = regs,
+		.maps = read_maps(q->maps),
+		.exe = q->exe,
+		.skipped = by == STACK_PRELOAD ? ENV_PRELOAD_FILE : NULL };
 	static struct stack s;
 
-	unwind(tid, regs, read_maps(maps), &s);
+	unwind(&task, &s);
 	s.by = s.n_frames ? by : STACK_NONE;
-	answer(id, &s);
+	answer(q->id, &s);
 }
 
 static long ms_until(const struct timespec *end)
@@ -229,8 +249,10 @@ static int read_registers(pid_t tid, uint64_t ret[UNWIND_REGS])
 }
 #endif
 
-static void stop_and_walk(uint32_t id, pid_t tid, int maps)
+static void stop_and_walk(const struct question *q)
 {
+	const uint32_t id = q->id;
+	const pid_t tid = q->tid;
 	uint64_t regs[UNWIND_REGS];
 	int status, r;
 
@@ -250,7 +272,7 @@ static void stop_and_walk(uint32_t id, pid_t tid, int maps)
 		r = read_registers(tid, regs);
 	/* The supervisor has the answer before the task asks again. */
 	if (r == 0)
-		walk(id, tid, maps, regs, STACK_PTRACE);
+		walk(q, regs, STACK_PTRACE);
 	else
 		answer_none(id, "the task's registers cannot be read", r);
 	if (r != -ESRCH)
@@ -259,21 +281,24 @@ static void stop_and_walk(uint32_t id, pid_t tid, int maps)
 
 static void on_ask(struct msg_in *m)
 {
-	const pid_t tid = (pid_t)msg_get_u32(m);
-	auto_close int maps = msg_get_fd(m);
-	const uint64_t *regs;
+	__attribute__((cleanup(question_done))) struct question q = { .id = m->id, .maps = -1, .exe = -1 };
 	uint64_t copy[UNWIND_REGS];
+	const void *regs;
 	size_t len;
 
+	q.tid = (pid_t)msg_get_u32(m);
+	q.maps = msg_get_fd(m);
+	if (msg_get_u32(m))
+		q.exe = msg_get_fd(m);
 	regs = msg_get_bytes(m, &len);
 	if (!msg_in_done(m) || (len && len != sizeof(copy)))
 		_exit(1);
 	if (!len) {
-		stop_and_walk(m->id, tid, maps);
+		stop_and_walk(&q);
 		return;
 	}
 	memcpy(copy, regs, sizeof(copy));
-	walk(m->id, tid, maps, copy, STACK_PRELOAD);
+	walk(&q, copy, STACK_PRELOAD);
 }
 
 int main(void)
