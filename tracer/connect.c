@@ -400,14 +400,13 @@ static struct answer open_gate(struct sandbox *s)
 /* All arguments are numbers, so what is let go on is what was judged. */
 struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *c)
 {
-	const struct sockcall sc = { .tid = (pid_t)c->req.pid, .sock = -1 };
+	const struct sockcall sc = { .tid = (pid_t)c->req.pid, .call = c, .notifier = n, .sock = -1 };
 	int domain = (int)c->req.data.args[0];
 	int type = (int)c->req.data.args[1] & 0xf;
 	int protocol = (int)c->req.data.args[2];
 	int r = socket_refusal(domain, type, protocol);
 	char what[64];
 
-	(void)n;
 	if (domain == AF_UNIX)
 		return open_gate(s);
 	if (r == 0)

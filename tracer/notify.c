@@ -119,8 +119,13 @@ static struct answer failure(int r)
 static struct answer ask(struct notifier *n, struct call *c)
 {
 	handler *h = handler_of(c->req.data.nr);
+	struct answer a = h ? h(n->sandbox, n, c) : failure(-ENOSYS);
 
-	return h ? h(n->sandbox, n, c) : failure(-ENOSYS);
+	if (!c->wants_stack)
+		return a;
+	cleanup_close(&a.fd);
+	c->wants_stack = false;
+	return c->wait;
 }
 
 static void answer(struct notifier *n, const struct call *c, struct answer a)

@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "tracer/owner.h"
 #include "tracer/remote.h"
 #include "tracer/sandbox.h"
+#include "tracer/stacks.h"
 
 struct answer answer_error(int r)
 {
@@ -99,9 +101,9 @@ static int look(const struct sandbox *s, struct sockcall *sc)
 	return 0;
 }
 
-int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c, struct sockcall *ret)
+int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret)
 {
-	struct sockcall sc = { .tid = (pid_t)c->req.pid };
+	struct sockcall sc = { .tid = (pid_t)c->req.pid, .call = c, .notifier = n };
 	int r;
 
 	sc.sock = owner_getfd(s->owners, sc.tid, (int)c->req.data.args[0]);
@@ -203,6 +205,15 @@ bool sockcall_is_inside(const struct netaddr *a)
 	return sockcall_is_loopback(a) || sockcall_is_own(a);
 }
 
+/* Not of sendmmsg(): messages before the refused one have gone. */
+static bool has_stack(struct sandbox *s, const struct sockcall *sc, const char **ret)
+{
+	if (!sc->call || sc->call->req.data.nr == SYS_sendmmsg)
+		return true;
+	sc->call->wants_stack = !stacks_get(s->stacks, sc->notifier, sc->call, ret, &sc->call->wait);
+	return !sc->call->wants_stack;
+}
+
 void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
 	const char *protocol, const char *host, uint16_t port, const char *reason)
 {
@@ -215,6 +226,8 @@ void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum eve
 		.port = port,
 		.reason = reason };
 
+	if (!has_stack(s, sc, &e.stack))
+		return;
 	/* The refusal does not wait for a hash: the path alone is logged then. */
 	if (owner_get(s->owners, sc->tid, &who) < 0)
 		who = &none;

@@ -22,6 +22,8 @@ struct sandbox;
 
 struct sockcall {
 	pid_t tid;
+	struct call *call; /* NULL: its stack is of no interest */
+	struct notifier *notifier;
 	int sock; /* a duplicate of argument 0; owned */
 	int domain, type, protocol; /* of the duplicate, not of what the number means by now */
 	uint16_t port;	 /* IPv4 and IPv6: bound to; 0: the socket is fresh */
@@ -39,7 +41,7 @@ struct answer answer_retry(const struct sockcall *sc, int late);
  */
 int sockcall_netns_id(int sock, uint64_t *ret);
 /* Duplicates and looks; the notification was valid afterwards. -EBADF, -ENOTSOCK, -ESRCH, -EPERM. */
-int sockcall_open(struct sandbox *s, struct notifier *n, const struct call *c,
+int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c,
 	struct sockcall *ret);
 void sockcall_done(struct sockcall *sc);
 /* The port it is bound to by now; 0: none. */
@@ -58,7 +60,8 @@ bool sockcall_is_loopback(const struct netaddr *a);
 bool sockcall_is_own(const struct netaddr *a);
 /* One of the two. */
 bool sockcall_is_inside(const struct netaddr *a);
-/* Logs a refusal once per destination and program. */
+/* Logs a refusal once per destination and program. With --stacks a call may be judged twice for that: it
+ * says so in call->wants_stack, nothing is logged, and the refusal is to come to nothing but an answer. */
 void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
 	const char *protocol, const char *host, uint16_t port, const char *reason);
 
