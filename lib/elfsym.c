@@ -9,6 +9,8 @@
 
 #include "lib/cleanup.h"
 
+enum { UNSIZED_MAX = 65536 }; /* how far a function of no stated length reaches at most */
+
 struct function {
 	uint64_t addr, size;
 	uint32_t name;
@@ -164,7 +166,7 @@ static size_t count_up_to(const struct elfsym *s, uint64_t addr)
 	return low;
 }
 
-/* Functions of no stated length (hand-written ones) reach up to the next. */
+/* Functions of no stated length (hand-written ones) reach up to the next, but not far. */
 const char *elfsym_find(const struct elfsym *s, uint64_t addr, uint64_t *ret_into)
 {
 	size_t i = count_up_to(s, addr);
@@ -174,7 +176,7 @@ const char *elfsym_find(const struct elfsym *s, uint64_t addr, uint64_t *ret_int
 	i--;
 	while (i && s->list[i - 1].addr == s->list[i].addr)
 		i--;
-	if (s->list[i].size && addr - s->list[i].addr >= s->list[i].size)
+	if (addr - s->list[i].addr >= (s->list[i].size ? s->list[i].size : UNSIZED_MAX))
 		return NULL;
 	*ret_into = addr - s->list[i].addr;
 	return s->names + s->list[i].name;

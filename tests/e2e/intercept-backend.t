@@ -18,8 +18,6 @@ auto seccomp
 seccomp seccomp
 ptrace ptrace
 EOS
-create --stacks -- echo up
-one_line_error '--stacks: ' '--stacks is not ignored either'
 create --intercept preload -- echo up
 unlike "$out" up '--intercept preload does not start with another backend instead'
 is "$status" 125 'and says so by its status'
