@@ -66,6 +66,7 @@ enum init_msg {
 			     from now on, and waits for INIT_TRACED; or the sandbox ends */
 	INIT_TRACED,	  /* → init  filter:bytes (for a tracer). Once it is installed init makes each
 			     call that stops, and expects INIT_PROOF of each */
+	INIT_COOPERATIVE, /* → init  filter:bytes (of which nothing stops): the same without a proof */
 	INIT_READY,	  /* init → landlock_abi:u32 note:str listener:u32 (its descriptor of the seccomp
 			     listener, open until the next message to init; traced: -1) */
 	INIT_FAILED,	  /* init → errno:u32 text:str: nothing was started, the sandbox ends */

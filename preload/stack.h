@@ -27,6 +27,27 @@ struct stack_record {
 	uint64_t regs[STACK_REGS]; /* at the very system call instruction */
 };
 
+/* The registers as they are where this stands; they stay true while that function has not returned. */
+static inline __attribute__((always_inline)) void stack_capture(struct stack_record *r)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("movq %%rbx, 8(%0)\n\t"
+			 "movq %%rbp, 16(%0)\n\t"
+			 "movq %%r12, 24(%0)\n\t"
+			 "movq %%r13, 32(%0)\n\t"
+			 "movq %%r14, 40(%0)\n\t"
+			 "movq %%r15, 48(%0)\n\t"
+			 "movq %%rsp, 56(%0)\n\t"
+			 "leaq 0(%%rip), %%rcx\n\t"
+			 "movq %%rcx, 64(%0)"
+			 :
+			 : "a"(r)
+			 : "rcx", "memory");
+#else
+	r->magic = 0;
+#endif
+}
+
 /* System call @nr with three arguments and the record beside them: the kernel's own result, an error
  * as -errno. A point of cancellation, as the libc function would be. */
 long stack_call(long nr, long a, long b, long c);

@@ -4,8 +4,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
+#include "tracer/coop.h"
 #include "tracer/filter_code.h"
 #include "tracer/listener.h"
 #include "tracer/notify.h"
@@ -16,16 +18,17 @@
 static const struct {
 	bool listens; /* with a seccomp listener */
 	bool traces;  /* or else with ptrace */
+	bool cooperates; /* with nothing but the workload's good will: never chosen, only asked for */
 } backends[] = {
-	[SPEC_INTERCEPT_AUTO] = { true, true },
-	[SPEC_INTERCEPT_SECCOMP] = { true, false },
-	[SPEC_INTERCEPT_PTRACE] = { false, true },
-	[SPEC_INTERCEPT_PRELOAD] = { false, false },
+	[SPEC_INTERCEPT_AUTO] = { true, true, false },
+	[SPEC_INTERCEPT_SECCOMP] = { true, false, false },
+	[SPEC_INTERCEPT_PTRACE] = { false, true, false },
+	[SPEC_INTERCEPT_PRELOAD] = { false, false, true },
 };
 
 bool backend_exists(enum spec_intercept asked)
 {
-	return backends[asked].listens || backends[asked].traces;
+	return backends[asked].listens || backends[asked].traces || backends[asked].cooperates;
 }
 
 /* Which program, by what it is for: traced, asked about writes, may make namespaces. */
@@ -92,9 +95,30 @@ static int send_filter(struct sandbox *s, struct err *err)
 	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
 }
 
+static int cooperate(struct sandbox *s, struct err *err)
+{
+	auto_msg_out struct msg_out m;
+	int r;
+
+	s->intercept = SPEC_INTERCEPT_PRELOAD;
+	s->calls = coop_new(take_fd(s->coop_listener), err);
+	if (!s->calls)
+		return -ENOMEM;
+	msg_out_init(&m, INIT_COOPERATIVE, 0);
+	if (is_nesting(s))
+		msg_put_bytes(&m, filter_nesting_cooperative, filter_nesting_cooperative_len);
+	else
+		msg_put_bytes(&m, filter_usual_cooperative, filter_usual_cooperative_len);
+	r = msg_send(s->init_link.fd, &m);
+	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
+}
+
 int backend_trace(struct sandbox *s, int errnum, struct err *err)
 {
 	int r;
+
+	if (backends[s->spec.intercept].cooperates)
+		return cooperate(s, err);
 
 	if (!backends[s->spec.intercept].traces)
 		return refuse(errnum, err);

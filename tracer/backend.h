@@ -26,7 +26,8 @@ void backend_put_filter(const struct sandbox *s, struct msg_out *m);
 int backend_listen(struct sandbox *s, int number, struct err *err);
 /*
  * init has none, because of @errnum (0: none was tried). It has no filter yet and has started
- * nobody: it is traced, and so is everything that comes of it; or this is the end.
+ * nobody: it is traced, and so is everything that comes of it; or it was asked to cooperate; or
+ * this is the end.
  */
 int backend_trace(struct sandbox *s, int errnum, struct err *err);
 

@@ -369,6 +369,11 @@ struct answer getpeername_handle(struct sandbox *s, struct notifier *n, struct c
 	if (getpeername(sc.sock, (struct sockaddr *)&real, &len) < 0)
 		return answer_error(-errno);
 	asked_len = peers_get(s->peers, sc.sock, &asked);
+	if (c->is_cooperative) {
+		c->to = asked_len ? asked : real;
+		c->to_len = asked_len ? asked_len : len;
+		return answer_value(0);
+	}
 	r = write_addr(sc.tid, c->req.data.args[1], c->req.data.args[2], asked_len ? &asked : &real,
 		asked_len ? asked_len : len);
 	return r < 0 ? answer_error(r) : answer_value(0);

@@ -121,7 +121,7 @@ char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_t
 		r = set_all(&env, spec->env);
 	if (r == 0)
 		r = set_all(&env, caller);
-	if (r == 0 && spec->stacks)
+	if (r == 0 && (spec->stacks || spec->intercept == SPEC_INTERCEPT_PRELOAD))
 		r = add_preload(&env);
 	return r < 0 ? NULL : take_ptr(env);
 }

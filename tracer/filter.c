@@ -10,7 +10,8 @@
  *    the refusal can be logged. Where there are protected paths also for calls that may write to a
  *    path, which all go on.
  *    For a sandbox that is traced the same calls stop for the tracer, but for those that write;
- *    without one they are ENOSYS.
+ *    without one they are ENOSYS. In a cooperative one nobody is asked: the calls pass, the
+ *    sockets are refused at once.
  *  - Everything else passes: the network namespace holds nothing but loopback, the mounts hold
  *    nothing but what was granted.
  */
@@ -90,17 +91,29 @@ static bool is_nesting(int nr)
 	return false;
 }
 
-/* How the supervisor comes to be asked. */
+/* How the supervisor comes to be asked; and where it cannot be. */
 static uint32_t ask(const struct filter_options *o)
 {
+	if (o->is_cooperative)
+		return SCMP_ACT_ALLOW;
 	return o->is_traced ? SCMP_ACT_TRACE(0) : SCMP_ACT_NOTIFY;
+}
+
+/* A socket that is refused: by the supervisor, who logs it, or at once. */
+static uint32_t ask_or_refuse(const struct filter_options *o, int errnum)
+{
+	return o->is_cooperative ? SCMP_ACT_ERRNO((uint32_t)errnum) : ask(o);
 }
 
 static int add(scmp_filter_ctx ctx, uint32_t action, int nr, unsigned int n,
 	const struct scmp_arg_cmp *cmp)
 {
-	int r = seccomp_rule_add_array(ctx, action, nr, n, cmp);
+	int r;
 
+	/* What passes needs no rule. */
+	if (action == SCMP_ACT_ALLOW)
+		return 0;
+	r = seccomp_rule_add_array(ctx, action, nr, n, cmp);
 	/* A call this architecture does not have needs no rule. */
 	return r == -EDOM || r == -EOPNOTSUPP ? 0 : r;
 }
@@ -228,13 +241,13 @@ static int add_sends(scmp_filter_ctx ctx, const struct filter_options *o)
 static int add_socket_families(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	struct scmp_arg_cmp above = SCMP_A0(SCMP_CMP_GT, AF_NETLINK);
-	int r = add(ctx, ask(o), SCMP_SYS(socket), 1, &above);
+	int r = add(ctx, ask_or_refuse(o, EAFNOSUPPORT), SCMP_SYS(socket), 1, &above);
 
 	for (unsigned int f = 0; f < AF_NETLINK && r == 0; f++) {
 		struct scmp_arg_cmp is = SCMP_A0(SCMP_CMP_EQ, f);
 
 		if (f != AF_UNIX && f != AF_INET && f != AF_INET6)
-			r = add(ctx, ask(o), SCMP_SYS(socket), 1, &is);
+			r = add(ctx, ask_or_refuse(o, EAFNOSUPPORT), SCMP_SYS(socket), 1, &is);
 	}
 	return r;
 }
@@ -250,11 +263,11 @@ static int add_inet_family(scmp_filter_ctx ctx, const struct filter_options *o,
 
 	for (unsigned int proto = 1; proto < IPPROTO_TCP && r == 0; proto++) {
 		cmp[1] = (struct scmp_arg_cmp)SCMP_A2(SCMP_CMP_EQ, proto);
-		r = add(ctx, ask(o), SCMP_SYS(socket), 2, cmp);
+		r = add(ctx, ask_or_refuse(o, EPROTONOSUPPORT), SCMP_SYS(socket), 2, cmp);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(types) && r == 0; i++) {
 		cmp[1] = (struct scmp_arg_cmp)SCMP_A1(SCMP_CMP_MASKED_EQ, 0xf, types[i]);
-		r = add(ctx, ask(o), SCMP_SYS(socket), 2, cmp);
+		r = add(ctx, ask_or_refuse(o, EPERM), SCMP_SYS(socket), 2, cmp);
 	}
 	return r;
 }
@@ -290,7 +303,7 @@ static int add_sockets(scmp_filter_ctx ctx, const struct filter_options *o)
 	if (r == 0)
 		r = add_inet_family(ctx, o, AF_INET6);
 	if (r == 0)
-		r = add(ctx, ask(o), SCMP_SYS(socket), 2, netlink);
+		r = add(ctx, ask_or_refuse(o, EPROTONOSUPPORT), SCMP_SYS(socket), 2, netlink);
 	if (r == 0)
 		r = add_unix_datagrams(ctx, o);
 	return r;

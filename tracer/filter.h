@@ -15,6 +15,7 @@ enum { FILTER_NR_REVIEWED = 466 };
 
 struct filter_options {
 	bool allow_user_namespaces; /* process.allow_user_namespaces of the policy */
+	bool is_cooperative; /* calls go to the kernel, who asks does so by itself (coop.h) */
 	bool is_traced; /* callers stop for their tracer (trace.h) instead of a notification */
 	bool asks_writes; /* calls that may write to a path are notified (fsnote.c) */
 };

@@ -12,6 +12,11 @@ extern const size_t filter_usual_len; /* bytes */
 /* For a policy with process.allow_user_namespaces. */
 extern const struct sock_filter filter_nesting[];
 extern const size_t filter_nesting_len;
+/* The same two for a cooperative sandbox. */
+extern const struct sock_filter filter_usual_cooperative[];
+extern const size_t filter_usual_cooperative_len;
+extern const struct sock_filter filter_nesting_cooperative[];
+extern const size_t filter_nesting_cooperative_len;
 /* The same two for a sandbox that has protected paths. */
 extern const struct sock_filter filter_usual_writes[];
 extern const size_t filter_usual_writes_len;

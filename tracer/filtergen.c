@@ -39,6 +39,8 @@ int main(void)
 	} programs[] = {
 		{ "filter_usual", { 0 } },
 		{ "filter_nesting", { .allow_user_namespaces = true } },
+		{ "filter_usual_cooperative", { .is_cooperative = true } },
+		{ "filter_nesting_cooperative", { .allow_user_namespaces = true, .is_cooperative = true } },
 		{ "filter_usual_writes", { .asks_writes = true } },
 		{ "filter_nesting_writes", { .allow_user_namespaces = true, .asks_writes = true } },
 		{ "filter_usual_traced", { .is_traced = true } },

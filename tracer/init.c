@@ -269,6 +269,17 @@ static void on_traced(struct msg_in *m)
 	send_ready(landlock_abi, landlock_note);
 }
 
+static void on_cooperative(struct msg_in *m)
+{
+	size_t len;
+	const void *code = msg_get_bytes(m, &len);
+	int r = msg_in_done(m) ? filter_install(code, len, 0) : -EPROTO;
+
+	if (r < 0)
+		fail(-r, "the seccomp filter");
+	send_ready(landlock_abi, landlock_note);
+}
+
 /* Sessions. */
 
 static struct session *session_by_pid(pid_t pid)
@@ -507,6 +518,9 @@ static void on_message(void)
 		break;
 	case INIT_TRACED:
 		on_traced(&m);
+		break;
+	case INIT_COOPERATIVE:
+		on_cooperative(&m);
 		break;
 	case INIT_SPAWN:
 		on_spawn(&m);

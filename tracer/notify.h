@@ -60,6 +60,8 @@ struct call {
 	bool is_queued;	   /* others wait, too */
 	bool has_company;  /* more calls of the same process wait */
 	size_t n_sent;     /* with held: bytes of a stream's message that have gone */
+	bool is_cooperative; /* the program's library asks; the address is in @to, the answer's too */
+	int lent;	     /* with it: the program's socket; the source's own */
 	bool wants_stack;  /* a refusal is to be logged with its stack: the question is put again then */
 	struct answer wait; /* with it: what is told meanwhile */
 };

@@ -322,6 +322,10 @@ static void say_started(struct sandbox *s)
 		sandbox_say(s, EVENT_WARN,
 			"intercepting with ptrace, which is slower: a seccomp listener cannot be had: %s",
 			err_name(-s->no_listener));
+	if (s->intercept == SPEC_INTERCEPT_PRELOAD)
+		sandbox_say(s, EVENT_WARN,
+			"cooperative: nothing is enforced; only programs that load the preload library have a "
+			"network, and only what they connect by it is recorded");
 	for (char **p = s->mounts.skipped; p && *p; p++)
 		sandbox_say(s, EVENT_WARN, "path '%s' does not exist and was skipped", *p);
 	for (char **p = s->mounts.ungranted; p && *p; p++)
@@ -354,6 +358,12 @@ static int prepare(struct sandbox *s, bool is_new, struct err *err)
 /* What was asked for by name is there, or nothing starts: another backend could enforce less. */
 static int check_backend(const struct sandbox *s, struct err *err)
 {
+	if (s->spec.intercept == SPEC_INTERCEPT_PRELOAD && !s->spec.audit) {
+		(void)err_set(err, -EOPNOTSUPP,
+			"--intercept preload: it is cooperative and can enforce nothing: what does not ask is not seen");
+		return err_hint(err, -EOPNOTSUPP, "with --audit it records what cooperates; openshell doctor "
+						  "says what would let this host enforce");
+	}
 	if (backend_exists(s->spec.intercept))
 		return 0;
 	(void)err_set(err, -EOPNOTSUPP, "--intercept %s: not available in this version",
@@ -519,6 +529,8 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	stacks_free(take_ptr(s->stacks));
 	cafiles_release(&s->ca);
 	kill_everything(s);
+	cleanup_close(&s->coop_listener);
+	s->coop_listener = -1;
 	cgroup_remove(&s->cgroup);
 	protect_done(&s->protect);
 	if (s->state)

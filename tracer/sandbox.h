@@ -100,6 +100,7 @@ struct sandbox {
 	struct once *once;
 	struct watchman *watchman;
 	struct dgramgate *gate;
+	int coop_listener;     /* --intercept preload, until the source of calls has it */
 	struct stacks *stacks; /* NULL without --stacks */
 	uint64_t next_connection; /* cookies of connections, for the log */
 

@@ -101,12 +101,22 @@ static int look(const struct sandbox *s, struct sockcall *sc)
 	return 0;
 }
 
+static int duplicate(struct sandbox *s, const struct call *c)
+{
+	int fd;
+
+	if (!c->is_cooperative)
+		return owner_getfd(s->owners, (pid_t)c->req.pid, (int)c->req.data.args[0]);
+	fd = fcntl(c->lent, F_DUPFD_CLOEXEC, 3);
+	return fd < 0 ? -errno : fd;
+}
+
 int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret)
 {
 	struct sockcall sc = { .tid = (pid_t)c->req.pid, .call = c, .notifier = n };
 	int r;
 
-	sc.sock = owner_getfd(s->owners, sc.tid, (int)c->req.data.args[0]);
+	sc.sock = duplicate(s, c);
 	r = sc.sock < 0 ? sc.sock : look(s, &sc);
 	if (r == 0 && !notifier_is_valid(n, c))
 		r = -ESRCH;
@@ -136,6 +146,11 @@ int sockcall_read_addr(const struct sockcall *sc, uint64_t addr, uint64_t len,
 	if (n < (int32_t)sizeof(sa_family_t) || n > (int32_t)sizeof(*ret))
 		return -EINVAL;
 	memset(ret, 0, sizeof(*ret));
+	if (sc->call && sc->call->is_cooperative) {
+		memcpy(ret, &sc->call->to, (size_t)n);
+		*ret_len = (socklen_t)n;
+		return 0;
+	}
 	r = remote_read(sc->tid, addr, ret, (size_t)n);
 	if (r < 0)
 		return r == -ESRCH ? r : -EFAULT;

@@ -21,6 +21,7 @@
 #include "tracer/cafiles.h"
 #include "tracer/change.h"
 #include "tracer/child.h"
+#include "tracer/coop.h"
 #include "tracer/env.h"
 #include "tracer/etcfiles.h"
 #include "tracer/home.h"
@@ -212,6 +213,21 @@ static int home_path(const struct sandbox *s, char *out, size_t size)
 	return str_format(out, size, "%s/home", dir) ? 0 : -ENAMETOOLONG;
 }
 
+/* Where the preload library asks. */
+static int add_coop_socket(struct sandbox *s, struct err *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	s->coop_listener = coop_listen(s->runtime_dir, err);
+	if (s->coop_listener < 0)
+		return s->coop_listener;
+	r = runtime_path(s, COOP_FILE, path, sizeof(path));
+	if (r == 0)
+		r = mounts_add(&s->mounts, MOUNT_RO, path, COOPS_PATH, -1, true);
+	return r < 0 ? err_set(err, r, "mounts: %s", err_name(r)) : 0;
+}
+
 static int add_own_files(struct sandbox *s, struct err *err)
 {
 	char init[PATH_MAX], ca[PATH_MAX], bundle[PATH_MAX], preload[PATH_MAX];
@@ -227,7 +243,7 @@ static int add_own_files(struct sandbox *s, struct err *err)
 		r = mounts_add(&s->mounts, MOUNT_RO, ca, ENV_CA_FILE, -1, true);
 	if (r == 0)
 		r = mounts_add(&s->mounts, MOUNT_RO, bundle, ENV_BUNDLE_FILE, -1, true);
-	if (r == 0 && s->spec.stacks) {
+	if (r == 0 && (s->spec.stacks || s->spec.intercept == SPEC_INTERCEPT_PRELOAD)) {
 		child_program(preload, sizeof(preload), "libopenshell-preload.so");
 		r = mounts_add(&s->mounts, MOUNT_RO, preload, ENV_PRELOAD_FILE, -1, true);
 	}
@@ -279,6 +295,8 @@ static int plan_mounts(struct sandbox *s, const struct account *who, struct err 
 		r = etcfiles_add(&s->mounts, s->spec.name, who, err);
 	if (r == 0)
 		r = add_own_files(s, err);
+	if (r == 0 && s->spec.intercept == SPEC_INTERCEPT_PRELOAD)
+		r = add_coop_socket(s, err);
 	if (r == 0)
 		mounts_sort(&s->mounts);
 	return r;
