@@ -123,8 +123,8 @@ enum resolver_msg {
 enum { UNWIND_FD = 3 };
 
 enum unwind_msg {
-	UNWIND_ASK = 1, /* → unwinder tid:u32 has_exe:u32 regs:bytes (uint64_t[17], as libunwind numbers
-			   them; empty: stop the task and look) fds: its /proc/TID/maps, its program (if
+	UNWIND_ASK = 1, /* → unwinder tid:u32 by:u32 (enum stack_by) has_exe:u32 regs:bytes
+			   (uint64_t[17], as libunwind numbers them; empty: stop the task and look) fds: its /proc/TID/maps, its program (if
 			   has_exe) */
 	UNWIND_HELD,	/* unwinder → (empty): the task will stop when its call is told to restart */
 	UNWIND_STACK,	/* unwinder → text:str (lib/stack.h); id as asked */

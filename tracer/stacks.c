@@ -43,7 +43,7 @@ struct entry {
 	enum entry_state state;
 	uint32_t number; /* what the unwinder calls it */
 	uint64_t id;	 /* of the notification */
-	bool is_lent;	 /* no second notification is to be expected */
+	bool is_once;	 /* its registers are known: no second notification is to be expected */
 	bool is_second;	 /* id is that of the second */
 	pid_t tid;
 	int nr;
@@ -208,6 +208,16 @@ static bool read_lent(const struct call *c, uint64_t ret[UNWIND_REGS])
 	return true;
 }
 
+/* Where we trace everybody, the caller stands still for us already. STACK_NONE: it has to be stopped. */
+static enum stack_by registers_of(const struct stacks *st, const struct call *c, uint64_t ret[UNWIND_REGS])
+{
+	if (read_lent(c, ret))
+		return STACK_PRELOAD;
+	if (st->sandbox->intercept == SPEC_INTERCEPT_PTRACE && registers_read((pid_t)c->req.pid, ret) == 0)
+		return STACK_PTRACE;
+	return STACK_NONE;
+}
+
 static int ask(struct stacks *st, struct entry *e, const struct call *c)
 {
 	auto_msg_out struct msg_out m = { 0 };
@@ -215,19 +225,22 @@ static int ask(struct stacks *st, struct entry *e, const struct call *c)
 	int procdir = owner_procdir(st->sandbox->owners, e->tid);
 	auto_close int maps = procdir < 0 ? -1 : openat(procdir, "maps", O_RDONLY | O_CLOEXEC);
 	auto_close int exe = -1;
+	enum stack_by by;
 	int r;
 
 	if (maps < 0)
 		return procdir < 0 ? procdir : -errno;
 	exe = openat(procdir, "exe", O_RDONLY | O_CLOEXEC);
-	e->is_lent = read_lent(c, regs);
+	by = registers_of(st, c, regs);
+	e->is_once = by != STACK_NONE;
 	r = unwinder_start(st);
 	if (r < 0)
 		return r;
 	msg_out_init(&m, UNWIND_ASK, e->number);
 	msg_put_u32(&m, (uint32_t)e->tid);
+	msg_put_u32(&m, by);
 	msg_put_u32(&m, exe >= 0);
-	msg_put_bytes(&m, regs, e->is_lent ? sizeof(regs) : 0);
+	msg_put_bytes(&m, regs, e->is_once ? sizeof(regs) : 0);
 	msg_put_fd(&m, maps);
 	if (exe >= 0)
 		msg_put_fd(&m, exe);
@@ -314,7 +327,7 @@ static struct entry *entry_of(struct stacks *st, const struct call *c)
 			continue;
 		if (e->id == c->req.id)
 			return e;
-		if (is_same_call(e, c) && !e->is_lent && !e->is_second) {
+		if (is_same_call(e, c) && !e->is_once && !e->is_second) {
 			e->is_second = true;
 			e->id = c->req.id;
 			return e;

@@ -11,8 +11,9 @@
 #include <sys/types.h>
 
 #include "lib/stack.h"
+#include "tracer/registers.h"
 
-enum { UNWIND_REGS = 17 }; /* as libunwind numbers them on x86-64: rax … r15, rip */
+enum { UNWIND_REGS = REGISTERS };
 
 enum {
 	UNWIND_MAPS_MAX = 8192,	 /* mappings looked at; what lies above has no name */

@@ -14,7 +14,6 @@
  * notified of again. On kernels without the flag (before 5.19) the interrupt ends the notification at once,
  * and what follows is the same.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -29,8 +28,6 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +37,7 @@
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "tracer/env.h"
+#include "tracer/registers.h"
 #include "tracer/unwind.h"
 
 enum {
@@ -226,29 +224,6 @@ static void let_go(pid_t tid, int status)
 	(void)ptrace(PTRACE_DETACH, tid, NULL, (void *)(long)sig);
 }
 
-#if defined(__x86_64__)
-static int read_registers(pid_t tid, uint64_t ret[UNWIND_REGS])
-{
-	struct user_regs_struct r;
-	struct iovec iov = { .iov_base = &r, .iov_len = sizeof(r) };
-
-	if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &iov) < 0)
-		return -errno;
-	memcpy(ret,
-		(const uint64_t[UNWIND_REGS]){ r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8,
-			r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rip },
-		sizeof(uint64_t) * UNWIND_REGS);
-	return 0;
-}
-#else
-static int read_registers(pid_t tid, uint64_t ret[UNWIND_REGS])
-{
-	(void)tid;
-	(void)ret;
-	return -EOPNOTSUPP;
-}
-#endif
-
 static void stop_and_walk(const struct question *q)
 {
 	const uint32_t id = q->id;
@@ -269,7 +244,7 @@ static void stop_and_walk(const struct question *q)
 		_exit(0);
 	}
 	if (r == 0)
-		r = read_registers(tid, regs);
+		r = registers_read(tid, regs);
 	/* The supervisor has the answer before the task asks again. */
 	if (r == 0)
 		walk(q, regs, STACK_PTRACE);
@@ -284,9 +259,11 @@ static void on_ask(struct msg_in *m)
 	__attribute__((cleanup(question_done))) struct question q = { .id = m->id, .maps = -1, .exe = -1 };
 	uint64_t copy[UNWIND_REGS];
 	const void *regs;
+	enum stack_by by;
 	size_t len;
 
 	q.tid = (pid_t)msg_get_u32(m);
+	by = (enum stack_by)msg_get_u32(m);
 	q.maps = msg_get_fd(m);
 	if (msg_get_u32(m))
 		q.exe = msg_get_fd(m);
@@ -298,7 +275,7 @@ static void on_ask(struct msg_in *m)
 		return;
 	}
 	memcpy(copy, regs, sizeof(copy));
-	walk(&q, copy, STACK_PRELOAD);
+	walk(&q, copy, by);
 }
 
 int main(void)

@@ -80,6 +80,15 @@ logged env -i ./caller 192.0.2.1 4444 call
 like "$log" 'stack by=ptrace' 'an empty environment hides nothing'
 is "$(frames_from knock_at_the_door)" 'knock_at_the_door pay_a_visit main' 'and the stack is the same'
 
+# Where the supervisor traces everybody, it asks nobody to stop.
+flags=(--intercept ptrace)
+for program in caller caller-static; do
+	logged "./$program" 192.0.2.1 4444 thread
+	is "$(frames_from knock_at_the_door | cut -d' ' -f1,2)" 'knock_at_the_door pay_a_visit' "ptrace: $program"
+done
+like "$log" 'stack by=ptrace$' 'ptrace: without the library by the tracer'
+flags=()
+
 # Audit: the proxy has the stack of what it lets through.
 start_origin
 flags=(--audit)
