@@ -52,7 +52,7 @@ fuzz:	## every fuzz target for FUZZ_SECONDS each
 
 fuzz-build: $(FUZZ)
 
-CHECKED := $(filter-out tracer/init.c,$(wildcard lib/*.c tracer/*.c proxy/*.c launcher/*.c))
+CHECKED := $(filter-out tracer/init.c,$(wildcard lib/*.c tracer/*.c proxy/*.c launcher/*.c preload/*.c))
 # The paths through a function are -fanalyzer's to follow: clang's analyser takes ten times as long as all the
 # rest and finds the same. Of bugprone: parameters of one type are no bug, nor are products of small constants,
 # characters as numbers, arrays of pointers, macros that take a member's name, states with the same answer

@@ -67,7 +67,7 @@ const struct cli_option cmd_create_options[] = {
 	{ CLI_LIST, "deny", 0, AT(deny), 0, "HOST[:PORT]",
 		"Never let it through, whatever policy or --audit say; repeatable" },
 	{ CLI_FLAG, "stacks", 0, AT(stacks), 0, NULL,
-		"Record the call stack of every connection attempt" },
+		"Record the call stack of every connection attempt (for audits: it costs time)" },
 	{ CLI_LIST, "connect-to", 0, AT(config.connect_to), 0, "H:P:ADDR:P",
 		"Dial ADDR:P for H:P; repeatable" },
 	{ CLI_STR, "upstream-ca", 0, AT(config.upstream_ca), 0, "FILE",

@@ -388,6 +388,7 @@ static void check_programs(struct doctor_check *c)
 {
 	static const char *const names[] = { "openshell-tracer", "openshell-proxy",
 		"openshell-init" };
+	static const char *const extras[] = { "openshell-unwinder", "libopenshell-preload.so" };
 	char dir[DOCTOR_TEXT_MAX - 64], path[DOCTOR_TEXT_MAX];
 
 	if (ctl_program_dir(dir, sizeof(dir), NULL) < 0)
@@ -403,6 +404,15 @@ static void check_programs(struct doctor_check *c)
 		return;
 	}
 	FOUND(c, "%.200s", dir);
+	for (size_t i = 0; i < ARRAY_SIZE(extras); i++) {
+		(void)str_format(path, sizeof(path), "%s/%s", dir, extras[i]);
+		if (access(path, R_OK) == 0)
+			continue;
+		c->state = DOCTOR_WARN;
+		FOUND(c, "'%.200s' is missing", path);
+		COST(c, "no --stacks, no --intercept preload");
+		REMEDY(c, "reinstall openshell, or set OPENSHELL_LIBEXEC");
+	}
 }
 
 static void check_state(struct doctor_check *c)

@@ -212,7 +212,8 @@ void doctor_check_interception(struct doctor_check *c)
 	} else {
 		c->state = DOCTOR_FAIL;
 		FOUND(c, "neither seccomp notification nor ptrace works here");
-		COST(c, "connections cannot be intercepted, and no sandbox can start");
+		COST(c, "nothing can be enforced here, and no sandbox starts; --audit --intercept preload is "
+			"cooperative, and enforces nothing");
 		REMEDY(c, "mend one of the two above");
 	}
 }

@@ -57,8 +57,8 @@ static bool is_that_file(int fd, const struct stack_module *m)
 	       stack_fingerprint(head) == m->fingerprint;
 }
 
-/* Where the sandbox's path is out here. O_NONBLOCK: it may be a FIFO by now. Links that the workload left in
- * its home lead nowhere outside. */
+/* Where the sandbox's path is out here. O_NONBLOCK: it may be a FIFO by now. Links that the
+ * workload left in its home lead nowhere outside. */
 static int open_module(const struct symbols *s, const struct stack_module *m)
 {
 	const struct open_how how = { .flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,

@@ -71,8 +71,8 @@ static bool is_function(const Elf64_Sym *s, size_t names_size)
 {
 	int type = ELF64_ST_TYPE(s->st_info);
 
-	return (type == STT_FUNC || type == STT_GNU_IFUNC) && s->st_shndx != SHN_UNDEF && s->st_name &&
-	       s->st_name < names_size;
+	return (type == STT_FUNC || type == STT_GNU_IFUNC) && s->st_shndx != SHN_UNDEF &&
+	       s->st_name && s->st_name < names_size;
 }
 
 /* The longer one first where two begin at the same place: an alias of no length loses. */

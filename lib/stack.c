@@ -9,9 +9,9 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 
-static const char *const by_names[] = { [STACK_NONE] = "none",
-	[STACK_PRELOAD] = "preload",
-	[STACK_PTRACE] = "ptrace" };
+static const char *const by_names[] = {
+	[STACK_NONE] = "none", [STACK_PRELOAD] = "preload", [STACK_PTRACE] = "ptrace"
+};
 
 const char *stack_by_name(enum stack_by by)
 {

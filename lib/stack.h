@@ -7,10 +7,10 @@
  *	4be7cf6a9b1d2e3f /usr/bin/curl
  *	0 [vdso]
  *
- * The first line says who took it and has the frames, innermost first: the number of a module below,
- * and the offset in it as a disassembler counts (the virtual address in the file). Then the modules: a
- * fingerprint (stack_fingerprint(); 0: none) and the path as the workload saw it. Where there is no
- * stack the text is "by=none" and, in the same line, the reason.
+ * The first line says who took it and has the frames, innermost first: the number of a module
+ * below, and the offset in it as a disassembler counts (the virtual address in the file). Then the
+ * modules: a fingerprint (stack_fingerprint(); 0: none) and the path as the workload saw it. Where
+ * there is no stack the text is "by=none" and, in the same line, the reason.
  */
 #pragma once
 
@@ -18,20 +18,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct buf;
-
 enum {
 	STACK_FRAMES_MAX = 48,
 	STACK_MODULES_MAX = 32,
-	STACK_PATH_MAX = 512,  /* longer ones are cut: their symbols cannot be found */
-	STACK_TEXT_MAX = 4000, /* an event's field has 4096; frames that do not fit are left out */
+	STACK_PATH_MAX = 512,	/* longer ones are cut: their symbols cannot be found */
+	STACK_TEXT_MAX = 4000,	/* an event's field has 4096; frames that do not fit are left out */
 	STACK_HEAD_SIZE = 4096, /* bytes of a file that its fingerprint is made of */
 };
 
 enum stack_by {
 	STACK_NONE = 0,
 	STACK_PRELOAD, /* from registers that the workload lent: a hint */
-	STACK_PTRACE,  /* from registers the kernel told; its memory is the workload's all the same */
+	STACK_PTRACE,  /* from registers the kernel told; the memory is the workload's all the same */
 };
 
 struct stack_module {
@@ -68,7 +66,8 @@ void stack_format(const struct stack *s, char out[STACK_TEXT_MAX + 1]);
 int stack_parse(const char *text, struct stack *ret);
 
 /*
- * What tells one build of a program from another: a hash over the first STACK_HEAD_SIZE bytes of the file
- * (zeros behind a shorter one's end), in which lie the ELF header, the segments and the build id. Never 0.
+ * What tells one build of a program from another: a hash over the first STACK_HEAD_SIZE bytes of
+ * the file (zeros behind a shorter one's end), in which lie the ELF header, the segments and the
+ * build id. Never 0.
  */
 uint64_t stack_fingerprint(const uint8_t head[STACK_HEAD_SIZE]);

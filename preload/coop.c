@@ -24,7 +24,8 @@ bool coop_covers(int fd)
 
 	if (!is_on)
 		return false;
-	(void)stack_plain_call(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, (long)&domain, (long)&len, 0);
+	(void)stack_plain_call(
+		SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, (long)&domain, (long)&len, 0);
 	return domain == AF_INET || domain == AF_INET6;
 }
 
@@ -68,18 +69,19 @@ static long exchange(int sock, const struct coop_request *rq, struct coop_reply 
 }
 
 /* noinline: the frames above stay as the record has them while the answer is waited for. */
-__attribute__((noinline)) static long ask(struct coop_request *rq, struct coop_reply *ret)
+__attribute__((noinline)) static long ask(const struct coop_request *wanted, struct coop_reply *ret)
 {
 	struct stack_record record = { .magic = STACK_MAGIC };
+	struct coop_request rq = *wanted;
 	long sock, r;
 
 	stack_capture(&record);
-	rq->magic = COOP_MAGIC;
-	rq->record = (uintptr_t)&record;
+	rq.magic = COOP_MAGIC;
+	rq.record = (uintptr_t)&record;
 	sock = stack_plain_call(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, 0, 0, 0);
 	if (sock < 0)
 		return sock;
-	r = exchange((int)sock, rq, ret);
+	r = exchange((int)sock, &rq, ret);
 	(void)stack_plain_call(SYS_close, sock, 0, 0, 0, 0, 0);
 	return r < 0 ? r : (long)ret->value;
 }

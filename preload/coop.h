@@ -1,10 +1,11 @@
 /*
- * The cooperative backend: where nobody can hold a call from outside, the library asks of its own accord.
+ * The cooperative backend: where nobody can hold a call from outside, the library asks of its own
+ * accord.
  *
- * It is on where the sandbox has a socket at COOP_PATH. A connection is asked for there, by handing the
- * program's own socket over, and is made on that socket by the supervisor. One question, one connection to
- * COOP_PATH: nothing is kept between two calls. A program that does not ask has the sandbox's network
- * namespace, which leads nowhere.
+ * It is on where the sandbox has a socket at COOP_PATH. A connection is asked for there, by handing
+ * the program's own socket over, and is made on that socket by the supervisor. One question, one
+ * connection to COOP_PATH: nothing is kept between two calls. A program that does not ask has the
+ * sandbox's network namespace, which leads nowhere.
  */
 #pragma once
 

@@ -1,4 +1,5 @@
-/* connect(): what begins most connections; and getpeername(), which must not tell where they really lead. */
+/* connect(): what begins most connections; and getpeername(), which must not tell where they really
+ * lead. */
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -17,5 +18,6 @@ PRELOAD_EXPORT int getpeername(int fd, struct sockaddr *addr, socklen_t *len)
 {
 	if (coop_covers(fd) && addr && len)
 		return (int)preload_result(coop_getpeername(fd, addr, len));
-	return (int)preload_result(stack_plain_call(SYS_getpeername, fd, (long)addr, (long)len, 0, 0, 0));
+	return (int)preload_result(
+		stack_plain_call(SYS_getpeername, fd, (long)addr, (long)len, 0, 0, 0));
 }

@@ -1,8 +1,9 @@
 /*
  * sendto() and sendmsg() with an address: attempts to reach somebody by datagram.
  *
- * All six arguments of sendto() are taken, so a datagram with an address goes out by sendmsg(), which
- * is the same to the kernel and has three to spare. What has no address is none of our business.
+ * All six arguments of sendto() are taken, so a datagram with an address goes out by sendmsg(),
+ * which is the same to the kernel and has three to spare. What has no address is none of our
+ * business.
  */
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -28,7 +29,7 @@ PRELOAD_EXPORT ssize_t sendto(int fd, const void *data, size_t len, int flags,
 
 	/* A length that sendto() refuses sendmsg() would cut. */
 	if (!addr || addr_len > sizeof(struct sockaddr_storage))
-		return preload_result(
-			stack_plain_call(SYS_sendto, fd, (long)data, (long)len, flags, (long)addr, addr_len));
+		return preload_result(stack_plain_call(
+			SYS_sendto, fd, (long)data, (long)len, flags, (long)addr, addr_len));
 	return preload_result(stack_call(SYS_sendmsg, fd, (long)&msg, flags));
 }

@@ -45,7 +45,8 @@ static long lent(long nr, long a, long b, long c)
 	register long r9 __asm__("r9") = 0;
 	long ret;
 
-	/* As stack_capture(), and the call itself in the same breath: nothing changes in between. */
+	/* As stack_capture(), and the call itself in the same breath: nothing changes in between.
+	 */
 	__asm__ volatile("movq %%rbx, 8(%%r8)\n\t"
 			 "movq %%rbp, 16(%%r8)\n\t"
 			 "movq %%r12, 24(%%r8)\n\t"

@@ -113,8 +113,8 @@ static bool take_request(struct peer *p, struct coops_request *ret)
 		return false;
 	p->lent = take_lent(&mh);
 	return n == sizeof(*ret) && !(mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && p->lent >= 0 &&
-	       ret->magic == COOPS_MAGIC && (ret->nr == SYS_connect || ret->nr == SYS_getpeername) &&
-	       ret->len <= COOPS_ADDR_MAX;
+	       ret->magic == COOPS_MAGIC &&
+	       (ret->nr == SYS_connect || ret->nr == SYS_getpeername) && ret->len <= COOPS_ADDR_MAX;
 }
 
 static bool make_call(const struct peer *p, const struct coops_request *rq, struct call *ret)
@@ -124,7 +124,9 @@ static bool make_call(const struct peer *p, const struct coops_request *rq, stru
 
 	if (getsockopt(p->fd, SOL_SOCKET, SO_PEERCRED, &who, &len) < 0 || who.pid <= 0)
 		return false;
-	*ret = (struct call){ .held = -1, .is_cooperative = true, .lent = p->lent, .to_len = rq->len };
+	*ret = (struct call){
+		.held = -1, .is_cooperative = true, .lent = p->lent, .to_len = rq->len
+	};
 	ret->req.id = p->id;
 	ret->req.pid = (uint32_t)who.pid;
 	ret->req.data.nr = (int)rq->nr;
@@ -208,10 +210,12 @@ int coop_listen(int runtime_dir, struct err *err)
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	auto_close int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	(void)snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/%s", runtime_dir, COOP_FILE);
+	(void)snprintf(
+		at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/%s", runtime_dir, COOP_FILE);
 	(void)unlinkat(runtime_dir, COOP_FILE, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(fd, BACKLOG) < 0)
-		return err_set(err, -errno, "the socket of the preload library: %s", err_name(errno));
+		return err_set(
+			err, -errno, "the socket of the preload library: %s", err_name(errno));
 	return take_fd(fd);
 }
 

@@ -1,10 +1,11 @@
 /*
  * The preload library as a source of calls: the cooperative backend (preload/coop.h).
  *
- * For hosts on which a call can neither be notified of nor be traced. The library hands the program's
- * socket and a copy of the address over, so nothing has to be read from the program; who asks the kernel
- * says (SO_PEERCRED). The calls go through the same handlers as everybody's. But only who wants to asks:
- * nothing can be enforced this way, and a sandbox with a policy that is to be enforced does not start.
+ * For hosts on which a call can neither be notified of nor be traced. The library hands the
+ * program's socket and a copy of the address over, so nothing has to be read from the program; who
+ * asks the kernel says (SO_PEERCRED). The calls go through the same handlers as everybody's. But
+ * only who wants to asks: nothing can be enforced this way, and a sandbox with a policy that is to
+ * be enforced does not start.
  */
 #pragma once
 

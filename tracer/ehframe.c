@@ -135,7 +135,8 @@ static uint8_t cie_encoding(struct cursor *c)
 			enc = take_byte(c);
 		else if (aug[i] == 'L')
 			(void)take_byte(c);
-		else if (aug[i] == 'P' ? !skip_pointer(c, take_byte(c)) : aug[i] != 'S' && aug[i] != 'B')
+		else if (aug[i] == 'P' ? !skip_pointer(c, take_byte(c))
+				       : aug[i] != 'S' && aug[i] != 'B')
 			return ENC_UNKNOWN;
 	}
 	return c->is_bad ? ENC_UNKNOWN : enc;
@@ -148,7 +149,8 @@ static bool fde_start(struct cursor *c, uint8_t enc, uint64_t addr, uint64_t *re
 	int64_t wide = 0;
 	int32_t narrow;
 
-	if (enc == ENC_UNKNOWN || !n || (size_t)(c->end - c->p) < n || (enc & 0xe0) || ((enc & 0x10) && enc >> 5))
+	if (enc == ENC_UNKNOWN || !n || (size_t)(c->end - c->p) < n || (enc & 0xe0) ||
+		((enc & 0x10) && enc >> 5))
 		return false;
 	if (n == 4) {
 		memcpy(&narrow, c->p, n);
@@ -169,7 +171,8 @@ struct indexer {
 };
 
 /* The record at @at: its bytes behind the length, or false at the end and at nonsense. */
-static bool read_record(const struct indexer *x, uint64_t at, uint8_t buf[RECORD_MAX], uint32_t *ret_len)
+static bool read_record(
+	const struct indexer *x, uint64_t at, uint8_t buf[RECORD_MAX], uint32_t *ret_len)
 {
 	uint32_t len;
 
@@ -200,7 +203,8 @@ static uint8_t encoding_of(struct indexer *x, uint64_t cie)
 	return x->enc;
 }
 
-static bool add_entry(struct indexer *x, uint64_t at, const uint8_t *buf, uint32_t len, struct ehframe_entry *out)
+static bool add_entry(
+	struct indexer *x, uint64_t at, const uint8_t *buf, uint32_t len, struct ehframe_entry *out)
 {
 	struct cursor c = { .p = buf + 4, .end = buf + (len < RECORD_MAX ? len : RECORD_MAX) };
 	uint32_t id;
@@ -213,7 +217,8 @@ static bool add_entry(struct indexer *x, uint64_t at, const uint8_t *buf, uint32
 	relative = (int64_t)(start - x->section);
 	if (relative < INT32_MIN || relative > INT32_MAX)
 		return false;
-	*out = (struct ehframe_entry){ .start = (int32_t)relative, .fde = (int32_t)(at - x->section) };
+	*out = (struct ehframe_entry){ .start = (int32_t)relative,
+		.fde = (int32_t)(at - x->section) };
 	return true;
 }
 
@@ -224,9 +229,12 @@ static int compare(const void *a, const void *b)
 	return x->start < y->start ? -1 : x->start > y->start;
 }
 
-size_t ehframe_index(ehframe_read *rd, void *arg, uint64_t addr, uint64_t size, struct ehframe_entry *out)
+size_t ehframe_index(
+	ehframe_read *rd, void *arg, uint64_t addr, uint64_t size, struct ehframe_entry *out)
 {
-	struct indexer x = { .rd = rd, .arg = arg, .section = addr, .size = size < INT32_MAX ? size : INT32_MAX };
+	struct indexer x = {
+		.rd = rd, .arg = arg, .section = addr, .size = size < INT32_MAX ? size : INT32_MAX
+	};
 	uint8_t buf[RECORD_MAX];
 	uint64_t at = addr;
 	uint32_t len;

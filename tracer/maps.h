@@ -1,6 +1,6 @@
 /*
- * The lines of /proc/PID/maps (proc(5)). Pure: text in, numbers out. The workload chooses how many there
- * are and what the paths are called.
+ * The lines of /proc/PID/maps (proc(5)). Pure: text in, numbers out. The workload chooses how many
+ * there are and what the paths are called.
  */
 #pragma once
 
@@ -15,7 +15,7 @@ struct map {
 };
 
 /*
- * The next line of @text, which is moved on and cut up: 1 with @ret (its path points into the text), 0 at
- * the end, -EINVAL for a malformed line.
+ * The next line of @text, which is moved on and cut up: 1 with @ret (its path points into the
+ * text), 0 at the end, -EINVAL for a malformed line.
  */
 int maps_next(char **text, struct map *ret);

@@ -17,8 +17,8 @@ int registers_read(pid_t tid, uint64_t ret[REGISTERS])
 	if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &iov) < 0)
 		return -errno;
 	memcpy(ret,
-		(const uint64_t[REGISTERS]){ r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8,
-			r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rip },
+		(const uint64_t[REGISTERS]){ r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp,
+			r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15, r.rip },
 		sizeof(uint64_t) * REGISTERS);
 	return 0;
 }

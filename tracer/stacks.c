@@ -28,7 +28,8 @@
 enum {
 	TICK_MS = 250,
 	KEPT_MS = 5000, /* an answer that nobody came for */
-	RESTARTNOINTR = 513, /* the kernel's ERESTARTNOINTR: the call is made again, whatever the handler */
+	RESTARTNOINTR =
+		513, /* the kernel's ERESTARTNOINTR: the call is made again, whatever the handler */
 };
 
 enum entry_state {
@@ -172,7 +173,8 @@ static int unwinder_start(struct stacks *st)
 	if (st->n_starts > STACKS_RESTARTS_MAX)
 		return -EPIPE;
 	if (st->n_starts++ == STACKS_RESTARTS_MAX)
-		sandbox_say(st->sandbox, EVENT_ERROR, "no stacks any more: the unwinder ended too often");
+		sandbox_say(st->sandbox, EVENT_ERROR,
+			"no stacks any more: the unwinder ended too often");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
 	ours = sv[0];
@@ -196,24 +198,30 @@ static bool read_lent(const struct call *c, uint64_t ret[UNWIND_REGS])
 	const uint64_t *r;
 	struct stacks_record rec;
 
-	if ((c->req.data.nr != SYS_connect && c->req.data.nr != SYS_sendmsg) || args[3] != STACKS_MAGIC)
+	if ((c->req.data.nr != SYS_connect && c->req.data.nr != SYS_sendmsg) ||
+		args[3] != STACKS_MAGIC)
 		return false;
-	if (remote_read((pid_t)c->req.pid, args[4], &rec, sizeof(rec)) < 0 || rec.magic != STACKS_MAGIC)
+	if (remote_read((pid_t)c->req.pid, args[4], &rec, sizeof(rec)) < 0 ||
+		rec.magic != STACKS_MAGIC)
 		return false;
 	r = rec.regs;
 	memcpy(ret,
-		(const uint64_t[UNWIND_REGS]){ 0, 0, 0, r[STACKS_RBX], 0, 0, r[STACKS_RBP], r[STACKS_RSP], 0, 0,
-			0, 0, r[STACKS_R12], r[STACKS_R13], r[STACKS_R14], r[STACKS_R15], r[STACKS_RIP] },
+		(const uint64_t[UNWIND_REGS]){ 0, 0, 0, r[STACKS_RBX], 0, 0, r[STACKS_RBP],
+			r[STACKS_RSP], 0, 0, 0, 0, r[STACKS_R12], r[STACKS_R13], r[STACKS_R14],
+			r[STACKS_R15], r[STACKS_RIP] },
 		sizeof(uint64_t) * UNWIND_REGS);
 	return true;
 }
 
-/* Where we trace everybody, the caller stands still for us already. STACK_NONE: it has to be stopped. */
-static enum stack_by registers_of(const struct stacks *st, const struct call *c, uint64_t ret[UNWIND_REGS])
+/* Where we trace everybody, the caller stands still for us already. STACK_NONE: it has to be
+ * stopped. */
+static enum stack_by registers_of(
+	const struct stacks *st, const struct call *c, uint64_t ret[UNWIND_REGS])
 {
 	if (read_lent(c, ret))
 		return STACK_PRELOAD;
-	if (st->sandbox->intercept == SPEC_INTERCEPT_PTRACE && registers_read((pid_t)c->req.pid, ret) == 0)
+	if (st->sandbox->intercept == SPEC_INTERCEPT_PTRACE &&
+		registers_read((pid_t)c->req.pid, ret) == 0)
 		return STACK_PTRACE;
 	return STACK_NONE;
 }
@@ -359,7 +367,8 @@ bool stacks_get(struct stacks *st, struct notifier *n, const struct call *c, con
 	*ret_answer = (struct answer){ .kind = ANSWER_PARK_HASH, .fd = -1 };
 	if (e->state == ENTRY_HELD && !e->is_second && notifier_is_valid(n, c)) {
 		e->state = ENTRY_RELEASED;
-		*ret_answer = (struct answer){ .kind = ANSWER_ERROR, .value = -RESTARTNOINTR, .fd = -1 };
+		*ret_answer =
+			(struct answer){ .kind = ANSWER_ERROR, .value = -RESTARTNOINTR, .fd = -1 };
 	}
 	return false;
 }

@@ -46,6 +46,10 @@ struct target {
 	struct map maps[UNWIND_MAPS_MAX];
 	unsigned int n_maps;
 	unsigned int n_reads;
+	struct {
+		uint64_t head, print;
+	} prints[STACK_MODULES_MAX]; /* of files seen so far */
+	unsigned int n_prints;
 	struct page pages[PAGES];
 };
 
@@ -54,7 +58,7 @@ struct module {
 	const struct map *map;
 	uint64_t bias;	   /* what to take off an address to get the file's own */
 	uint64_t eh_frame; /* address of .eh_frame_hdr; 0: none */
-	uint64_t fingerprint;
+	uint64_t head;	   /* address of its header; 0: it has none */
 };
 
 /* Memory. */
@@ -80,7 +84,8 @@ static int read_memory(struct target *t, uint64_t addr, void *out, size_t len)
 	uint8_t *at = out;
 
 	if (addr >= TABLE_AT) {
-		if (addr - TABLE_AT > sizeof(t->entries) || len > sizeof(t->entries) - (addr - TABLE_AT))
+		if (addr - TABLE_AT > sizeof(t->entries) ||
+			len > sizeof(t->entries) - (addr - TABLE_AT))
 			return -EFAULT;
 		memcpy(out, (uint8_t *)t->entries + (addr - TABLE_AT), len);
 		return 0;
@@ -156,10 +161,26 @@ static bool find_module(struct target *t, uint64_t addr, struct module *ret)
 		memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
 		eh.e_phentsize != sizeof(Elf64_Phdr))
 		return true;
-	if (head->inode)
-		ret->fingerprint = stack_fingerprint(page_at(t, head->start));
+	ret->head = head->inode ? head->start : 0;
 	read_segments(t, head->start, &eh, ret);
 	return true;
+}
+
+/* Once for each file. */
+static uint64_t fingerprint(struct target *t, const struct module *m)
+{
+	const uint8_t *page;
+	unsigned int i;
+
+	for (i = 0; i < t->n_prints; i++)
+		if (t->prints[i].head == m->head)
+			return t->prints[i].print;
+	page = m->head && i < STACK_MODULES_MAX ? page_at(t, m->head) : NULL;
+	if (!page)
+		return 0;
+	t->prints[i].head = m->head;
+	t->n_prints++;
+	return t->prints[i].print = stack_fingerprint(page);
 }
 
 /* What libunwind asks for. */
@@ -172,23 +193,26 @@ static int read_for_index(void *arg, uint64_t addr, void *out, size_t len)
 /* The program's own table, made when it is first missed. */
 static bool has_own_table(struct target *t, const struct module *m)
 {
+	const uint64_t print = fingerprint(t, m);
 	uint8_t head[STACK_HEAD_SIZE] = { 0 };
 	uint64_t addr, size;
 
 	if (!t->exe_print) {
-		t->exe_print = t->task->exe >= 0 && pread(t->task->exe, head, sizeof(head), 0) > 0 ?
-				       stack_fingerprint(head) :
-				       1;
-		if (m->fingerprint == t->exe_print && ehframe_find(t->task->exe, &addr, &size) == 0) {
+		t->exe_print = t->task->exe >= 0 && pread(t->task->exe, head, sizeof(head), 0) > 0
+				       ? stack_fingerprint(head)
+				       : 1;
+		if (print == t->exe_print &&
+			ehframe_find(t->task->exe, &addr, &size) == 0) {
 			t->section = addr + m->bias;
-			t->n_entries = ehframe_index(read_for_index, t, t->section, size, t->entries);
+			t->n_entries =
+				ehframe_index(read_for_index, t, t->section, size, t->entries);
 		}
 	}
-	return t->n_entries && m->fingerprint == t->exe_print;
+	return t->n_entries && print == t->exe_print;
 }
 
-static int search_own_table(unw_addr_space_t as, struct target *t, const struct module *m, unw_word_t ip,
-	unw_proc_info_t *pi, int need_info)
+static int search_own_table(unw_addr_space_t as, struct target *t, const struct module *m,
+	unw_word_t ip, unw_proc_info_t *pi, int need_info)
 {
 	unw_dyn_info_t di = { .format = UNW_INFO_FORMAT_REMOTE_TABLE,
 		.start_ip = m->map->start,
@@ -200,7 +224,8 @@ static int search_own_table(unw_addr_space_t as, struct target *t, const struct 
 	return search_unwind_table(as, ip, &di, pi, need_info, t);
 }
 
-static int find_proc_info(unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need_info, void *arg)
+static int find_proc_info(
+	unw_addr_space_t as, unw_word_t ip, unw_proc_info_t *pi, int need_info, void *arg)
 {
 	struct target *t = arg;
 	struct module m;
@@ -243,7 +268,8 @@ static int no_dyn_info(unw_addr_space_t as, unw_word_t *ret, void *arg)
 	return -UNW_ENOINFO;
 }
 
-static int access_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *val, int is_write, void *arg)
+static int access_mem(
+	unw_addr_space_t as, unw_word_t addr, unw_word_t *val, int is_write, void *arg)
 {
 	(void)as;
 	if (is_write)
@@ -251,7 +277,8 @@ static int access_mem(unw_addr_space_t as, unw_word_t addr, unw_word_t *val, int
 	return read_memory(arg, addr, val, sizeof(*val)) < 0 ? -UNW_EINVAL : 0;
 }
 
-static int access_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *val, int is_write, void *arg)
+static int access_reg(
+	unw_addr_space_t as, unw_regnum_t reg, unw_word_t *val, int is_write, void *arg)
 {
 	const struct target *t = arg;
 
@@ -262,7 +289,8 @@ static int access_reg(unw_addr_space_t as, unw_regnum_t reg, unw_word_t *val, in
 	return 0;
 }
 
-static int access_fpreg(unw_addr_space_t as, unw_regnum_t reg, unw_fpreg_t *val, int is_write, void *arg)
+static int access_fpreg(
+	unw_addr_space_t as, unw_regnum_t reg, unw_fpreg_t *val, int is_write, void *arg)
 {
 	(void)as;
 	(void)reg;
@@ -280,7 +308,8 @@ static int no_resume(unw_addr_space_t as, unw_cursor_t *c, void *arg)
 	return -UNW_EINVAL;
 }
 
-static int no_name(unw_addr_space_t as, unw_word_t addr, char *out, size_t size, unw_word_t *off, void *arg)
+static int no_name(
+	unw_addr_space_t as, unw_word_t addr, char *out, size_t size, unw_word_t *off, void *arg)
 {
 	(void)as;
 	(void)addr;
@@ -303,7 +332,7 @@ static int add_frame(struct target *t, uint64_t ip, struct stack *s)
 	if (t->skipped && str_eq(t->skipped, m.map->path))
 		return 0;
 	t->skipped = NULL;
-	n = stack_add_module(s, m.map->path[0] ? m.map->path : "[anonymous]", m.fingerprint);
+	n = stack_add_module(s, m.map->path[0] ? m.map->path : "[anonymous]", fingerprint(t, &m));
 	return n < 0 ? n : stack_add_frame(s, (unsigned int)n, ip - m.bias);
 }
 
@@ -345,7 +374,9 @@ void unwind_prepare(void)
 {
 	const uint64_t nowhere[UNWIND_REGS] = { 0 };
 	char none[] = "";
-	const struct unwind_task task = { .tid = getpid(), .regs = nowhere, .maps = none, .exe = -1 };
+	const struct unwind_task task = {
+		.tid = getpid(), .regs = nowhere, .maps = none, .exe = -1
+	};
 	struct stack s;
 
 	unwind(&task, &s);
@@ -361,7 +392,7 @@ void unwind(const struct unwind_task *task, struct stack *ret)
 	t.task = task;
 	t.skipped = task->skipped;
 	t.exe_print = t.section = t.n_entries = 0;
-	t.n_maps = t.n_reads = 0;
+	t.n_maps = t.n_reads = t.n_prints = 0;
 	for (unsigned int i = 0; i < PAGES; i++)
 		t.pages[i].addr = 0;
 	load_maps(&t, task->maps);

@@ -1,9 +1,10 @@
 /*
  * One stack of the workload, walked from outside with libunwind.
  *
- * All that is known comes from the task's own memory: its stack, and the unwind tables and headers of the
- * files that are mapped into it. Of files only the program's own is looked into (ehframe.h). All of it may be a lie, so it is read within bounds,
- * and what results is no more than a list of numbers with names from /proc/PID/maps beside them.
+ * All that is known comes from the task's own memory: its stack, and the unwind tables and headers
+ * of the files that are mapped into it. Of files only the program's own is looked into (ehframe.h).
+ * All of it may be a lie, so it is read within bounds, and what results is no more than a list of
+ * numbers with names from /proc/PID/maps beside them.
  */
 #pragma once
 
@@ -31,5 +32,6 @@ struct unwind_task {
 	const char *skipped;  /* path of the library whose innermost frames are left out; or NULL */
 };
 
-/* Whatever was found is in @ret, which says by itself why there is nothing; its "by" is the caller's. */
+/* Whatever was found is in @ret, which says by itself why there is nothing; its "by" is the
+ * caller's. */
 void unwind(const struct unwind_task *task, struct stack *ret);

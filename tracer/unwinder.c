@@ -3,16 +3,16 @@
  *
  * May: hold a task of the workload still for a moment, read its registers and its memory, answer.
  * May not, once confine() has returned: open files, make sockets, run programs, write into another
- * process or set its registers: the kernel would kill it. libunwind interprets tables that a hostile
- * program made; this is all that a mistake in there could reach.
+ * process or set its registers: the kernel would kill it. libunwind interprets tables that a
+ * hostile program made; this is all that a mistake in there could reach.
  *
- * The registers of a call that lent them come with the question. For any other call the task must stop,
- * and it waits for an answer to its notification, during which it takes no interrupt
- * (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV). So it is interrupted here, which stays pending; the supervisor
- * hears of that and tells the call to be restarted (ERESTARTNOINTR); on its way to doing so the task takes
- * the interrupt, and stops, with everything as it was. It is let go, makes the same call again and is
- * notified of again. On kernels without the flag (before 5.19) the interrupt ends the notification at once,
- * and what follows is the same.
+ * The registers of a call that lent them come with the question. For any other call the task must
+ * stop, and it waits for an answer to its notification, during which it takes no interrupt
+ * (SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV). So it is interrupted here, which stays pending; the
+ * supervisor hears of that and tells the call to be restarted (ERESTARTNOINTR); on its way to doing
+ * so the task takes the interrupt, and stops, with everything as it was. It is let go, makes the
+ * same call again and is notified of again. On kernels without the flag (before 5.19) the interrupt
+ * ends the notification at once, and what follows is the same.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +55,8 @@ enum { IS_SANITIZED = 0 };
 
 /* Confinement. */
 
-#define LOAD(field)  BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned int)offsetof(struct seccomp_data, field))
+#define LOAD(field)                                                                                \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (unsigned int)offsetof(struct seccomp_data, field))
 #define VERDICT(v)   BPF_STMT(BPF_RET | BPF_K, (v))
 #define ALLOW(value) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), 0, 1), VERDICT(SECCOMP_RET_ALLOW)
 
@@ -106,7 +107,8 @@ static const struct sock_filter filter[] = {
 
 static int confine(void)
 {
-	const struct sock_fprog prog = { .len = ARRAY_SIZE(filter), .filter = (struct sock_filter *)filter };
+	const struct sock_fprog prog = { .len = ARRAY_SIZE(filter),
+		.filter = (struct sock_filter *)filter };
 	const struct rlimit none = { 0, 0 }, memory = { MEMORY_MAX, MEMORY_MAX };
 
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -138,7 +140,8 @@ static void answer_none(uint32_t id, const char *why, int r)
 {
 	struct stack s = { 0 };
 
-	(void)snprintf(s.reason, sizeof(s.reason), r < 0 ? "%s: %s" : "%s", why, r < 0 ? strerrordesc_np(-r) : "");
+	(void)snprintf(s.reason, sizeof(s.reason), r < 0 ? "%s: %s" : "%s", why,
+		r < 0 ? strerrordesc_np(-r) : "");
 	answer(id, &s);
 }
 
@@ -231,7 +234,8 @@ static void stop_and_walk(const struct question *q)
 	uint64_t regs[UNWIND_REGS];
 	int status, r;
 
-	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0 || ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0) {
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0 ||
+		ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0) {
 		answer_none(id, "the task cannot be stopped", -errno);
 		return;
 	}
@@ -256,7 +260,8 @@ static void stop_and_walk(const struct question *q)
 
 static void on_ask(struct msg_in *m)
 {
-	__attribute__((cleanup(question_done))) struct question q = { .id = m->id, .maps = -1, .exe = -1 };
+	__attribute__((
+		cleanup(question_done))) struct question q = { .id = m->id, .maps = -1, .exe = -1 };
 	uint64_t copy[UNWIND_REGS];
 	const void *regs;
 	enum stack_by by;
@@ -283,7 +288,8 @@ int main(void)
 	sigset_t child;
 
 	if (fcntl(UNWIND_FD, F_GETFD) < 0) {
-		(void)fprintf(stderr, "openshell-unwinder: is started by the supervisor, not by hand\n");
+		(void)fprintf(
+			stderr, "openshell-unwinder: is started by the supervisor, not by hand\n");
 		return 2;
 	}
 	(void)sigemptyset(&child);

@@ -37,6 +37,19 @@ bench connect_p50_ptrace "$(cut -d' ' -f1 "$T/tmp/traced" | median)" us "$(cut -
 	"the same with --intercept ptrace, which has no budget: n=$((count * rounds))"
 openshell sandbox delete ptrace >/dev/null
 
+# The same with a call stack for each: by the preload library, and from outside.
+openshell sandbox create --name stacks --keep --no-auto-providers --stacks --policy "$T/work/policy.yaml" \
+	--connect-to "bench.test:7000:127.0.0.1:$target" -- true || exit 1
+for ((i = 0; i < 3; i++)); do
+	openshell sandbox exec -n stacks -- "$T/work/connect" bench.test 7000 $count >>"$T/tmp/lent"
+	openshell sandbox exec -n stacks -- env -u LD_PRELOAD "$T/work/connect" bench.test 7000 $count >>"$T/tmp/outside"
+done
+bench connect_p50_stacks "$(cut -d' ' -f1 "$T/tmp/lent" | median)" us "$(cut -d' ' -f1 "$T/tmp/ours" | median)" - \
+	"n=$((count * 3)) with --stacks, registers lent by the preload library, against connect_p50"
+bench connect_p50_stacks_outside "$(cut -d' ' -f1 "$T/tmp/outside" | median)" us "$(cut -d' ' -f1 "$T/tmp/ours" | median)" - \
+	"the same without the library: the caller is stopped for it"
+openshell sandbox delete stacks >/dev/null
+
 # The flood runs in one process, the measurement in another.
 T_TIMEOUT=60 inside "$T/work/connect" bench.test 7000 1000000 1000 >/dev/null 2>&1 &
 flooder=$!

@@ -9,6 +9,7 @@ is "$status" 0 'make install'
 chmod -R a+rX "$T/tmp/dest"
 for file in bin/openshell libexec/openshell/openshell-tracer libexec/openshell/openshell-proxy libexec/openshell/openshell-init \
 	libexec/openshell/openshell-term \
+	libexec/openshell/openshell-unwinder libexec/openshell/libopenshell-preload.so \
 	share/openshell/examples/sandbox-policy-quickstart/policy.yaml share/bash-completion/completions/openshell \
 	share/zsh/site-functions/_openshell share/fish/vendor_completions.d/openshell.fish; do
 	ok "$file" test -s "$dest/usr/local/$file"
@@ -39,6 +40,10 @@ fi
 T_PATH=$dest/usr/local/bin:/usr/bin:/bin run user env OPENSHELL_LIBEXEC="$T/tmp/libexec/openshell" openshell sandbox create --no-auto-providers -- echo told
 is "$out" told 'OPENSHELL_LIBEXEC says where they are'
 mv "$T/tmp/libexec" "$dest/usr/local/libexec"
+# shellcheck disable=SC2016 # inside
+T_PATH=$dest/usr/local/bin:/usr/bin:/bin run openshell sandbox create --no-auto-providers --stacks -- \
+	bash -c 'grep -c libopenshell-preload /proc/$$/maps >/dev/null && echo loaded'
+is "$out" loaded 'and finds its library'
 is "$(leftovers)" '' 'nothing is left'
 
 run make -s -C "$T_TOP" uninstall DESTDIR="$dest" PREFIX=/usr/local

@@ -53,5 +53,10 @@ one_line_error 'listener around this sandbox' 'and it says why'
 under rival doctor
 is "$status" 1 'doctor: sandboxes cannot start'
 like "$out" 'interception +neither' 'for nothing works'
+like "$out" 'nothing can be enforced here.* --intercept preload is cooperative' 'but what cooperates'
+under rival sandbox create --audit --intercept preload --no-auto-providers -- echo up
+is "$out" up 'which does start there, to look on'
+under rival sandbox create --intercept preload --no-auto-providers -- echo up
+is "$status:$out" 125: 'and not to enforce'
 is "$(leftovers)" '' 'nothing is left'
 done_testing

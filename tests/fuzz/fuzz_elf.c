@@ -1,4 +1,5 @@
-/* ELF files that the workload wrote: symbols for the reader of a log, unwind tables for the unwinder. */
+/* ELF files that the workload wrote: symbols for the reader of a log, unwind tables for the
+ * unwinder. */
 #include <assert.h>
 #include <errno.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* A logged stack, and the text of /proc/PID/maps: the workload chooses paths and how many there are. */
+/* A logged stack, and the text of /proc/PID/maps: the workload chooses paths and how many there
+ * are. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /*
- * caller - connects from a function with a known name, in one of the ways in which programs do, or with
- * a lie about its stack. For tests/e2e/stacks.t; there is a static one, too (caller-static).
+ * caller - connects from a function with a known name, in one of the ways in which programs do, or
+ * with a lie about its stack. For tests/e2e/stacks.t; there is a static one, too (caller-static).
  *
  * usage: caller ADDRESS PORT call|thread|vfork|fork|signal|raw|udp|LIE
  *
- * Prints `ok` or the name of the errno. A lie is a system call with the preload library's mark: none (no
- * record where it points), wild (registers that lead nowhere), loop (a stack that never ends), borrowed
- * (another function's address).
+ * Prints `ok` or the name of the errno. A lie is a system call with the preload library's mark:
+ * none (no record where it points), wild (registers that lead nowhere), loop (a stack that never
+ * ends), borrowed (another function's address).
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -40,8 +40,8 @@ static void say(long r)
 KEPT static long knock_at_the_door(void)
 {
 	int fd = socket(AF_INET, type, 0);
-	long r = type == SOCK_DGRAM ? sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to)) :
-				      connect(fd, (struct sockaddr *)&to, sizeof(to));
+	long r = type == SOCK_DGRAM ? sendto(fd, "x", 1, 0, (struct sockaddr *)&to, sizeof(to))
+				    : connect(fd, (struct sockaddr *)&to, sizeof(to));
 
 	(void)close(fd);
 	return r;
@@ -114,7 +114,8 @@ KEPT static void raw(void)
 
 static void tell(const void *record)
 {
-	long r = syscall(SYS_connect, socket(AF_INET, type, 0), &to, sizeof(to), STACKS_MAGIC, record, 0);
+	long r = syscall(
+		SYS_connect, socket(AF_INET, type, 0), &to, sizeof(to), STACKS_MAGIC, record, 0);
 
 	say(r);
 }
@@ -140,7 +141,8 @@ static void lie_loop(void)
 {
 	enum { DEPTH = 100000 };
 	struct stacks_record r = { .magic = STACKS_MAGIC };
-	uint64_t *frames = mmap(NULL, DEPTH * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint64_t *frames =
+		mmap(NULL, DEPTH * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (frames == MAP_FAILED)
 		return;
@@ -177,7 +179,8 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} ways[] = { { "call", pay_a_visit }, { "thread", thread }, { "vfork", vfork_child },
 		{ "fork", fork_child }, { "signal", in_handler }, { "raw", raw }, { "udp", udp },
-		{ "none", lie_none }, { "wild", lie_wild }, { "loop", lie_loop }, { "borrowed", lie_borrowed } };
+		{ "none", lie_none }, { "wild", lie_wild }, { "loop", lie_loop },
+		{ "borrowed", lie_borrowed } };
 
 	to = (struct sockaddr_in){ .sin_family = AF_INET };
 	if (argc != 4 || inet_pton(AF_INET, argv[1], &to.sin_addr) != 1)

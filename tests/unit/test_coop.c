@@ -27,7 +27,8 @@ static void both_sides_mean_the_same_messages(void **state)
 	assert_true(COOP_MAGIC == COOPS_MAGIC);
 	assert_int_equal(sizeof(struct coop_request), sizeof(struct coops_request));
 	assert_int_equal(offsetof(struct coop_request, fd), offsetof(struct coops_request, fd));
-	assert_int_equal(offsetof(struct coop_request, record), offsetof(struct coops_request, record));
+	assert_int_equal(
+		offsetof(struct coop_request, record), offsetof(struct coops_request, record));
 	assert_int_equal(offsetof(struct coop_request, addr), offsetof(struct coops_request, addr));
 	assert_int_equal(sizeof(struct coop_reply), sizeof(struct coops_reply));
 	assert_int_equal(offsetof(struct coop_reply, addr), offsetof(struct coops_reply, addr));
@@ -99,7 +100,9 @@ static int open_descriptors(void)
 
 static void a_question_becomes_a_call_and_is_answered_once(void **state)
 {
-	const struct coops_request rq = { .magic = COOPS_MAGIC, .nr = SYS_connect, .fd = 9, .len = 3, .addr = "abc" };
+	const struct coops_request rq = {
+		.magic = COOPS_MAGIC, .nr = SYS_connect, .fd = 9, .len = 3, .addr = "abc"
+	};
 	const struct answer a = { .kind = ANSWER_ERROR, .value = -111, .fd = -1 };
 	struct coops_reply rp;
 	struct fixture f;
@@ -159,8 +162,9 @@ static void nonsense_is_no_call(void **state)
 		const void *data;
 		size_t len, n_fds;
 	} cases[] = { { "x", 1, 0 }, { &good, sizeof(good), 0 }, { &good, sizeof(good) - 1, 1 },
-		{ longer, sizeof(longer), 1 }, { &bad[0], sizeof(good), 1 }, { &bad[1], sizeof(good), 1 },
-		{ &bad[2], sizeof(good), 1 }, { &good, sizeof(good), 6 } };
+		{ longer, sizeof(longer), 1 }, { &bad[0], sizeof(good), 1 },
+		{ &bad[1], sizeof(good), 1 }, { &bad[2], sizeof(good), 1 },
+		{ &good, sizeof(good), 6 } };
 	struct fixture f;
 	struct call c;
 	int before;

@@ -78,7 +78,8 @@ static void what_is_no_elf_has_no_symbols(void **state)
 	assert_null(s);
 }
 
-/* Every byte of the headers in turn, and the file's end in many places: no crash, under ASan no overrun. */
+/* Every byte of the headers in turn, and the file's end in many places: no crash, under ASan no
+ * overrun. */
 static void damaged_files_do_no_harm(void **state)
 {
 	auto_close int self = open_self(), fd = memfd_create("x", MFD_CLOEXEC);
@@ -142,7 +143,8 @@ static int read_noise(void *arg, uint64_t addr, void *out, size_t len)
 	uint32_t *seed = arg;
 
 	for (size_t i = 0; i < len; i++)
-		((uint8_t *)out)[i] = (uint8_t)((*seed = *seed * 1103515245 + 12345) >> 16) & (addr % 3 ? 0x1f : 0xff);
+		((uint8_t *)out)[i] = (uint8_t)((*seed = *seed * 1103515245 + 12345) >> 16) &
+				      (addr % 3 ? 0x1f : 0xff);
 	return addr > 1 << 20 ? -EFAULT : 0;
 }
 
@@ -154,8 +156,8 @@ static void noise_is_indexed_within_bounds(void **state)
 	for (uint32_t seed = 0; seed < 2000; seed++) {
 		uint32_t s = seed;
 
-		assert_true(ehframe_index(read_noise, &s, 4096 + seed % 64, UINT64_MAX - seed, list) <=
-			    EHFRAME_ENTRIES_MAX);
+		assert_true(ehframe_index(read_noise, &s, 4096 + seed % 64, UINT64_MAX - seed,
+				    list) <= EHFRAME_ENTRIES_MAX);
 	}
 }
 

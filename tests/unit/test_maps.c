@@ -40,9 +40,10 @@ static void lines_become_mappings(void **state)
 
 static void malformed_lines_are_refused(void **state)
 {
-	static const char *const bad[] = { "\n", "x", "1-2", "1-2 r-xp", "2-1 r-xp 0 0:0 0", "1-1 r-xp 0 0:0 0",
-		"1-2 r-x 0 0:0 0", "1-2 r-xp g 0:0 0", "1-2 r-xp 0 0 0", "1-2 r-xp 0 0:0 x",
-		"11111111111111111-2 r-xp 0 0:0 0", "-1-2 r-xp 0 0:0 0", "1-2 r-xp 0 0:0 0x" };
+	static const char *const bad[] = { "\n", "x", "1-2", "1-2 r-xp", "2-1 r-xp 0 0:0 0",
+		"1-1 r-xp 0 0:0 0", "1-2 r-x 0 0:0 0", "1-2 r-xp g 0:0 0", "1-2 r-xp 0 0 0",
+		"1-2 r-xp 0 0:0 x", "11111111111111111-2 r-xp 0 0:0 0", "-1-2 r-xp 0 0:0 0",
+		"1-2 r-xp 0 0:0 0x" };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -68,7 +69,8 @@ static void own_maps_read_whole(void **state)
 	assert_int_equal(fd_slurp_at(AT_FDCWD, "/proc/self/maps", 1 << 20, &text, NULL), 0);
 	p = text;
 	while ((r = maps_next(&p, &m)) > 0)
-		is_found = is_found || (m.is_executable && m.inode && here >= m.start && here < m.end);
+		is_found =
+			is_found || (m.is_executable && m.inode && here >= m.start && here < m.end);
 	assert_int_equal(r, 0);
 	assert_true(is_found);
 }

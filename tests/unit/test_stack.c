@@ -71,11 +71,11 @@ static void no_stack_has_a_reason(void **state)
 
 static void malformed_text_is_no_stack(void **state)
 {
-	static const char *const bad[] = { "", "by=", "by=preload", "by=gdb 0+1\n1 /x", "by=preload 0+1",
-		"by=preload 1+1\n1 /x", "by=preload 0\n1 /x", "by=preload 0+\n1 /x", "by=preload -0+1\n1 /x",
-		"by=preload 0+1 \n1 /x", "by=preload 0+1\n/x", "by=preload 0+1\n1/x",
-		"by=preload 0+fffffffffffffffff\n1 /x", "by=preload 32+1\n1 /x", "by=preload 0+ 1\n1 /x",
-		"by=ptrace 0x0+1\n1 /x" };
+	static const char *const bad[] = { "", "by=", "by=preload", "by=gdb 0+1\n1 /x",
+		"by=preload 0+1", "by=preload 1+1\n1 /x", "by=preload 0\n1 /x",
+		"by=preload 0+\n1 /x", "by=preload -0+1\n1 /x", "by=preload 0+1 \n1 /x",
+		"by=preload 0+1\n/x", "by=preload 0+1\n1/x", "by=preload 0+fffffffffffffffff\n1 /x",
+		"by=preload 32+1\n1 /x", "by=preload 0+ 1\n1 /x", "by=ptrace 0x0+1\n1 /x" };
 	struct stack s;
 
 	(void)state;
