@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -143,6 +144,19 @@ static void text_administration(struct text *t, const struct event *e)
 	text_number(t, "pid", e->pid);
 }
 
+/* That there is a stack, and of how many frames; logs --stacks shows them. */
+static void text_stack_size(struct text *t, const char *text)
+{
+	char value[32];
+	struct stack s;
+
+	if (!text)
+		return;
+	(void)stack_parse(text, &s);
+	(void)snprintf(value, sizeof(value), s.by ? "%s:%u" : "%s", stack_by_name(s.by), s.n_frames);
+	text_string(t, "stack", value);
+}
+
 /* What follows the fixed keys, the same for all. */
 static void text_details(struct text *t, const struct event *e)
 {
@@ -158,6 +172,7 @@ static void text_details(struct text *t, const struct event *e)
 	text_number(t, "connection", e->connection);
 	text_number(t, "bytes_up", e->bytes_up);
 	text_number(t, "bytes_down", e->bytes_down);
+	text_stack_size(t, e->stack);
 	text_number(t, "count", e->count);
 	if (!e->count || t->r < 0)
 		return;

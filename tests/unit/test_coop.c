@@ -5,6 +5,8 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 #include "lib/cleanup.h"
 #include "preload/coop.h"
 #include "tracer/coop.h"
+#include "tracer/filter_code.h"
 #include "tracer/notify.h"
 
 /* The two sides share no header: the library stands alone. */
@@ -189,6 +192,19 @@ static void nonsense_is_no_call(void **state)
 	tear_down(&f);
 }
 
+/* There is nobody to notify and nobody to stop for: such a call would fail. */
+static void a_cooperative_filter_asks_nobody(void **state)
+{
+	const struct sock_filter *f = filter_usual_cooperative;
+
+	(void)state;
+	assert_true(filter_usual_cooperative_len > 100 * sizeof(*f));
+	for (size_t i = 0; i < filter_usual_cooperative_len / sizeof(*f); i++)
+		if (f[i].code == (BPF_RET | BPF_K))
+			assert_true(f[i].k == SECCOMP_RET_ALLOW ||
+				    (f[i].k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +212,7 @@ int main(void)
 		cmocka_unit_test(a_question_becomes_a_call_and_is_answered_once),
 		cmocka_unit_test(who_hangs_up_does_not_wait),
 		cmocka_unit_test(nonsense_is_no_call),
+		cmocka_unit_test(a_cooperative_filter_asks_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/event_render.h"
+#include "lib/stack.h"
 
 static const char *const ancestors[] = { "/usr/bin/bash", "/usr/bin/env", NULL };
 
@@ -43,7 +44,7 @@ static const struct event everything = {
 	.connection = 4,
 	.count = 5,
 	.until_ms = 1775014132999,
-	.stack = "libc.so.6+0x10",
+	.stack = "by=ptrace 0+10,0+20\n1 /lib/libc.so.6",
 };
 
 static char *line_of(const struct event *e)
@@ -301,7 +302,7 @@ static void every_field_has_a_key(void **state)
 		"operation=\"query V{v}\" status=403 endpoint=network_policies.p.endpoints[0] "
 		"rule=rules[1] engine=l7 nearest=\"rules[0]: method differs\" "
 		"ancestors=\"/usr/bin/bash -> /usr/bin/env\" generation=3 connection=4 bytes_up=1 "
-		"bytes_down=2 stack=libc.so.6+0x10 count=5 until=2026-04-01T03:28:52.999Z\n");
+		"bytes_down=2 stack=ptrace:2 count=5 until=2026-04-01T03:28:52.999Z\n");
 }
 
 static void files_and_sockets_are_named_by_path(void **state)
@@ -350,6 +351,32 @@ static void colours_come_only_when_asked_for(void **state)
 					    "[LIFECYCLE] message=m\n");
 }
 
+/* Names come from files that the workload wrote, paths from it, too. */
+static void a_stack_stands_below_its_line(void **state)
+{
+	struct stack s = { .by = STACK_PTRACE };
+	struct event e = { .time_ms = 1775016309402, .level = EVENT_WARN, .message = "m", .frames = &s };
+	auto_buf struct buf out = { 0 };
+
+	(void)state;
+	buf_init(&out, 65536);
+	assert_int_equal(stack_add_module(&s, "/tmp/a\nb", 1), 0);
+	assert_int_equal(stack_add_frame(&s, 0, 0x1234), 0);
+	assert_int_equal(stack_add_frame(&s, 0, 0x99), 0);
+	s.frames[0].symbol = "ask\033[2J\xff";
+	s.frames[0].into = 7;
+	assert_int_equal(event_render_text(&out, &e, false), 0);
+	assert_string_equal(buf_cstr(&out), "2026-04-01T04:05:09.402Z WARN [LIFECYCLE] message=m\n"
+					    "    stack by=ptrace\n"
+					    "    #0  ask\\x1b[2J\\xff+0x7  /tmp/a\\x0ab+0x1234\n"
+					    "    #1  /tmp/a\\x0ab+0x99\n");
+	buf_reset(&out);
+	s = (struct stack){ .reason = "it took\ntoo long" };
+	assert_int_equal(event_render_text(&out, &e, false), 0);
+	assert_string_equal(buf_cstr(&out), "2026-04-01T04:05:09.402Z WARN [LIFECYCLE] message=m\n"
+					    "    stack by=none: it took\\x0atoo long\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -367,6 +394,7 @@ int main(void)
 		cmocka_unit_test(files_and_sockets_are_named_by_path),
 		cmocka_unit_test(bytes_from_outside_cannot_forge_a_line),
 		cmocka_unit_test(colours_come_only_when_asked_for),
+		cmocka_unit_test(a_stack_stands_below_its_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
