@@ -422,6 +422,18 @@ static bool unpark_some(struct notifier *n, enum pending_state state, unsigned i
 	return false;
 }
 
+void notifier_retry_one(struct notifier *n, uint64_t id)
+{
+	struct pending *p;
+
+	TAILQ_FOREACH(p, &n->parked, link) {
+		if (p->state != FOR_HASH || p->call.req.id != id)
+			continue;
+		unpark(p);
+		return;
+	}
+}
+
 void notifier_retry(struct notifier *n)
 {
 	(void)unpark_some(n, FOR_HASH, UINT_MAX);

@@ -93,6 +93,8 @@ struct notifier *notifier_new(struct sandbox *s, struct call_source *src, struct
 void notifier_free(struct notifier *n);
 /* Puts the parked questions that wait for a hash again. */
 void notifier_retry(struct notifier *n);
+/* The same for that of one call, by its notification; none is fine. */
+void notifier_retry_one(struct notifier *n, uint64_t id);
 
 /* Whether the caller still waits: to be asked after each look into /proc. */
 bool notifier_is_valid(struct notifier *n, const struct call *c);

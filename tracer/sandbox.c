@@ -312,9 +312,10 @@ static int watch_everything(struct sandbox *s)
 static void say_started(struct sandbox *s)
 {
 	sandbox_say(s, EVENT_INFO,
-		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s%s",
+		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s%s%s",
 		spec_intercept_name(s->intercept), s->landlock_abi, s->revision,
 		s->spec.stacks ? " stacks=on" : "",
+		s->intercept == SPEC_INTERCEPT_PRELOAD ? " cooperative: nothing is enforced;" : "",
 		s->spec.audit ? " audit: connections are let through and recorded; SSRF ranges and "
 				"the file system stay enforced" :
 				"");
@@ -324,8 +325,8 @@ static void say_started(struct sandbox *s)
 			err_name(-s->no_listener));
 	if (s->intercept == SPEC_INTERCEPT_PRELOAD)
 		sandbox_say(s, EVENT_WARN,
-			"cooperative: nothing is enforced; only programs that load the preload library have a "
-			"network, and only what they connect by it is recorded");
+			"only programs that load the preload library have a network, and only what they "
+			"connect by it is recorded");
 	for (char **p = s->mounts.skipped; p && *p; p++)
 		sandbox_say(s, EVENT_WARN, "path '%s' does not exist and was skipped", *p);
 	for (char **p = s->mounts.ungranted; p && *p; p++)

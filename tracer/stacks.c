@@ -63,6 +63,7 @@ struct stacks {
 	TAILQ_HEAD(, entry) entries; /* the oldest first */
 	unsigned int n_entries;
 	uint32_t next_number;
+	uint64_t heard_ms; /* when the unwinder was started, or last said something */
 	struct timer tick;
 };
 
@@ -96,6 +97,8 @@ static void unwinder_end(struct stacks *st)
 	TAILQ_FOREACH(e, &st->entries, link)
 		if (e->state != ENTRY_DONE)
 			entry_fail(e, "the unwinder ended");
+	if (st->sandbox->notifier)
+		notifier_retry(st->sandbox->notifier);
 }
 
 static struct entry *entry_by_number(struct stacks *st, uint32_t number)
@@ -114,14 +117,23 @@ static void take_text(struct entry *e, const char *text)
 	(void)snprintf(e->text, sizeof(e->text), "%s", text);
 }
 
+/* The one call that waits for @e is judged; a thousand others are not asked again for it. */
+static void wake(struct stacks *st, const struct entry *e)
+{
+	if (st->sandbox->notifier)
+		notifier_retry_one(st->sandbox->notifier, e->id);
+}
+
 static bool take_message(struct stacks *st, struct msg_in *m)
 {
 	struct entry *e = entry_by_number(st, m->id);
 	const char *text;
 
 	if (m->type == UNWIND_HELD) {
-		if (e && e->state == ENTRY_ASKED)
+		if (e && e->state == ENTRY_ASKED) {
 			e->state = ENTRY_HELD;
+			wake(st, e);
+		}
 		return msg_in_done(m);
 	}
 	text = msg_get_str(m);
@@ -129,6 +141,8 @@ static bool take_message(struct stacks *st, struct msg_in *m)
 		return false;
 	if (e && e->state != ENTRY_DONE)
 		take_text(e, text);
+	if (e)
+		wake(st, e);
 	return true;
 }
 
@@ -138,14 +152,12 @@ static void on_unwinder(struct loop *loop, struct watch *w, uint32_t events)
 	auto_msg_in struct msg_in m = { 0 };
 	int r = msg_recv(w->fd, &m);
 
-	(void)loop;
 	(void)events;
 	if (r == -EAGAIN)
 		return;
+	st->heard_ms = loop_now_ms(loop);
 	if (r <= 0 || !take_message(st, &m))
 		unwinder_end(st);
-	if (st->sandbox->notifier)
-		notifier_retry(st->sandbox->notifier);
 }
 
 static int unwinder_spawn(struct stacks *st, int theirs)
@@ -185,6 +197,7 @@ static int unwinder_start(struct stacks *st)
 	if (r < 0)
 		return r;
 	st->pid = r;
+	st->heard_ms = loop_now_ms(st->sandbox->loop);
 	watch_init(&st->link, take_fd(ours), on_unwinder, NULL);
 	return watch_set(st->sandbox->loop, &st->link, EPOLLIN);
 }
@@ -293,13 +306,13 @@ static struct entry *entry_new(struct stacks *st, const struct call *c)
 	return e;
 }
 
-/* What took too long is given up, and with it an unwinder that may be stuck. */
+/* What took too long is given up, and with it an unwinder that has been silent for as long. */
 static void on_tick(struct loop *loop, struct timer *t)
 {
 	struct stacks *st = container_of(t, struct stacks, tick);
 	const uint64_t now = loop_now_ms(loop);
 	struct entry *e, *next;
-	bool is_stuck = false;
+	bool is_late = false;
 
 	for (e = TAILQ_FIRST(&st->entries); e; e = next) {
 		next = TAILQ_NEXT(e, link);
@@ -307,13 +320,12 @@ static void on_tick(struct loop *loop, struct timer *t)
 			entry_drop(st, e);
 		} else if (e->state != ENTRY_DONE && now > e->late_ms) {
 			entry_fail(e, "it took too long");
-			is_stuck = true;
+			wake(st, e);
+			is_late = true;
 		}
 	}
-	if (is_stuck) {
+	if (is_late && now > st->heard_ms + STACKS_TIMEOUT_MS)
 		unwinder_end(st);
-		notifier_retry(st->sandbox->notifier);
-	}
 	if (!TAILQ_EMPTY(&st->entries))
 		(void)timer_set(loop, t, TICK_MS);
 }

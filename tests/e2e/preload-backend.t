@@ -15,10 +15,11 @@ unlike "$out" up 'not with another backend either'
 one_line_error '--intercept preload: it is cooperative and can enforce nothing' 'and says why'
 like "$err" '^hint: with --audit' 'and what it is good for'
 
+while pid=$(descendant openshell-trace); do wait_gone "$pid" 10; done
 openshell sandbox create --name coop --detach --no-auto-providers --audit --stacks --intercept preload >/dev/null
 log() { openshell logs coop -n 0 "$@"; }
-like "$(log)" 'sandbox started: intercept=preload' 'the first line of the log names the backend'
-like "$(log)" 'WARN .*cooperative: nothing is enforced' 'and what it is worth'
+like "$(log | head -1)" 'sandbox started: intercept=preload .*cooperative: nothing is enforced' 'the first line of the log names the backend and what it is worth'
+like "$(log)" 'WARN .*only programs that load the preload library have a network' 'and who has a network'
 
 # Who cooperates.
 run openshell sandbox exec -n coop -- curl -sS https://api.github.com/zen
@@ -56,7 +57,7 @@ run openshell sandbox exec -n coop -- ./caller-static 127.0.0.1 "$plain" call
 is "$out" ECONNREFUSED "the host's loopback is nobody's"
 
 # Nonsense at the socket.
-pid_before=$(openshell sandbox get coop -o json | jq -r .pid)
+pid_before=$(descendant openshell-trace)
 run openshell sandbox exec -n coop -- python3 -c '
 import array, os, socket, struct
 for i in range(3000):
@@ -70,7 +71,7 @@ print("done")'
 is "$out" 'done' 'nonsense is taken in'
 run openshell sandbox exec -n coop -- ./caller 192.0.2.1 4444 call
 is "$out" ok 'and the next question is answered'
-is "$(openshell sandbox get coop -o json | jq -r .pid)" "$pid_before" 'by the same supervisor'
+is "$(descendant openshell-trace)" "${pid_before:-none}" 'by the same supervisor'
 
 # Stopped and started it is what it was.
 ok 'stop' openshell sandbox stop coop

@@ -97,9 +97,17 @@ like "$out" 'Anything added dilutes everything else\.' 'audit: the request succe
 like "$(grep -A9 'TCP.*action=audit' <<<"$log")" 'curl_easy_perform' 'and the connection has the stack that made it'
 flags=()
 
+# Many at once wait their turn, and nobody is given up for it.
+logged sh -c 'for i in $(seq 40); do ./caller-static 192.0.2.1 4444 thread & ./caller 192.0.2.1 4444 thread & done; wait'
+is "$(grep -c ECONNREFUSED <<<"$out")" 80 'eighty callers at once get their answers'
+# Floods are folded: a line with a count stands for as many.
+with_stack=$(sed -nE 's/.* stack=(preload|ptrace):[0-9]+( count=([0-9]+))?.*/\3/p' <<<"$log" | awk '{ n += $1 ? $1 : 1 } END { print n }')
+is "$with_stack" 80 'and each has its stack'
+
 # Lies.
+while pid=$(descendant openshell-trace); do wait_gone "$pid" 10; done
 openshell sandbox create --name liar --detach --no-auto-providers --stacks >/dev/null
-pid_before=$(openshell sandbox get liar -o json | jq -r .pid)
+pid_before=$(descendant openshell-trace)
 for lie in none wild loop borrowed; do
 	run openshell sandbox exec -n liar -- ./caller 192.0.2.1 4444 "$lie"
 	like "$out" '^ECONNREFUSED$' "a lie ($lie) gets the answer of everybody"
@@ -115,10 +123,10 @@ at_most "$(sed -n 's/^    #\([0-9]*\) .*/\1/p' <<<"$log" | sort -n | tail -1)" 4
 like "$log" 'by=preload \(a hint' 'and what was lent is a hint'
 log=$(openshell logs --stacks liar -n 1)
 is "$(frames_from knock_at_the_door)" 'knock_at_the_door pay_a_visit main' 'the honest one is named'
-is "$(openshell sandbox get liar -o json | jq -r .pid)" "$pid_before" 'the supervisor is the one it was'
+is "$(descendant openshell-trace)" "${pid_before:-none}" 'the supervisor is the one it was'
 
 # The unwinder is killed as often as anybody likes: calls are answered, and it comes back.
-unwinder=$(pgrep -u "$T_UID" -x openshell-unwin | head -1)
+unwinder=$(descendant openshell-unwin)
 ok 'the unwinder runs' test -n "$unwinder"
 is "$(sed -n 's/^Seccomp:\t//p' "/proc/$unwinder/status")" 2 'behind a filter of its own'
 kill -9 "$unwinder"
