@@ -97,6 +97,7 @@ static int send_filter(struct sandbox *s, struct err *err)
 
 static int cooperate(struct sandbox *s, struct err *err)
 {
+	const bool is_nesting = policy_static(s->policy)->allow_user_namespaces;
 	auto_msg_out struct msg_out m;
 	int r;
 
@@ -105,7 +106,7 @@ static int cooperate(struct sandbox *s, struct err *err)
 	if (!s->calls)
 		return -ENOMEM;
 	msg_out_init(&m, INIT_COOPERATIVE, 0);
-	if (is_nesting(s))
+	if (is_nesting)
 		msg_put_bytes(&m, filter_nesting_cooperative, filter_nesting_cooperative_len);
 	else
 		msg_put_bytes(&m, filter_usual_cooperative, filter_usual_cooperative_len);
@@ -119,7 +120,6 @@ int backend_trace(struct sandbox *s, int errnum, struct err *err)
 
 	if (backends[s->spec.intercept].cooperates)
 		return cooperate(s, err);
-
 	if (!backends[s->spec.intercept].traces)
 		return refuse(errnum, err);
 	s->no_listener = errnum;
