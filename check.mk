@@ -72,9 +72,10 @@ cppcheck:	## cppcheck (the same: no leak check)
 analyze:	## gcc -fanalyzer
 	@printf '%s\n' $(CHECKED) | xargs -P$(JOBS) -I{} $(CC) $(ALL_CPPFLAGS) -std=gnu17 -O2 -fanalyzer -Werror -c -o /dev/null {}
 
-cov:	## line coverage of the unit tests, by file
+cov:	## line coverage by file of all tests (docs/coverage.md)
 	$(MAKE) VARIANT=cov -j$(JOBS) all unit-build support
+	@find build/cov -name '*.gcda' -delete; chmod -R a+rwX build/cov
 	-$(MAKE) VARIANT=cov prove
-	gcovr --root . --object-directory build/cov --filter '(lib|proxy|tracer|launcher)/' --print-summary
+	@tests/support/coverage build/cov
 
 .PHONY: check soak failalloc prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov

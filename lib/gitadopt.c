@@ -276,7 +276,7 @@ static int move_out(int repo, int left, const char *left_name)
 	struct dirent *e;
 	int r = d ? 0 : -errno;
 
-	while (r == 0 && (e = readdir(d)))
+	while (d && r == 0 && (e = readdir(d)))
 		if (!str_eq(e->d_name, ".") && !str_eq(e->d_name, "..") &&
 			!str_eq(e->d_name, "config") && !str_eq(e->d_name, left_name) &&
 			!is_part(repo, e->d_name))

@@ -50,6 +50,8 @@ static bool is_alone(const struct request_seen *list, size_t n, const struct req
 	return true;
 }
 
+/* gcc 12: the loop does not run without a list. */
+ANALYZER_OFF("-Wanalyzer-possible-null-dereference")
 /* The requests of a use, by how they are judged; the caller frees. NULL when out of memory. */
 static struct request_seen *requests_of(
 	const struct learn *l, const struct learn_use *u, size_t *ret_n)
@@ -72,6 +74,7 @@ static struct request_seen *requests_of(
 	*ret_n = n;
 	return list;
 }
+ANALYZER_ON
 
 /* GET allows HEAD as well. */
 static bool is_implied(const struct doc_endpoint *e, const char *method, const char *path)
@@ -266,6 +269,8 @@ static void evidence_merge(struct learn_evidence *to, const struct learn_evidenc
 	}
 }
 
+/* gcc 12: the list owns it. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 /* One endpoint of a use; @n requests, 0 for one that is relayed. */
 static int unit_take(struct learn *l, struct policy_doc *d, struct units *us,
 	const struct learn_use *u, const struct request_seen *rq, size_t n)
@@ -305,6 +310,7 @@ static int unit_take(struct learn *l, struct policy_doc *d, struct units *us,
 	unit->binaries = binaries;
 	return 0;
 }
+ANALYZER_ON
 
 static int use_take(
 	struct learn *l, struct policy_doc *d, struct units *us, const struct learn_use *u)
