@@ -360,7 +360,9 @@ static int plan_binaries(struct policy_doc *d, char *const *paths, struct doc_bi
 		if (!grown)
 			return -ENOMEM;
 		grown[ret->n].head.is_set = true;
-		grown[ret->n++].path = policy_doc_string(d, *paths);
+		grown[ret->n].path = policy_doc_string(d, *paths);
+		if (!grown[ret->n++].path.text)
+			return -ENOMEM;
 		ret->list = grown;
 		ret->is_set = true;
 	}

@@ -126,3 +126,28 @@ void free(void *p)
 	__libc_free(p);
 }
 #endif
+
+/* An arena asks for memory seldom; whoever asks the arena is refused all the same (wrapped in each
+ * build). */
+struct arena;
+void *__real_arena_alloc(struct arena *a, size_t size);
+void *__wrap_arena_alloc(struct arena *a, size_t size);
+void *__real_arena_array(struct arena *a, size_t n, size_t size);
+void *__wrap_arena_array(struct arena *a, size_t n, size_t size);
+char *__real_arena_strndup(struct arena *a, const char *s, size_t len);
+char *__wrap_arena_strndup(struct arena *a, const char *s, size_t len);
+
+void *__wrap_arena_alloc(struct arena *a, size_t size)
+{
+	return failalloc_fails() ? NULL : __real_arena_alloc(a, size);
+}
+
+void *__wrap_arena_array(struct arena *a, size_t n, size_t size)
+{
+	return failalloc_fails() ? NULL : __real_arena_array(a, n, size);
+}
+
+char *__wrap_arena_strndup(struct arena *a, const char *s, size_t len)
+{
+	return failalloc_fails() ? NULL : __real_arena_strndup(a, s, len);
+}
