@@ -23,6 +23,9 @@ extern const struct cli_option cmd_rule_get_options[];
 extern const struct cli_option cmd_rule_approve_options[];
 extern const struct cli_option cmd_rule_approve_all_options[];
 extern const struct cli_option cmd_rule_reject_options[];
+extern const struct cli_option cmd_settings_get_options[];
+extern const struct cli_option cmd_settings_set_options[];
+extern const struct cli_option cmd_settings_delete_options[];
 extern const struct cli_option cmd_format_options[];
 extern const struct cli_option cmd_logs_options[];
 extern const struct cli_option cmd_term_options[];
@@ -58,6 +61,12 @@ int cmd_rule_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_approve(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_approve_all(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_reject(const struct cli_command *cmd, int argc, char **argv);
+int cmd_rule_clear(const struct cli_command *cmd, int argc, char **argv);
+int cmd_rule_history(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_settings_get(const struct cli_command *cmd, int argc, char **argv);
+int cmd_settings_set(const struct cli_command *cmd, int argc, char **argv);
+int cmd_settings_delete(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_forward_start(const struct cli_command *cmd, int argc, char **argv);
 int cmd_forward_stop(const struct cli_command *cmd, int argc, char **argv);

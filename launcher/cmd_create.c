@@ -20,6 +20,7 @@
 #include "launcher/profiles.h"
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
+#include "launcher/settings.h"
 #include "launcher/transfer.h"
 #include "lib/barred.h"
 #include "lib/buf.h"
@@ -317,6 +318,7 @@ static int spec_fill(
 
 	s->audit = o->audit;
 	s->stacks = o->stacks;
+	s->agent_proposals = settings_agent_proposals(NULL);
 	s->tty = o->tty ? o->tty > 0 : o->detach || (isatty(STDIN_FILENO) && isatty(STDOUT_FILENO));
 	if (o->intercept && spec_intercept_parse(o->intercept, &s->intercept) < 0)
 		return err_set(err, -EINVAL,
@@ -485,8 +487,9 @@ static int check_conflicts(const struct options *o, const struct cli_args *a)
 	if (o->no_git_ignore && !o->upload)
 		return cli_usage_error("--no-git-ignore goes with --upload");
 	if (o->approval_mode && !str_eq(o->approval_mode, "manual"))
-		return cli_usage_error(
-			"--approval-mode '%s': this version knows manual", o->approval_mode);
+		return cli_usage_error("--approval-mode '%s': what an agent proposes is approved by a "
+				       "person (manual), or the agent would write its own policy",
+			o->approval_mode);
 	return -1;
 }
 

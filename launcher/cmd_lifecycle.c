@@ -13,6 +13,7 @@
 #include "launcher/ctl.h"
 #include "launcher/out.h"
 #include "launcher/sandbox.h"
+#include "launcher/settings.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/proto.h"
@@ -225,6 +226,7 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv)
 	}
 	if (state_load_spec(s, &spec, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
+	spec.agent_proposals = settings_agent_proposals(s);
 	return restart(&spec);
 }
 

@@ -16,6 +16,7 @@
 #include "launcher/denials.h"
 #include "launcher/out.h"
 #include "launcher/policysubmit.h"
+#include "launcher/ruleagent.h"
 #include "launcher/sandbox.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -74,10 +75,11 @@ static int denials_of(const char *name, struct denials *d)
 	return r < 0 ? out_fail(CLI_FAILED, &err) : -1;
 }
 
-static json_t *proposal_json(const struct denials *d, const struct proposal *p)
+static json_t *proposal_json(struct denials *d, const struct proposal *p)
 {
 	json_t *requests = json_array(), *flags = json_array(), *o;
 	auto_free char *rule = denials_rule_text(p);
+	char id[PROPOSAL_ID_LEN + 1];
 	const char *notes[4];
 
 	for (size_t i = 0; i < p->n_samples; i++)
@@ -87,7 +89,8 @@ static json_t *proposal_json(const struct denials *d, const struct proposal *p)
 	proposal_notes(p, notes);
 	for (size_t i = 0; notes[i]; i++)
 		json_array_append_new(flags, json_string(notes[i]));
-	o = json_pack("{s:s, s:s, s:s, s:i, s:s, s:i, s:I, s:I, s:f, s:o, s:o, s:s}", "id", p->id,
+	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:I, s:I, s:f, s:o, s:o, s:s}", "id",
+		denials_shown_id(d, p, id), "source", "denials",
 		"status", denials_status(d, p), "host", p->host, "port", (int)p->port, "binary",
 		p->binary, "hit_count", (int)p->count, "first_seen_ms", (json_int_t)p->first_ms,
 		"last_seen_ms", (json_int_t)p->last_ms, "confidence",
@@ -101,8 +104,9 @@ static bool is_wanted(const struct denials *d, const struct proposal *p, const c
 	return str_eq(status, "all") || str_eq(status, denials_status(d, p));
 }
 
-static void print_one(const struct denials *d, const struct proposal *p)
+static void print_one(struct denials *d, const struct proposal *p)
 {
+	char id[PROPOSAL_ID_LEN + 1];
 	auto_free char *rule = denials_rule_text(p);
 	const char *notes[4];
 	char when[24];
@@ -113,7 +117,8 @@ static void print_one(const struct denials *d, const struct proposal *p)
 	(void)buf_puts(&safe, " wants ");
 	(void)str_escape(&safe, p->host, strlen(p->host));
 	out_time(when, p->last_ms);
-	printf("%s  %s  %s:%u\n    %u refused, last %s, confidence %.2f\n", p->id,
+	printf("%s  %s  %s:%u\n    %u refused, last %s, confidence %.2f\n",
+		denials_shown_id(d, p, id),
 		denials_status(d, p), buf_cstr(&safe) ? buf_cstr(&safe) : "", p->port, p->count,
 		when, proposal_confidence(p->count, p->port, p->is_ssrf));
 	proposal_notes(p, notes);
@@ -154,6 +159,7 @@ int cmd_rule_get(const struct cli_command *cmd, int argc, char **argv)
 		else
 			print_one(&d, list[i]);
 	}
+	shown += ruleagent_show(&d.inbox, o.status, all);
 	if (all)
 		return out_json(all, o.format);
 	if (!shown)
@@ -181,29 +187,61 @@ static int ids_of(const struct rule_options *o, const struct cli_args *a, const 
 	return *ret_ids ? -1 : cli_usage_error("which proposal? 'openshell rule get' lists them");
 }
 
+static int unknown(const char *id)
+{
+	struct err err = { 0 };
+
+	(void)err_set(&err, -ENOENT, "no proposal '%s'", id);
+	(void)err_hint(&err, -ENOENT,
+		"what it asks for has changed if it was there before: openshell rule get");
+	return out_fail(CLI_FAILED, &err);
+}
+
+/* The policy has them: now those who wait hear of it, and the history. */
+static int note_approved(struct denials *d, const struct denials_approval *a)
+{
+	struct err err = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < a->n_items && r == 0; i++)
+		r = ruleagent_decide(d->state->name, a->items[i]->id, "approved", NULL, &err);
+	for (size_t i = 0; i < a->n && r == 0; i++)
+		r = denials_decide(d, a->list[i], "approved", NULL);
+	if (r < 0 && !err.text[0])
+		(void)err_set(&err, r, "%s", err_name(r));
+	return r < 0 ? out_fail(CLI_FAILED, &err) : CLI_OK;
+}
+
 /* One revision for all of them: they are allowed together or not at all. */
 static int approve(struct denials *d, char *const *ids)
 {
 	auto_free const struct proposal **list = calloc(strv_len(ids) + 1, sizeof(*list));
+	auto_free const struct inbox_item **items = calloc(strv_len(ids) + 1, sizeof(*items));
 	struct denials_approval a = {
-		.list = list, .origin = "rule approve", .timeout_ms = WAIT_MS
+		.list = list, .items = items, .origin = "rule approve", .timeout_ms = WAIT_MS
 	};
 	struct merge_report report = { 0 };
 	struct policy_answer answer = { 0 };
 	struct err err = { 0 };
 	int status = CLI_FAILED, r;
 
-	for (; list && ids[a.n]; a.n++) {
-		list[a.n] = denials_find(d, ids[a.n]);
-		if (!list[a.n])
-			return out_error(CLI_FAILED, "no proposal '%s'", ids[a.n]);
-	}
-	if (!list)
+	if (!list || !items)
 		return out_error(CLI_FAILED, "%s", err_name(-ENOMEM));
+	for (char *const *id = ids; *id; id++) {
+		items[a.n_items] = inbox_find(&d->inbox, *id);
+		list[a.n] = items[a.n_items] ? NULL : denials_find_shown(d, *id);
+		if (items[a.n_items])
+			a.n_items++;
+		else if (list[a.n])
+			a.n++;
+		else
+			return unknown(*id);
+	}
 	r = denials_approve(d, &a, &report, &answer, &status, &err);
 	for (size_t i = 0; i < report.n_warnings; i++)
 		out_note("warning: %s", report.warnings[i].text);
-	return policy_report(d->state, r, status, &answer, true, &err);
+	r = policy_report(d->state, r, status, &answer, true, &err);
+	return r == CLI_OK ? note_approved(d, &a) : r;
 }
 
 int cmd_rule_approve(const struct cli_command *cmd, int argc, char **argv)
@@ -231,6 +269,7 @@ int cmd_rule_approve_all(const struct cli_command *cmd, int argc, char **argv)
 	auto_denials struct denials d = { 0 };
 	auto_strv char **ids = NULL;
 	const struct proposal *const *list;
+	char id[PROPOSAL_ID_LEN + 1];
 	size_t n, flagged = 0;
 	struct cli_args a;
 	int r = cli_parse(cmd, argc, argv, &o, &a);
@@ -248,9 +287,12 @@ int cmd_rule_approve_all(const struct cli_command *cmd, int argc, char **argv)
 		proposal_notes(list[i], notes);
 		if (notes[0] && !o.with_flagged)
 			flagged++;
-		else if (strv_push(&ids, list[i]->id) < 0)
+		else if (strv_push(&ids, denials_shown_id(&d, list[i], id)) < 0)
 			return out_error(CLI_FAILED, "%s", err_name(-ENOMEM));
 	}
+	r = ruleagent_pending(&d.inbox, o.with_flagged, &ids, &flagged);
+	if (r < 0)
+		return out_error(CLI_FAILED, "%s", err_name(r));
 	if (flagged)
 		out_note("%zu with a security note were left out: --include-security-flagged",
 			flagged);
@@ -275,11 +317,19 @@ int cmd_rule_reject(const struct cli_command *cmd, int argc, char **argv)
 	if (r < 0)
 		r = denials_of(name, &d);
 	for (char **id = ids; r < 0 && id && *id; id++) {
-		const struct proposal *p = denials_find(&d, *id);
-		int e = p ? denials_reject(&d, p, o.reason) : -ENOENT;
+		const struct inbox_item *item = inbox_find(&d.inbox, *id);
+		const struct proposal *p = item ? NULL : denials_find_shown(&d, *id);
+		struct err err = { 0 };
+		int e = -ENOENT;
 
-		if (e == -ENOENT)
-			r = out_error(CLI_FAILED, "no proposal '%s'", *id);
+		if (item)
+			e = ruleagent_decide(d.state->name, *id, "rejected", o.reason, &err);
+		else if (p)
+			e = denials_reject(&d, p, o.reason);
+		if (err.text[0])
+			r = out_fail(CLI_FAILED, &err);
+		else if (e == -ENOENT)
+			r = unknown(*id);
 		else if (e < 0)
 			r = out_error(CLI_FAILED, "proposal '%s': %s", *id, err_name(e));
 		else
@@ -287,4 +337,105 @@ int cmd_rule_reject(const struct cli_command *cmd, int argc, char **argv)
 	}
 	strv_free(o.chunk_id);
 	return r < 0 ? CLI_OK : r;
+}
+
+/* --- clear, history --- */
+
+int cmd_rule_clear(const struct cli_command *cmd, int argc, char **argv)
+{
+	auto_denials struct denials d = { 0 };
+	struct err err = { 0 };
+	struct cli_args a;
+	int r = cli_parse(cmd, argc, argv, NULL, &a);
+
+	if (r < 0)
+		r = denials_of(a.pos[0], &d);
+	if (r >= 0)
+		return r;
+	r = denials_clear(&d);
+	if (r == 0 && d.inbox.n_pending)
+		r = ruleagent_decide(d.state->name, NULL, NULL, NULL, &err);
+	if (r < 0 && !err.text[0])
+		(void)err_set(&err, r, "%s", err_name(r));
+	if (r < 0)
+		return out_fail(CLI_FAILED, &err);
+	out_done("Cleared what waited for a decision in sandbox %s", d.state->name);
+	return CLI_OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	json_int_t x = json_integer_value(json_object_get(*(json_t *const *)a, "at_ms"));
+	json_int_t y = json_integer_value(json_object_get(*(json_t *const *)b, "at_ms"));
+
+	return (x > y) - (x < y);
+}
+
+/* Decisions in the order in which they were taken. */
+static json_t *history(const struct denials *d)
+{
+	json_t *all = json_array(), *sorted = json_array(), *o, **list;
+	const char *key;
+	size_t n;
+
+	json_object_foreach (d->decisions, key, o)
+		if (json_is_object(o))
+			json_array_append_new(all, json_pack("{s:s, s:O, s:O, s:O, s:O?, s:s}", "source",
+							   "denials", "status", json_object_get(o, "status"),
+							   "reason", json_object_get(o, "reason"), "at_ms",
+							   json_object_get(o, "at_ms"), "what",
+							   json_object_get(o, "what"), "group", key));
+	ruleagent_history(&d->inbox, all);
+	n = json_array_size(all);
+	list = calloc(n + 1, sizeof(json_t *));
+	for (size_t i = 0; list && i < n; i++)
+		list[i] = json_array_get(all, i);
+	if (list)
+		qsort(list, n, sizeof(json_t *), by_time);
+	for (size_t i = 0; list && i < n; i++)
+		json_array_append(sorted, list[i]);
+	free(list);
+	json_decref(all);
+	return sorted;
+}
+
+static void print_history(const json_t *o)
+{
+	const char *what = json_string_value(json_object_get(o, "what"));
+	const char *reason = json_string_value(json_object_get(o, "reason"));
+	auto_buf struct buf safe;
+	char when[24];
+
+	buf_init(&safe, 65536);
+	(void)str_escape(&safe, what ? what : "?", strlen(what ? what : "?"));
+	if (reason && reason[0]) {
+		(void)buf_puts(&safe, ": ");
+		(void)str_escape(&safe, reason, strlen(reason));
+	}
+	out_time(when, (uint64_t)json_integer_value(json_object_get(o, "at_ms")));
+	printf("%s  %-10s  %-7s  %s\n", when, json_string_value(json_object_get(o, "status")),
+		json_string_value(json_object_get(o, "source")), buf_cstr(&safe) ? buf_cstr(&safe) : "");
+}
+
+int cmd_rule_history(const struct cli_command *cmd, int argc, char **argv)
+{
+	enum out_format format = OUT_TABLE;
+	auto_denials struct denials d = { 0 };
+	struct cli_args a;
+	json_t *all;
+	int r = cli_parse(cmd, argc, argv, &format, &a);
+
+	if (r < 0)
+		r = denials_of(a.pos[0], &d);
+	if (r >= 0)
+		return r;
+	all = history(&d);
+	if (format != OUT_TABLE)
+		return out_json(all, format);
+	for (size_t i = 0; i < json_array_size(all); i++)
+		print_history(json_array_get(all, i));
+	if (!json_array_size(all))
+		out_note("nothing was decided yet");
+	json_decref(all);
+	return CLI_OK;
 }

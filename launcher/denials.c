@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "launcher/policyedit.h"
+#include "launcher/ruleagent.h"
 #include "launcher/sandbox.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
@@ -13,6 +16,7 @@
 #include "lib/jsontext.h"
 #include "lib/logstore.h"
 #include "lib/policy_print.h"
+#include "lib/siphash.h"
 #include "lib/str.h"
 
 enum { DECISIONS_MAX = 4 * 1024 * 1024 };
@@ -25,6 +29,8 @@ void denials_done(struct denials *d)
 	policy_unref(d->policy);
 	proposals_free(d->proposals);
 	json_decref(d->decisions);
+	if (d->has_inbox)
+		inbox_done(&d->inbox);
 	*d = (struct denials){ 0 };
 }
 
@@ -42,6 +48,21 @@ static json_t *read_decisions(const struct state *s)
 	return json_object();
 }
 
+/* Sets @key to @value, which is used up. */
+static int change_decisions(struct denials *d, const char *key, json_t *value)
+{
+	auto_close int lock = policy_edit_lock(d->state);
+	auto_free char *text = NULL;
+
+	/* Under the lock, so that what somebody else decided meanwhile stays. */
+	json_decref(d->decisions);
+	d->decisions = read_decisions(d->state);
+	if (!value || !d->decisions || json_object_set_new(d->decisions, key, value) < 0)
+		return -ENOMEM;
+	text = jsontext_dumps(d->decisions, JSON_COMPACT | JSON_SORT_KEYS);
+	return text ? fd_replace_file(d->state->dir, decisions_file, text, strlen(text)) : -ENOMEM;
+}
+
 int denials_load(struct denials *d, struct err *err)
 {
 	auto_free char *yaml = NULL;
@@ -55,6 +76,10 @@ int denials_load(struct denials *d, struct err *err)
 	d->decisions = read_decisions(d->state);
 	if (r == 0 && (!d->proposals || !d->decisions))
 		r = -ENOMEM;
+	inbox_init(&d->inbox);
+	d->has_inbox = true;
+	if (r == 0)
+		r = ruleagent_load(&d->inbox, d->state, err);
 	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
 }
 
@@ -69,7 +94,9 @@ static int take_line(void *arg, const struct event_peek *peek, const char *line,
 
 int denials_read_log(struct denials *d, struct err *err)
 {
-	const struct logstore_query denials = { .min_level = EVENT_INFO };
+	json_int_t cleared = json_integer_value(json_object_get(d->decisions, "cleared_ms"));
+	const struct logstore_query denials = { .min_level = EVENT_INFO,
+		.since_ms = cleared > 0 ? (uint64_t)cleared + 1 : 0 };
 	struct logstore_view *log = NULL;
 	auto_close int dir = state_log_open(d->state->name, err);
 	int r;
@@ -140,6 +167,55 @@ char *denials_rule_text(const struct proposal *p)
 	return buf_steal(&out);
 }
 
+/* --- names that stand for what was shown --- */
+
+static int id_key(struct denials *d, unsigned char key[SIPHASH_KEY])
+{
+	const char *hex = json_string_value(json_object_get(d->decisions, "key"));
+	char text[2 * SIPHASH_KEY + 1];
+
+	if (hex && strlen(hex) == 2 * SIPHASH_KEY) {
+		for (size_t i = 0; i < SIPHASH_KEY; i++)
+			if (sscanf(hex + 2 * i, "%2hhx", &key[i]) != 1)
+				return -EINVAL;
+		return 0;
+	}
+	if (getrandom(key, SIPHASH_KEY, 0) != SIPHASH_KEY)
+		return -EIO;
+	for (size_t i = 0; i < SIPHASH_KEY; i++)
+		(void)snprintf(text + 2 * i, 3, "%02x", key[i]);
+	return change_decisions(d, "key", json_string(text));
+}
+
+const char *denials_shown_id(
+	struct denials *d, const struct proposal *p, char ret[PROPOSAL_ID_LEN + 1])
+{
+	auto_free char *rule = denials_rule_text(p);
+	unsigned char key[SIPHASH_KEY];
+
+	if (!rule || id_key(d, key) < 0)
+		(void)str_copy(ret, PROPOSAL_ID_LEN + 1, "-");
+	else
+		(void)snprintf(ret, PROPOSAL_ID_LEN + 1, "%012llx",
+			(unsigned long long)(siphash(key, rule, strlen(rule)) >> 16));
+	return ret;
+}
+
+const struct proposal *denials_find_shown(struct denials *d, const char *id)
+{
+	const struct proposal *const *list;
+	char shown[PROPOSAL_ID_LEN + 1];
+	size_t n;
+
+	list = proposals_list(d->proposals, &n);
+	for (size_t i = 0; i < n; i++)
+		if (str_eq(denials_shown_id(d, list[i], shown), id))
+			return list[i];
+	return NULL;
+}
+
+/* --- approving --- */
+
 static int merge(
 	struct policy_doc *d, const struct proposal *p, struct merge_report *ret, struct err *err)
 {
@@ -152,6 +228,8 @@ static int merge(
 /* The policy in force, and the same with the rules of @a. */
 struct change {
 	struct policy_doc *before, *after; /* owned */
+	struct policy_doc *items[INBOX_PENDING_MAX]; /* owned; .after points into them */
+	size_t n_items;
 	uint32_t version;
 };
 
@@ -159,6 +237,8 @@ static void change_done(struct change *c)
 {
 	policy_doc_free(c->before);
 	policy_doc_free(c->after);
+	for (size_t i = 0; i < c->n_items; i++)
+		policy_doc_free(c->items[i]);
 }
 
 #define auto_change __attribute__((cleanup(change_done)))
@@ -178,6 +258,10 @@ static int change_make(struct change *c, const struct denials *denials,
 		r = policy_doc_parse(yaml, strlen(yaml), &c->after, NULL);
 	for (size_t i = 0; i < a->n && r == 0; i++)
 		r = merge(c->after, a->list[i], ret_report, err);
+	if (r == 0 && a->n_items > INBOX_PENDING_MAX)
+		r = err_set(err, -E2BIG, "too many proposals at once");
+	for (; c->n_items < a->n_items && r == 0; c->n_items++)
+		r = ruleagent_merge(a->items[c->n_items], c->after, ret_report, &c->items[c->n_items], err);
 	c->version = r == 0 ? rev.version : 0;
 	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
 }
@@ -214,18 +298,23 @@ int denials_approve(const struct denials *denials, const struct denials_approval
 	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
 }
 
+int denials_decide(struct denials *d, const struct proposal *p, const char *status,
+	const char *reason)
+{
+	char what[1024];
+
+	(void)snprintf(what, sizeof(what), "%.600s wants %s:%u", p->binary, p->host, p->port);
+	return change_decisions(d, p->id,
+		json_pack("{s:s, s:s, s:I, s:s}", "status", status, "reason", reason ? reason : "",
+			"at_ms", (json_int_t)event_now_ms(), "what", what));
+}
+
 int denials_reject(struct denials *d, const struct proposal *p, const char *reason)
 {
-	auto_close int lock = policy_edit_lock(d->state);
-	auto_free char *text = NULL;
-	json_t *o = json_pack("{s:s, s:s, s:I}", "status", "rejected", "reason",
-		reason ? reason : "", "at_ms", (json_int_t)event_now_ms() / 1000 * 1000);
+	return denials_decide(d, p, "rejected", reason);
+}
 
-	/* Under the lock, so that what somebody else decided meanwhile stays. */
-	json_decref(d->decisions);
-	d->decisions = read_decisions(d->state);
-	if (!o || !d->decisions || json_object_set_new(d->decisions, p->id, o) < 0)
-		return -ENOMEM;
-	text = jsontext_dumps(d->decisions, JSON_COMPACT | JSON_SORT_KEYS);
-	return text ? fd_replace_file(d->state->dir, decisions_file, text, strlen(text)) : -ENOMEM;
+int denials_clear(struct denials *d)
+{
+	return change_decisions(d, "cleared_ms", json_integer((json_int_t)event_now_ms()));
 }

@@ -7,11 +7,13 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "launcher/policysubmit.h"
 #include "lib/err.h"
+#include "lib/inbox.h"
 #include "lib/policy.h"
 #include "lib/policy_diff.h"
 #include "lib/policy_merge.h"
@@ -25,7 +27,9 @@ struct denials {
 	struct policy *policy; /* in force when it was loaded */
 	uint32_t version;      /* its revision */
 	struct proposals *proposals;
-	struct json_t *decisions; /* id → {status, reason, at_ms} */
+	struct json_t *decisions; /* id → {status, reason, at_ms, what}; the key of shown ids */
+	struct inbox inbox;	  /* what agents proposed; once it was loaded */
+	bool has_inbox;
 };
 
 #define auto_denials __attribute__((cleanup(denials_done)))
@@ -39,6 +43,15 @@ int denials_read_log(struct denials *d, struct err *err);
 
 /* By its id; NULL for "not there". */
 const struct proposal *denials_find(struct denials *d, const char *id);
+/*
+ * What people name a proposal by: it stands for the rule as it is now. A group of denials grows as
+ * the workload goes on asking; were its name to stay, what is approved could be more than what was
+ * looked at. It is keyed, so that the workload cannot find two rules of one name. @ret is given back.
+ */
+const char *denials_shown_id(
+	struct denials *d, const struct proposal *p, char ret[PROPOSAL_ID_LEN + 1]);
+/* By that. */
+const struct proposal *denials_find_shown(struct denials *d, const char *id);
 /* "approved" (the policy allows it by now), "rejected" or "pending": a constant. */
 const char *denials_status(const struct denials *d, const struct proposal *p);
 /* The rule alone, as YAML, to be read before it is approved; the caller frees. NULL when out of
@@ -49,6 +62,8 @@ char *denials_rule_text(const struct proposal *p);
 struct denials_approval {
 	const struct proposal *const *list;
 	size_t n;
+	const struct inbox_item *const *items; /* and what agents proposed */
+	size_t n_items;
 	uint32_t version;   /* the policy it was decided on; another in force by then is an error.
 			     * 0: whichever is */
 	const char *origin; /* recorded with the revision */
@@ -71,5 +86,10 @@ int denials_effect(const struct denials *d, const struct denials_approval *a,
 int denials_approve(const struct denials *d, const struct denials_approval *a,
 	struct merge_report *ret_report, struct policy_answer *ret, int *ret_status,
 	struct err *err);
+/* Remembers what was decided of @p; @reason may be NULL. 0 or -errno. */
+int denials_decide(struct denials *d, const struct proposal *p, const char *status,
+	const char *reason);
 /* Keeps @p from being listed again; @reason may be NULL. 0 or -errno. */
 int denials_reject(struct denials *d, const struct proposal *p, const char *reason);
+/* Forgets everything that waits: what was refused so far is not proposed any more. 0 or -errno. */
+int denials_clear(struct denials *d);

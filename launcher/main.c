@@ -235,6 +235,52 @@ static const struct cli_command rule_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_rule_approve_all },
+	{ .name = "clear",
+		.args = "[NAME]",
+		.summary = "Forget everything that waits for a decision",
+		.examples = "  openshell rule clear demo\n",
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_rule_clear },
+	{ .name = "history",
+		.args = "[NAME]",
+		.summary = "Show what was approved and rejected, when, and why",
+		.examples = "  openshell rule history demo\n"
+			    "  openshell rule history demo -o json\n",
+		.options = cmd_format_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_rule_history },
+	{ 0 },
+};
+
+static const struct cli_command settings_commands[] = {
+	{ .name = "get",
+		.args = "[NAME]",
+		.summary = "Show the settings of a sandbox, and where they come from",
+		.examples = "  openshell settings get demo\n"
+			    "  openshell settings get --global --json\n",
+		.options = cmd_settings_get_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_settings_get },
+	{ .name = "set",
+		.args = "[NAME] --key KEY --value VALUE",
+		.summary = "Change a setting of a sandbox, or of all",
+		.examples = "  openshell settings set demo --key agent_policy_proposals_enabled --value true\n"
+			    "  openshell settings set --global --key agent_policy_proposals_enabled --value true\n",
+		.options = cmd_settings_set_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_settings_set },
+	{ .name = "delete",
+		.args = "[NAME] --key KEY",
+		.summary = "Go back to the default, or to what holds for all",
+		.examples = "  openshell settings delete demo --key agent_policy_proposals_enabled\n",
+		.options = cmd_settings_delete_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_settings_delete },
 	{ 0 },
 };
 
@@ -359,6 +405,11 @@ static const struct cli_command commands[] = {
 		.examples = "  openshell rule get demo\n"
 			    "  openshell rule approve demo 3f9c0a12d4e5\n",
 		.subs = rule_commands },
+	{ .name = "settings",
+		.summary = "What agents may ask for, for one sandbox or all",
+		.examples = "  openshell settings get demo\n"
+			    "  openshell settings set demo --key agent_policy_proposals_enabled --value true\n",
+		.subs = settings_commands },
 	{ .name = "profile",
 		.summary = "What is granted to which agent",
 		.examples = "  openshell profile list\n"

@@ -143,6 +143,22 @@ int logstore_open_writer(const struct logstore *s)
 	return segment_open(s->dirfd, &s->current, O_RDWR | O_APPEND);
 }
 
+size_t logstore_open_newest(const struct logstore *s, int *fds, size_t n)
+{
+	auto_segments struct segments all = { 0 };
+	size_t done = 0;
+
+	if (segments_list(&all, s->dirfd) < 0)
+		return 0;
+	for (size_t i = all.n; i > 0 && done < n; i--) {
+		int fd = segment_open(s->dirfd, &all.list[i - 1], O_RDONLY);
+
+		if (fd >= 0)
+			fds[done++] = fd;
+	}
+	return done;
+}
+
 static int segment_begin(struct logstore *s, uint64_t number, uint64_t now_ms)
 {
 	struct segment next = { .number = number, .begun_ms = now_ms };

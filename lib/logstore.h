@@ -40,6 +40,8 @@ void logstore_free(struct logstore *s);
  * fd or -errno. The caller owns it. */
 int logstore_open_writer(const struct logstore *s);
 
+/* The newest segments for reading, the newest first: how many of @fds (the caller's) were opened. */
+size_t logstore_open_newest(const struct logstore *s, int *fds, size_t n);
 /*
  * Begins a new segment when the current one is full or old: 1 (writers are to be replaced), 0 not
  * needed, -errno (the current one stays in use). @ret_pruned is how many old segments had to be

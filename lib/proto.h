@@ -27,8 +27,10 @@ enum ctl_msg {
 	CTL_STOP,	/* → sup. (empty); answered by CTL_DONE when everything has ended */
 	CTL_DELETE,	/* → sup. (empty); the same, and the state is gone */
 	CTL_TRUST,	/* → sup. path:str; accepts the binary's new hash; CTL_DONE */
-	CTL_PROPOSAL,	/* → sup. json:str; reserved for `rule`; answered by CTL_TEXT */
+	CTL_PROPOSAL,	/* → sup. id:str status:str reason:str: what was said of an agent's
+			   proposal (lib/inbox.h); id NULL: all that wait are forgotten; CTL_DONE */
 	CTL_NETNS,	/* → sup. (empty): to reach servers inside; answered by CTL_NETNS_FD */
+	CTL_SETTING,	/* → sup. agent_proposals:u32; CTL_DONE */
 
 	CTL_READY = 64, /* sup → (empty): the sandbox is up (answers CTL_START) */
 	CTL_STARTED,	/* sup → session:u32 replay:bytes fds: pty master if a tty */
@@ -109,7 +111,20 @@ enum proxy_msg {
 	PROXY_TUPLE,	     /* → proxy see struct tuple in lib/tuple.h */
 	PROXY_LOG,	     /* → proxy fds: the segment to append to from now on */
 	PROXY_NEED_RESOLVER, /* proxy → (empty): wants PROXY_RESOLVER */
-	PROXY_RESOLVER,	     /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
+	PROXY_RESOLVER,	   /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
+	PROXY_ADVISOR,	   /* → proxy enabled:u32: whether http://policy.local serves */
+	PROXY_ASK,	   /* proxy → kind:u32 (enum proxy_ask) args:strv; answered by PROXY_TOLD.
+			      Inline only: at most MSG_INLINE_MAX bytes */
+	PROXY_TOLD,	   /* → proxy error:u32 (positive errno or 0) args:strv fds (see below) */
+};
+
+/* What http://policy.local asks the supervisor. To the supervisor args are text and nothing more. */
+enum proxy_ask {
+	PROXY_ASK_POLICY = 1, /* - → the policy as YAML */
+	PROXY_ASK_DENIALS,    /* - → fds: the newest log segments, the newest first */
+	PROXY_ASK_PROPOSE,    /* intent, then name, binary, rule of each → their ids */
+	PROXY_ASK_STATUS,     /* id → status, reason, name, binary */
+	PROXY_ASK_WAIT,	      /* id → the same, once it is decided */
 };
 
 /* Resolver: proxy ↔ a process that runs getaddrinfo() with the host's own rules. */

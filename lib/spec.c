@@ -35,6 +35,7 @@ static const struct field {
 	{ "labels", FIELD_LIST, offsetof(struct sandbox_spec, labels) },
 	{ "keep", FIELD_BOOL, offsetof(struct sandbox_spec, keep) },
 	{ "audit", FIELD_BOOL, offsetof(struct sandbox_spec, audit) },
+	{ "agent_proposals", FIELD_BOOL, offsetof(struct sandbox_spec, agent_proposals) },
 	{ "stacks", FIELD_BOOL, offsetof(struct sandbox_spec, stacks) },
 	{ "connect_to", FIELD_LIST, offsetof(struct sandbox_spec, connect_to) },
 	{ "deny", FIELD_LIST, offsetof(struct sandbox_spec, deny) },

@@ -52,6 +52,7 @@ struct sandbox_spec {
 	bool keep;     /* outlives its main process */
 	bool audit;
 	bool stacks;
+	bool agent_proposals; /* http://policy.local serves */
 	char **connect_to; /* HOST:PORT:ADDR:PORT */
 	char **deny;	   /* HOST[:PORT] (lib/barred.h) */
 	char *upstream_ca; /* absolute path, or NULL */

@@ -106,6 +106,7 @@ struct conn {
 	bool is_watched;   /* --audit lets it pass: inspected if it turns out to be TLS or HTTP */
 	bool has_said_ok;  /* CONNECT was answered */
 	bool is_tls;	   /* the client speaks TLS with us */
+	bool is_advisor;   /* to http://policy.local, which is ours */
 	bool is_forward;   /* absolute-form: each request names its own target */
 	struct refusal *refusal; /* what every request on this connection is answered with; or NULL */
 	struct target *target;

@@ -6,6 +6,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "proxy/advisor.h"
 
 enum { BODY_MAX = 64 * 1024 };
 
@@ -106,8 +107,14 @@ int deny_body(struct buf *out, const struct conn *c, const struct refusal *f, co
 	if (f->is_denial && f->layer != LAYER_SSRF) {
 		put_text(out, &r, "nearest_rule", or_null(f->nearest));
 		put_missing(out, &r, c, f->layer == LAYER_L7 ? method : NULL, path);
+		if (c->px->has_advisor && r == 0)
+			r = advisor_put_guidance(out);
 		put_raw(out, &r, ",\"next_steps\":[");
-		put_command(out, &r, c, f->layer == LAYER_L7 ? method : NULL, path);
+		/* Inside, nobody can run the command; agents get what they can do themselves. */
+		if (!c->px->has_advisor)
+			put_command(out, &r, c, f->layer == LAYER_L7 ? method : NULL, path);
+		else if (r == 0)
+			r = advisor_put_steps(out);
 		put_raw(out, &r, "]");
 	}
 	put_raw(out, &r, "}");

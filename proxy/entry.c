@@ -9,6 +9,7 @@
 #include "lib/cleanup.h"
 #include "lib/err.h"
 #include "lib/str.h"
+#include "proxy/advisor.h"
 #include "proxy/chain.h"
 #include "proxy/deny.h"
 #include "proxy/exchange.h"
@@ -262,11 +263,37 @@ static void find_addresses(struct conn *c)
 	}
 }
 
+/* No address, no policy: it is served here. */
+static void open_advisor(struct conn *c)
+{
+	const struct target_key key = { .host = c->host,
+		.binary = c->binary,
+		.port = c->port,
+		.generation = c->generation };
+	struct refusal f;
+
+	c->target = target_get(c->px, &key);
+	if (!c->target) {
+		entry_fault(&f, 503, "overloaded", "too many destinations are in use");
+		refuse_fault(c, &f);
+		return;
+	}
+	c->is_inspected = true;
+	judge_log_advisor(c, NULL, NULL);
+	conn_commit(c, open_inspected);
+}
+
 /* The name, the port and who asks are known. */
 static void decide(struct conn *c)
 {
 	struct decision d;
 
+	/* Who cannot be told from others is refused here as everywhere. */
+	c->is_advisor = advisor_is(c->host, c->port) && c->binary && !c->denied;
+	if (c->is_advisor) {
+		open_advisor(c);
+		return;
+	}
 	judge_connection(c, NULL, 0, &d);
 	if (d.verdict == VERDICT_DENY) {
 		refuse_decided(c, &d);

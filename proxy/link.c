@@ -19,6 +19,7 @@
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "lib/url.h"
+#include "proxy/advisor.h"
 #include "proxy/ca.h"
 #include "proxy/chain.h"
 #include "proxy/conn.h"
@@ -249,6 +250,8 @@ static const struct {
 	{ PROXY_TUPLE, PHASE_READY, on_tuple },
 	{ PROXY_LOG, PHASE_SETUP | PHASE_READY, on_log },
 	{ PROXY_RESOLVER, PHASE_SETUP | PHASE_READY, on_resolver },
+	{ PROXY_ADVISOR, PHASE_SETUP | PHASE_READY, advisor_on_setting },
+	{ PROXY_TOLD, PHASE_READY, advisor_on_told },
 };
 
 static unsigned int phase_of(const struct proxy *px)

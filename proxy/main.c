@@ -54,6 +54,7 @@ static int begin(struct proxy *px)
 	TAILQ_INIT(&px->backs);
 	TAILQ_INIT(&px->conns);
 	TAILQ_INIT(&px->commits);
+	LIST_INIT(&px->asks);
 	buf_init(&px->writing, WRITING_MAX);
 	px->loop = loop_new();
 	if (!px->loop)

@@ -23,6 +23,7 @@ struct conn;
 struct leg;
 struct listener;
 struct resolver;
+struct server;
 struct target;
 struct tls;
 struct trust;
@@ -63,6 +64,9 @@ struct proxy {
 	struct barred *barred; /* --deny */
 	struct netaddr host_gateway; /* what host.openshell.internal is; family 0: nothing */
 	struct chain *chain;	     /* --upstream-proxy; NULL: dial directly */
+	bool has_advisor;	     /* http://policy.local serves */
+	LIST_HEAD(, server) asks;    /* its questions to the supervisor (advisor.c) */
+	uint32_t last_ask;
 
 	LIST_HEAD(, target) targets[TARGET_BUCKETS];
 	unsigned int n_targets;

@@ -135,7 +135,9 @@ static void set_facts(struct judged *j)
 /* Asks policy, or (forward mode on an endpoint without protocol) knows that it was asked. */
 static enum request_outcome decide(struct conn *c, struct judged *j)
 {
-	if (!c->is_inspected)
+	if (c->is_advisor)
+		judge_log_advisor(c, j->rq.effective_method, j->target.path);
+	if (c->is_advisor || !c->is_inspected)
 		return REQUEST_ALLOWED;
 	judge_request(c, &j->facts, &j->body, &j->decision);
 	if (j->decision.verdict != VERDICT_DENY)

@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "proxy/advisor.h"
 #include "proxy/back.h"
 #include "proxy/chain.h"
 #include "proxy/conn.h"
@@ -445,6 +446,28 @@ static int leg_join(struct back *b, struct conn *c, struct leg **ret)
 	return 1;
 }
 
+/* The server is within this process. */
+static int leg_local(struct target *t, struct conn *c, struct leg **ret)
+{
+	struct leg *leg = calloc(1, sizeof(*leg));
+
+	if (!leg)
+		return -ENOMEM;
+	side_init(&leg->side, -1, on_event, leg_destroy);
+	leg->timer.on_time = on_timeout;
+	leg->side.stream = advisor_stream_new(t->px, leg);
+	if (!leg->side.stream) {
+		free(leg);
+		return -ENOMEM;
+	}
+	t->refs++;
+	leg->target = t;
+	leg->conn = c;
+	leg->state = LEG_BUSY;
+	*ret = leg;
+	return 1;
+}
+
 int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,
 	struct leg **ret)
 {
@@ -452,6 +475,8 @@ int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms
 	bool may_h2 = c->is_inner || t->is_only_http2;
 	struct back *b = may_h2 && idle_max_ms ? back_find(t, is_tls) : NULL;
 
+	if (c->is_advisor)
+		return leg_local(t, c, ret);
 	if (b)
 		return leg_join(b, c, ret);
 	if (!leg || loop_now_ms(t->px->loop) - leg->idle_since_ms >= idle_max_ms)

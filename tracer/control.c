@@ -14,6 +14,7 @@
 #include "lib/jsontext.h"
 #include "lib/proto.h"
 #include "lib/str.h"
+#include "tracer/advisor.h"
 #include "tracer/change.h"
 #include "tracer/owner.h"
 #include "tracer/sandbox.h"
@@ -170,6 +171,12 @@ static void on_request(struct control *c, struct msg_in *m)
 		break;
 	case CTL_TRUST:
 		on_trust(c, m);
+		break;
+	case CTL_PROPOSAL:
+		advisor_decide(s, c, m);
+		break;
+	case CTL_SETTING:
+		advisor_setting(s, c, m);
 		break;
 	case CTL_NETNS:
 		on_netns(c, m);

@@ -241,6 +241,8 @@ static void on_proxy_message(struct loop *loop, struct watch *w, uint32_t events
 		change_done(s, &m);
 	else if (m.type == PROXY_NEED_RESOLVER)
 		start_resolver(s);
+	else if (m.type == PROXY_ASK)
+		advisor_ask(s, &m);
 }
 
 /* The workload keeps running, without network: never with more. */
@@ -376,6 +378,7 @@ int sandbox_start(struct sandbox *s, const char *policy_yaml, bool is_new, struc
 {
 	int r = check_backend(s, err);
 
+	s->agent_proposals = s->spec.agent_proposals;
 	if (r == 0)
 		r = prepare(s, is_new, err);
 	if (r == 0)
@@ -532,6 +535,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	kill_everything(s);
 	cleanup_close(&s->coop_listener);
 	s->coop_listener = -1;
+	advisor_done(&s->advisor);
 	cgroup_remove(&s->cgroup);
 	protect_done(&s->protect);
 	if (s->state)

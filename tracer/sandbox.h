@@ -20,6 +20,7 @@
 #include "lib/policy.h"
 #include "lib/spec.h"
 #include "lib/state.h"
+#include "tracer/advisor.h"
 #include "tracer/cafiles.h"
 #include "tracer/cgroup.h"
 #include "tracer/mounts.h"
@@ -110,6 +111,8 @@ struct sandbox {
 	uint32_t exit_status; /* of the main process of a sandbox that ends with it */
 	uint32_t next_session;
 	struct timer grace;
+	bool agent_proposals; /* http://policy.local serves */
+	struct advisor advisor;
 	LIST_HEAD(, policy_change) changes; /* sent to the proxy, not yet confirmed */
 };
 

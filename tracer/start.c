@@ -17,6 +17,7 @@
 #include "lib/str.h"
 #include "lib/strv.h"
 #include "tracer/addrs.h"
+#include "tracer/advisor.h"
 #include "tracer/backend.h"
 #include "tracer/cafiles.h"
 #include "tracer/change.h"
@@ -28,6 +29,7 @@
 #include "tracer/inside.h"
 #include "tracer/notify.h"
 #include "tracer/sandbox.h"
+#include "tracer/skill.h"
 
 enum {
 	START_TIMEOUT_MS = 15000, /* for each step of the start */
@@ -249,6 +251,8 @@ static int add_own_files(struct sandbox *s, struct err *err)
 	}
 	if (r == 0)
 		r = etcfiles_add_trust(&s->mounts, bundle);
+	if (r == 0 && s->agent_proposals)
+		r = skill_add(&s->mounts);
 	return r < 0 ? err_set(err, r, "mounts: %s", err_name(r)) : 0;
 }
 
@@ -549,6 +553,8 @@ int start_proxy(struct sandbox *s, struct err *err)
 		r = proxy_setup(s, err);
 	if (r == 0)
 		r = change_send_current(s, err);
+	if (r == 0)
+		r = advisor_tell(s);
 	return r == 0 ? send_listeners(s, err) : r;
 }
 
