@@ -20,6 +20,8 @@ install: all	## programs, library, manual pages, completions, examples
 	done
 	install -d '$(DESTDIR)$(DATADIR)/profiles'
 	install -m 0644 profiles/*.yaml '$(DESTDIR)$(DATADIR)/profiles/'
+	install -d '$(DESTDIR)$(DATADIR)/profiles/providers'
+	install -m 0644 profiles/providers/*.yaml '$(DESTDIR)$(DATADIR)/profiles/providers/'
 	@set -e; install -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
 		'$(DESTDIR)$(PREFIX)/share/zsh/site-functions' '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'; \
 	$(O)/bin/openshell completions bash >'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/openshell'; \

@@ -23,6 +23,8 @@ extern const struct cli_option cmd_rule_get_options[];
 extern const struct cli_option cmd_rule_approve_options[];
 extern const struct cli_option cmd_rule_approve_all_options[];
 extern const struct cli_option cmd_rule_reject_options[];
+extern const struct cli_option cmd_provider_create_options[];
+extern const struct cli_option cmd_provider_update_options[];
 extern const struct cli_option cmd_settings_get_options[];
 extern const struct cli_option cmd_settings_set_options[];
 extern const struct cli_option cmd_settings_delete_options[];
@@ -63,6 +65,16 @@ int cmd_rule_approve_all(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_reject(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_clear(const struct cli_command *cmd, int argc, char **argv);
 int cmd_rule_history(const struct cli_command *cmd, int argc, char **argv);
+
+int cmd_provider_create(const struct cli_command *cmd, int argc, char **argv);
+int cmd_provider_update(const struct cli_command *cmd, int argc, char **argv);
+int cmd_provider_delete(const struct cli_command *cmd, int argc, char **argv);
+int cmd_provider_get(const struct cli_command *cmd, int argc, char **argv);
+int cmd_provider_list(const struct cli_command *cmd, int argc, char **argv);
+int cmd_provider_profiles(const struct cli_command *cmd, int argc, char **argv);
+int cmd_sandbox_provider_list(const struct cli_command *cmd, int argc, char **argv);
+int cmd_sandbox_provider_attach(const struct cli_command *cmd, int argc, char **argv);
+int cmd_sandbox_provider_detach(const struct cli_command *cmd, int argc, char **argv);
 
 int cmd_settings_get(const struct cli_command *cmd, int argc, char **argv);
 int cmd_settings_set(const struct cli_command *cmd, int argc, char **argv);

@@ -18,6 +18,7 @@
 #include "launcher/paths.h"
 #include "launcher/policyfile.h"
 #include "launcher/profiles.h"
+#include "launcher/provider.h"
 #include "launcher/sandbox.h"
 #include "launcher/session.h"
 #include "launcher/settings.h"
@@ -33,6 +34,7 @@
 
 struct options {
 	const char *name, *policy, *workdir, *approval_mode, *intercept;
+	char **providers;
 	char **env, **labels, **ro, **rw, **forward, **upload, **deny;
 	struct config config;
 	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
@@ -88,6 +90,8 @@ const struct cli_option cmd_create_options[] = {
 	{ CLI_CHOICE, "no-tty", 'T', AT(tty), -1, NULL, "Give it none" },
 	{ CLI_STR, "approval-mode", 0, AT(approval_mode), 0, "MODE",
 		"Who approves proposed rules: manual" },
+	{ CLI_LIST, "provider", 0, AT(providers), 0, "NAME",
+		"Let it use this provider's credentials; repeatable" },
 	{ CLI_IGNORED, "auto-providers", 0, 0, 0, NULL, "Accepted for scripts" },
 	{ CLI_IGNORED, "no-auto-providers", 0, 0, 0, NULL, "Accepted for scripts" },
 	{ CLI_FORMAT, "output", 'o', AT(format), 0, "FORMAT",
@@ -98,8 +102,6 @@ const struct cli_option cmd_create_options[] = {
 		"devices are not handed out by a gateway; grant them with --rw /dev/…" },
 	{ CLI_REFUSED, "driver-config-json", 0, 0, 0, NULL,
 		"there is no compute driver on a single machine" },
-	{ CLI_REFUSED, "provider", 0, 0, 0, NULL,
-		"this version has no credential providers; pass variables with --env" },
 	{ CLI_STR, "cpu", 0, AT(cpu), 0, "N", "Processors it may use: 500m, 2.5" },
 	{ CLI_STR, "memory", 0, AT(memory), 0, "SIZE", "Memory it may use: 512Mi, 8G" },
 	{ CLI_STR, "editor", 0, AT(editor), 0, "EDITOR",
@@ -109,6 +111,7 @@ const struct cli_option cmd_create_options[] = {
 
 static void options_done(struct options *o)
 {
+	strv_free(o->providers);
 	strv_free(o->env);
 	strv_free(o->labels);
 	strv_free(o->ro);
@@ -456,6 +459,8 @@ static int launch(int sock, const struct sandbox_spec *s, const struct options *
 	int r;
 
 	r = ctl_send_start(sock, s, policy, &err);
+	if (r == 0 && s->providers)
+		r = provider_send(sock, s->providers, false, &err);
 	if (r == 0)
 		r = send_exec(sock, s, a, &err);
 	/* When it could not even read what we sent, its own words say more than ours. */
@@ -524,6 +529,9 @@ static int create(struct options *o, const struct cli_args *a)
 	r = spec_fill(&spec, o, a, &err);
 	if (r == -EINVAL)
 		return out_fail(CLI_USAGE, &err);
+	spec.providers = take_ptr(o->providers);
+	if (r == 0)
+		r = provider_check(spec.providers, &err);
 	if (r < 0)
 		return out_fail(CLI_NO_START, &err);
 	r = o->no_profile ? 0 : profiles_apply(&spec, o->profile, &policy, &err);

@@ -12,6 +12,7 @@
 #include "launcher/cmd.h"
 #include "launcher/ctl.h"
 #include "launcher/out.h"
+#include "launcher/provider.h"
 #include "launcher/sandbox.h"
 #include "launcher/settings.h"
 #include "lib/cleanup.h"
@@ -190,7 +191,7 @@ int cmd_stop(const struct cli_command *cmd, int argc, char **argv)
 	return CLI_OK;
 }
 
-static int restart(const struct sandbox_spec *spec)
+static int restart(const struct sandbox_spec *spec, char *const *providers)
 {
 	auto_msg_in struct msg_in m = { 0 };
 	auto_close int sock = -1;
@@ -201,6 +202,8 @@ static int restart(const struct sandbox_spec *spec)
 	r = sock < 0 ? sock : ctl_send_restart(sock, spec, &err);
 	if (r == 0)
 		r = ctl_wait(sock, CTL_READY, -1, &m, &status, &err);
+	if (r == 0 && providers)
+		r = provider_send(sock, providers, true, &err);
 	if (r < 0)
 		return out_fail(status, &err);
 	state_last_used_set(spec->name);
@@ -212,6 +215,7 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv)
 {
 	auto_spec struct sandbox_spec spec = { 0 };
 	auto_state struct state *s = NULL;
+	auto_strv char **providers = NULL;
 	struct err err = { 0 };
 	struct cli_args a;
 	int r = cli_parse(cmd, argc, argv, NULL, &a);
@@ -227,7 +231,9 @@ int cmd_start(const struct cli_command *cmd, int argc, char **argv)
 	if (state_load_spec(s, &spec, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
 	spec.agent_proposals = settings_agent_proposals(s);
-	return restart(&spec);
+	if (provider_attached(s, &providers, &err) < 0 || provider_check(providers, &err) < 0)
+		return out_fail(CLI_NO_START, &err);
+	return restart(&spec, providers);
 }
 
 /* --- trust --- */

@@ -15,6 +15,34 @@
 #include "launcher/cmd_policy.h"
 #include "launcher/out.h"
 
+static const struct cli_command sandbox_provider_commands[] = {
+	{ .name = "list",
+		.args = "[NAME]",
+		.summary = "Show whose credentials a sandbox may use",
+		.examples = "  openshell sandbox provider list demo\n",
+		.options = cmd_format_options,
+		.max_args = 1,
+		.names_first = true,
+		.run = cmd_sandbox_provider_list },
+	{ .name = "attach",
+		.args = "NAME PROVIDER",
+		.summary = "Let a sandbox use a provider's credentials",
+		.examples = "  openshell sandbox provider attach demo my-github\n",
+		.min_args = 2,
+		.max_args = 2,
+		.names_first = true,
+		.run = cmd_sandbox_provider_attach },
+	{ .name = "detach",
+		.args = "NAME PROVIDER",
+		.summary = "Take them away, at once",
+		.examples = "  openshell sandbox provider detach demo my-github\n",
+		.min_args = 2,
+		.max_args = 2,
+		.names_first = true,
+		.run = cmd_sandbox_provider_detach },
+	{ 0 },
+};
+
 static const struct cli_command sandbox_commands[] = {
 	{ .name = "create",
 		.args = "[-- CMD...]",
@@ -84,6 +112,11 @@ static const struct cli_command sandbox_commands[] = {
 		.max_args = 1,
 		.names_first = true,
 		.run = cmd_start },
+	{ .name = "provider",
+		.summary = "Whose credentials a sandbox may use",
+		.examples = "  openshell sandbox provider attach demo my-github\n"
+			    "  openshell sandbox provider list demo\n",
+		.subs = sandbox_provider_commands },
 	{ .name = "trust",
 		.args = "NAME PATH",
 		.summary = "Accept that a program has changed since the sandbox first saw it",
@@ -254,6 +287,51 @@ static const struct cli_command rule_commands[] = {
 	{ 0 },
 };
 
+static const struct cli_command provider_commands[] = {
+	{ .name = "create",
+		.args = "--name NAME --type TYPE",
+		.summary = "Keep secrets for sandboxes, which never see them",
+		.examples = "  openshell provider create --name my-github --type github --from-existing\n"
+			    "  openshell provider create --name claude --type claude-code --credential ANTHROPIC_API_KEY\n"
+			    "  openshell provider create --name mine --type generic --credential MY_KEY --config endpoints=api.example.com:443\n",
+		.options = cmd_provider_create_options,
+		.run = cmd_provider_create },
+	{ .name = "get",
+		.args = "NAME",
+		.summary = "Show a provider, without its secrets",
+		.examples = "  openshell provider get my-github\n",
+		.options = cmd_format_options,
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_provider_get },
+	{ .name = "list",
+		.summary = "List providers",
+		.examples = "  openshell provider list\n",
+		.options = cmd_format_options,
+		.run = cmd_provider_list },
+	{ .name = "list-profiles",
+		.summary = "List the types of providers",
+		.examples = "  openshell provider list-profiles\n",
+		.options = cmd_format_options,
+		.run = cmd_provider_profiles },
+	{ .name = "update",
+		.args = "NAME",
+		.summary = "Replace secrets or endpoints; sandboxes that run use them at once",
+		.examples = "  openshell provider update my-github --credential GITHUB_TOKEN\n",
+		.options = cmd_provider_update_options,
+		.min_args = 1,
+		.max_args = 1,
+		.run = cmd_provider_update },
+	{ .name = "delete",
+		.args = "NAME...",
+		.summary = "Forget a provider and its secrets",
+		.examples = "  openshell provider delete my-github\n",
+		.min_args = 1,
+		.max_args = 64,
+		.run = cmd_provider_delete },
+	{ 0 },
+};
+
 static const struct cli_command settings_commands[] = {
 	{ .name = "get",
 		.args = "[NAME]",
@@ -405,6 +483,11 @@ static const struct cli_command commands[] = {
 		.examples = "  openshell rule get demo\n"
 			    "  openshell rule approve demo 3f9c0a12d4e5\n",
 		.subs = rule_commands },
+	{ .name = "provider",
+		.summary = "Secrets that sandboxes can use and never see",
+		.examples = "  openshell provider create --name my-github --type github --from-existing\n"
+			    "  openshell sandbox create --provider my-github -- gh repo list\n",
+		.subs = provider_commands },
 	{ .name = "settings",
 		.summary = "What agents may ask for, for one sandbox or all",
 		.examples = "  openshell settings get demo\n"

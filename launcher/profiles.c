@@ -22,7 +22,7 @@ static const char suffix[] = ".yaml";
 /* In a build tree they lie beside the program, installed in the share directory next to its own. */
 static const char *const data_places[] = { "profiles", "../share/openshell/profiles" };
 
-static int builtin_open(void)
+int profiles_builtin_open(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(data_places); i++) {
 		char path[PATH_MAX];
@@ -44,7 +44,7 @@ static int own_open(void)
 }
 
 /* The user's own first. */
-static int (*const sources[])(void) = { own_open, builtin_open };
+static int (*const sources[])(void) = { own_open, profiles_builtin_open };
 
 static int by_text(const void *a, const void *b)
 {

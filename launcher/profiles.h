@@ -8,6 +8,8 @@
 #include "lib/profile.h"
 #include "lib/spec.h"
 
+/* The directory of those that come with the program: a descriptor of the caller, or -1. */
+int profiles_builtin_open(void);
 /* The names of all, sorted: a strv of the caller, or NULL. */
 char **profiles_names(void);
 /* The profile called @name and its file: 0, -ENOENT (with text and hint), -EINVAL with text. The

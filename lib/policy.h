@@ -132,6 +132,7 @@ struct intent {
 struct carriage {
 	bool is_inspected; /* some matching endpoint has an HTTP protocol */
 	bool tls_skip;	   /* never touch TLS: relay */
+	bool allow_uninspected_credentials; /* relayed although a credential is bound to it */
 	bool allow_encoded_slash; /* of the endpoint that the path selects (policy_select) */
 };
 
@@ -167,6 +168,9 @@ struct inspection {
 	bool websocket_graphql; /* client text messages carry GraphQL operations */
 	bool websocket_text;	/* client text messages must be judged one by one */
 	bool mcp_strict_tool_names;
+	bool rewrite_body, rewrite_websocket; /* credentials' placeholders are replaced there too */
+	const char *credential_provider; /* whose credentials are bound to it by name; or NULL; lives as
+					    long as the policy */
 	bool redact;		/* an openshell/regex middleware applies to this host */
 	bool redact_may_fail;	/* all of them fail open: what they cannot read passes as it is */
 };

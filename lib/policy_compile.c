@@ -469,12 +469,26 @@ static void compile_flags(const struct doc_endpoint *in, struct endpoint *e)
 	e->body_max = body_limit(in, e);
 }
 
+static int compile_credentials(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)
+{
+	const char *provider = in->credential_binding.provider.text;
+
+	e->allow_uninspected_credentials = in->allow_uninspected_credentials.value;
+	e->rewrite_body = in->request_body_credential_rewrite.value && e->protocol == PROTOCOL_REST;
+	e->rewrite_websocket = in->websocket_credential_rewrite.value &&
+			       (e->protocol == PROTOCOL_REST || e->protocol == PROTOCOL_WEBSOCKET);
+	if (!provider || !provider[0])
+		return 0;
+	e->credential_provider = arena_strndup(&p->arena, provider, strlen(provider));
+	return e->credential_provider ? 0 : -ENOMEM;
+}
+
 typedef int endpoint_step(struct policy *p, const struct doc_endpoint *in, struct endpoint *e);
 
 static int compile_endpoint(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)
 {
 	static endpoint_step *const steps[] = { compile_host, compile_ports, compile_path,
-		compile_ips, compile_allow, compile_deny, compile_registry };
+		compile_ips, compile_allow, compile_deny, compile_registry, compile_credentials };
 
 	compile_flags(in, e);
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {

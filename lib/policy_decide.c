@@ -94,6 +94,7 @@ static const struct endpoint *connect_endpoint(
 			first = e;
 		c->is_inspected |= policy_protocol_is_http(e->protocol);
 		c->tls_skip |= e->tls_skip;
+		c->allow_uninspected_credentials |= e->allow_uninspected_credentials;
 	}
 	return first;
 }
@@ -528,6 +529,9 @@ bool policy_select(
 		.websocket_graphql = e->websocket_graphql,
 		.websocket_text = e->protocol == PROTOCOL_WEBSOCKET,
 		.mcp_strict_tool_names = e->mcp_strict_tool_names,
+		.rewrite_body = e->rewrite_body,
+		.rewrite_websocket = e->rewrite_websocket,
+		.credential_provider = e->credential_provider,
 		.redact = middleware_of(p, in->host, false) != NULL,
 		.redact_may_fail = !middleware_of(p, in->host, true),
 	};

@@ -60,6 +60,8 @@ struct endpoint {
 	size_t n_ports;
 	enum policy_protocol protocol;
 	bool tls_skip, is_enforcing, allow_encoded_slash;
+	bool allow_uninspected_credentials, rewrite_body, rewrite_websocket;
+	const char *credential_provider; /* NULL: none */
 	const char *path;	  /* as written, "" when there is none */
 	struct glob *path_select; /* NULL: every path */
 	struct glob *path_rule;	  /* NULL: every path */

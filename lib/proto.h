@@ -30,6 +30,8 @@ enum ctl_msg {
 	CTL_PROPOSAL,	/* → sup. id:str status:str reason:str: what was said of an agent's
 			   proposal (lib/inbox.h); id NULL: all that wait are forgotten; CTL_DONE */
 	CTL_NETNS,	/* → sup. (empty): to reach servers inside; answered by CTL_NETNS_FD */
+	CTL_CREDENTIALS, /* → sup. env:strv (KEY=PLACEHOLDER, for new commands) secrets:bytes
+			   (opaque) answer:u32 (1: CTL_DONE is wanted) */
 	CTL_SETTING,	/* → sup. agent_proposals:u32; CTL_DONE */
 
 	CTL_READY = 64, /* sup → (empty): the sandbox is up (answers CTL_START) */
@@ -112,6 +114,7 @@ enum proxy_msg {
 	PROXY_LOG,	     /* → proxy fds: the segment to append to from now on */
 	PROXY_NEED_RESOLVER, /* proxy → (empty): wants PROXY_RESOLVER */
 	PROXY_RESOLVER,	   /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
+	PROXY_CREDENTIALS, /* → proxy secrets:bytes (proxy/credentials.h): from now on these */
 	PROXY_ADVISOR,	   /* → proxy enabled:u32: whether http://policy.local serves */
 	PROXY_ASK,	   /* proxy → kind:u32 (enum proxy_ask) args:strv; answered by PROXY_TOLD.
 			      Inline only: at most MSG_INLINE_MAX bytes */

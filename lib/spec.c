@@ -32,6 +32,7 @@ static const struct field {
 	{ "home_ro", FIELD_LIST, offsetof(struct sandbox_spec, home_ro) },
 	{ "links", FIELD_LIST, offsetof(struct sandbox_spec, links) },
 	{ "env", FIELD_LIST, offsetof(struct sandbox_spec, env) },
+	{ "providers", FIELD_LIST, offsetof(struct sandbox_spec, providers) },
 	{ "labels", FIELD_LIST, offsetof(struct sandbox_spec, labels) },
 	{ "keep", FIELD_BOOL, offsetof(struct sandbox_spec, keep) },
 	{ "audit", FIELD_BOOL, offsetof(struct sandbox_spec, audit) },

@@ -48,6 +48,7 @@ struct sandbox_spec {
 	char **home_ro; /* the same, read-only */
 	char **links; /* NAME=PATH: commands in /run/openshell/bin, which is first in PATH */
 	char **env;    /* KEY=VALUE */
+	char **providers; /* whose credentials are attached at the start */
 	char **labels; /* key=value, sorted by key */
 	bool keep;     /* outlives its main process */
 	bool audit;

@@ -296,6 +296,7 @@ static int copy_way(struct conn *c, const struct conn *outer)
 	c->carriage = outer->carriage;
 	c->is_inspected = outer->is_inspected;
 	c->is_advisor = outer->is_advisor;
+	c->is_passthrough = outer->is_passthrough;
 	c->is_tls = outer->is_tls;
 	c->policy = policy_ref(outer->policy);
 	c->generation = outer->generation;
@@ -503,7 +504,7 @@ static bool is_request_allowed(struct conn *c)
 	struct intent in = judge_intent(c);
 	struct decision d;
 
-	if (!c->is_inspected || (c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
+	if (!c->is_inspected || c->is_passthrough || (c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
 		return true;
 	in.request = &rq;
 	policy_decide(c->policy, &in, &d);

@@ -54,6 +54,20 @@ struct refusal {
 	char nearest[POLICY_REASON_MAX];
 };
 
+enum inject_body { INJECT_NO_BODY = 0, INJECT_TEXT, INJECT_FORM };
+enum { INJECT_TAIL = 96 }; /* the longest spelling of a placeholder's beginning */
+
+/* Placeholders in the request (inject.h). */
+struct inject {
+	bool is_wanted; /* there may be some in ex.head */
+	bool has_scan;	/* bodies that stream through are looked at */
+	enum inject_body body;
+	size_t head_len;   /* of ex.head; the rest of it is body */
+	char provider[64]; /* bound by the policy's word */
+	char tail[INJECT_TAIL];
+	size_t tail_len;
+};
+
 /* One HTTP/1 exchange; its parts live from the head of the request to the end of the response. */
 struct exchange {
 	char method[HTTP1_METHOD_MAX + 1]; /* the effective one */
@@ -69,6 +83,7 @@ struct exchange {
 	bool has_retried;
 	struct buf path;	/* canonical, for the log and for the next generation */
 	size_t scan_up, scan_down;
+	struct inject inject;
 };
 
 struct front;
@@ -106,6 +121,7 @@ struct conn {
 	bool is_watched;   /* --audit lets it pass: inspected if it turns out to be TLS or HTTP */
 	bool has_said_ok;  /* CONNECT was answered */
 	bool is_tls;	   /* the client speaks TLS with us */
+	bool is_passthrough; /* inspected for its placeholders alone: layer 4 was all the policy asked */
 	bool is_advisor;   /* to http://policy.local, which is ours */
 	bool is_forward;   /* absolute-form: each request names its own target */
 	struct refusal *refusal; /* what every request on this connection is answered with; or NULL */

@@ -134,6 +134,7 @@ static const char *reason_phrase(unsigned int status)
 		{ 413, "Content Too Large" },
 		{ 421, "Misdirected Request" },
 		{ 431, "Request Header Fields Too Large" },
+		{ 500, "Internal Server Error" },
 		{ 502, "Bad Gateway" },
 		{ 503, "Service Unavailable" },
 		{ 504, "Gateway Timeout" },

@@ -11,6 +11,7 @@
 #include "lib/str.h"
 #include "proxy/advisor.h"
 #include "proxy/chain.h"
+#include "proxy/credentials.h"
 #include "proxy/deny.h"
 #include "proxy/exchange.h"
 #include "proxy/judge.h"
@@ -283,6 +284,31 @@ static void open_advisor(struct conn *c)
 	conn_commit(c, open_inspected);
 }
 
+/*
+ * A server that a credential is for, on an endpoint that is not inspected: requests are parsed all
+ * the same, so that placeholders are replaced, and none is judged. Where nobody may look, nothing
+ * would be replaced: false, and it was refused, unless the policy accepts that.
+ */
+static bool look_for_placeholders(struct conn *c, const struct decision *d)
+{
+	struct refusal f;
+
+	c->is_passthrough = false;
+	if (c->is_inspected || d->carriage.allow_uninspected_credentials ||
+		!credentials_cover(c->px, c->host, c->port))
+		return true;
+	if (!d->carriage.tls_skip) {
+		c->is_inspected = c->is_passthrough = true;
+		return true;
+	}
+	entry_fault(&f, 403, "uninspected_credentials",
+		"%s:%u belongs to a credential provider, and its endpoint is not inspected (tls: skip)",
+		c->host, c->port);
+	judge_log_refusal(c, &f, NULL, NULL, "credentials");
+	refuse(c, &f);
+	return false;
+}
+
 /* The name, the port and who asks are known. */
 static void decide(struct conn *c)
 {
@@ -301,6 +327,8 @@ static void decide(struct conn *c)
 	}
 	c->carriage = d.carriage;
 	c->is_inspected = d.carriage.is_inspected && !d.carriage.tls_skip;
+	if (!look_for_placeholders(c, &d))
+		return;
 	c->is_watched = d.verdict == VERDICT_AUDIT && !sniff_is_untouched(c);
 	find_addresses(c);
 }

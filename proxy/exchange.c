@@ -15,6 +15,7 @@
 #include "lib/err.h"
 #include "proxy/entry.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/inject.h"
 #include "proxy/tunnel.h"
 
 void exchange_init(struct exchange *ex)
@@ -67,17 +68,30 @@ void exchange_send(struct conn *c)
 static void pump_up(struct conn *c);
 static void pump_down(struct conn *c);
 
+/* 0; -EACCES: the request was refused after all; or another -errno. */
+static int send_head(struct conn *c)
+{
+	struct exchange *ex = &c->ex;
+
+	if (ex->inject.is_wanted)
+		return inject_send(c);
+	if (ex->head.len > SEND_PENDING_MAX)
+		c->leg->side.out.max = ex->head.len;
+	return side_send(&c->leg->side, buf_head(&ex->head), ex->head.len);
+}
+
 void exchange_on_leg_ready(struct conn *c)
 {
 	struct exchange *ex = &c->ex;
+	int r;
 
 	conn_set_state(c, CONN_EXCHANGE);
 	if (c->state != CONN_EXCHANGE)
 		return;
-	if (ex->head.len > SEND_PENDING_MAX)
-		c->leg->side.out.max = ex->head.len;
-	if (side_send(&c->leg->side, buf_head(&ex->head), ex->head.len) < 0 ||
-		side_want(c->px->loop, &c->leg->side, true) < 0) {
+	r = send_head(c);
+	if (r == -EACCES)
+		return;
+	if (r < 0 || side_want(c->px->loop, &c->leg->side, true) < 0) {
 		pump_down(c); /* finds out what happened, and whether to try again */
 		return;
 	}
@@ -153,6 +167,18 @@ static void up_broken(struct conn *c)
 		exchange_fault(c, 400, "invalid_request", "http-parser", "malformed request body");
 }
 
+/* Of a body nothing is replaced here, and a placeholder is not for servers. */
+static void up_placeholder(struct conn *c)
+{
+	if (c->ex.has_answer) {
+		conn_close(c);
+		return;
+	}
+	leg_close(take_ptr(c->leg));
+	exchange_fault(c, 500, "credential_unavailable", "credentials",
+		"Credential placeholder in a body that is not rewritten");
+}
+
 /* Sends some of the body; false when that was the end of it or of the connection. */
 static bool carry_up(struct conn *c, const char *data, size_t len, bool is_kept)
 {
@@ -160,6 +186,10 @@ static bool carry_up(struct conn *c, const char *data, size_t len, bool is_kept)
 	size_t used = 0;
 	int r;
 
+	if (!inject_scan(c, data, len)) {
+		up_placeholder(c);
+		return false;
+	}
 	r = carry(c, &ex->up, ex->up.framing, &c->leg->side, data, len, &used, &ex->is_up_done);
 	c->bytes_up += used;
 	ex->sent_up += used;

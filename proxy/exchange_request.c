@@ -12,6 +12,7 @@
 
 #include "proxy/deny.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/inject.h"
 #include "proxy/inspect.h"
 #include "proxy/judge.h"
 #include "proxy/request.h"
@@ -117,7 +118,10 @@ static int write_request(struct conn *c)
 	if (r < 0)
 		return r;
 	buf_reset(&ex->head);
-	return http1_request_write(&ex->head, &s, now.rq.fields.list, now.rq.fields.n);
+	r = http1_request_write(&ex->head, &s, now.rq.fields.list, now.rq.fields.n);
+	if (r == 0)
+		inject_note(c, &now, ex->head.len);
+	return r;
 }
 
 /* The whole body is here already, which is usual for small ones: one record carries it all. */
@@ -133,6 +137,8 @@ static int take_small_body(struct conn *c, const char **rest, size_t *len)
 	}
 	if (ex->up.framing != HTTP1_LENGTH || *len < want)
 		return 0;
+	if (!inject_scan(c, *rest, (size_t)want))
+		ex->inject.is_wanted = true; /* and will be refused */
 	r = buf_append(&ex->head, *rest, (size_t)want);
 	if (r < 0)
 		return r;
@@ -222,7 +228,7 @@ static void request_taken(struct conn *c, const char *head, size_t head_len, con
 		r = accept_request(c, rest, len);
 		if (r < 0)
 			exchange_fault(c, 503, "overloaded", "http-parser", "no memory for the request");
-		else
+		else if (!c->ex.inject.is_wanted || inject_check(c) == 0)
 			conn_commit(c, exchange_send);
 	}
 }

@@ -39,14 +39,14 @@ static bool looks_into_bodies(const struct inspection *in)
 
 bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq)
 {
-	return looks_into_bodies(in) || (in->redact && rq->fields.framing != HTTP1_NO_BODY);
+	return looks_into_bodies(in) || ((in->redact || in->rewrite_body) && rq->fields.framing != HTTP1_NO_BODY);
 }
 
 size_t inspect_body_max(const struct inspection *in)
 {
 	size_t max = looks_into_bodies(in) ? in->body_max : REDACT_BODY_MAX;
 
-	if (in->redact && !in->redact_may_fail && max > REDACT_BODY_MAX)
+	if (((in->redact && !in->redact_may_fail) || in->rewrite_body) && max > REDACT_BODY_MAX)
 		max = REDACT_BODY_MAX;
 	return max < INSPECT_BODY_MAX ? max : INSPECT_BODY_MAX;
 }

@@ -172,17 +172,27 @@ void judge_request(struct conn *c, const struct request *rq, const struct inspec
 	log_event(c->px->log, &e);
 }
 
-void judge_log_advisor(struct conn *c, const char *method, const char *path)
+static void log_let_through(struct conn *c, const char *engine, const char *method, const char *path)
 {
 	struct event e = conn_event(c);
 
 	e.level = EVENT_INFO;
 	e.adapter = method ? EVENT_L7 : c->adapter;
 	e.action = EVENT_ALLOW;
-	e.engine = "advisor";
+	e.engine = engine;
 	e.method = method;
 	e.target = path;
 	log_event(c->px->log, &e);
+}
+
+void judge_log_advisor(struct conn *c, const char *method, const char *path)
+{
+	log_let_through(c, "advisor", method, path);
+}
+
+void judge_log_passthrough(struct conn *c, const char *method, const char *path)
+{
+	log_let_through(c, "l4", method, path);
 }
 
 void judge_log_refusal(struct conn *c, const struct refusal *r, const char *method,

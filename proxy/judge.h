@@ -21,6 +21,8 @@ void judge_request(struct conn *c, const struct request *rq, const struct inspec
 	struct decision *ret);
 /* What anybody inside may ask: a connection (@method NULL) or a request to http://policy.local. */
 void judge_log_advisor(struct conn *c, const char *method, const char *path);
+/* A request on a connection whose requests policy does not judge. */
+void judge_log_passthrough(struct conn *c, const char *method, const char *path);
 /* A request that was refused before policy could be asked, or an upstream failure. */
 void judge_log_refusal(struct conn *c, const struct refusal *r, const char *method,
 	const char *path, const char *engine);

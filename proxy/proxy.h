@@ -20,6 +20,7 @@ struct barred;
 struct ca;
 struct chain;
 struct conn;
+struct credentials;
 struct leg;
 struct listener;
 struct resolver;
@@ -64,6 +65,8 @@ struct proxy {
 	struct barred *barred; /* --deny */
 	struct netaddr host_gateway; /* what host.openshell.internal is; family 0: nothing */
 	struct chain *chain;	     /* --upstream-proxy; NULL: dial directly */
+	struct credentials *credentials; /* of the providers that are attached; or NULL */
+	bool had_credentials;	     /* placeholders may be about */
 	bool has_advisor;	     /* http://policy.local serves */
 	LIST_HEAD(, server) asks;    /* its questions to the supervisor (advisor.c) */
 	uint32_t last_ask;

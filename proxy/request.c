@@ -78,6 +78,8 @@ static int select_inspection(struct conn *c, struct judged *j, const char **ret_
 	j->inspection = (struct inspection){ 0 };
 	if (c->is_inspected && !c->refusal)
 		(void)policy_select(c->policy, &in, j->target.path, &j->inspection);
+	if (!c->px->had_credentials)
+		j->inspection.rewrite_body = j->inspection.rewrite_websocket = false;
 	return j->inspection.allow_encoded_slash ? 0 : canonicalize(j, 0, ret_why);
 }
 
@@ -137,7 +139,9 @@ static enum request_outcome decide(struct conn *c, struct judged *j)
 {
 	if (c->is_advisor)
 		judge_log_advisor(c, j->rq.effective_method, j->target.path);
-	if (c->is_advisor || !c->is_inspected)
+	if (c->is_passthrough)
+		judge_log_passthrough(c, j->rq.effective_method, j->target.path);
+	if (c->is_advisor || c->is_passthrough || !c->is_inspected)
 		return REQUEST_ALLOWED;
 	judge_request(c, &j->facts, &j->body, &j->decision);
 	if (j->decision.verdict != VERDICT_DENY)

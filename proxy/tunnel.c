@@ -7,8 +7,10 @@
 #include <sys/random.h>
 
 #include "lib/cleanup.h"
+#include "lib/placeholder.h"
 #include "lib/str.h"
 #include "lib/wsupgrade.h"
+#include "proxy/inject.h"
 #include "proxy/inspect.h"
 #include "proxy/judge.h"
 
@@ -40,7 +42,7 @@ void tunnel_free(struct tunnel *t)
 	if (t->is_counted)
 		n_assemblies--;
 	ws_parser_done(&t->up);
-	buf_done(&t->ready);
+	placeholder_wipe(&t->ready);
 	free(t);
 }
 
@@ -51,7 +53,8 @@ static struct tunnel *tunnel_new(const struct inspection *in)
 	if (!t)
 		return NULL;
 	t->inspection = *in;
-	t->is_inspected = in->websocket_text || in->websocket_graphql || in->redact;
+	t->is_inspected = in->websocket_text || in->websocket_graphql || in->redact ||
+		in->rewrite_websocket;
 	buf_init(&t->ready, WS_TEXT_MAX + SIDE_IN_MAX);
 	ws_parser_init(&t->up, false, false);
 	return t;
@@ -209,6 +212,31 @@ static int refuse_message(struct conn *c)
 	return 1;
 }
 
+/* With its secrets, or the end: 0, 1 when it ends the connection, -errno. */
+static int accept_rewritten(struct conn *c, const char *text, size_t len, uint8_t mask[4])
+{
+	struct tunnel *t = c->tunnel;
+	struct refusal f = { .error = "websocket", .layer = LAYER_HTTP };
+	struct buf out;
+	int r;
+
+	buf_init(&out, WS_TEXT_MAX);
+	r = inject_message(c, text, len, &out);
+	if (r == 0)
+		r = ws_write_frame(&t->ready, WS_TEXT, buf_head(&out), out.len, mask);
+	placeholder_wipe(&out);
+	if (r == 0 || r == -ENOMEM)
+		return r;
+	(void)str_copy(f.detail, sizeof(f.detail), r == -EACCES ?
+		"Credential is not authorized for this request endpoint" :
+		"Credential placeholder could not be resolved");
+	judge_log_refusal(c, &f, "WEBSOCKET_TEXT", c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
+		r == -EACCES ? "credential-binding" : "credentials");
+	t->close = WS_CLOSE_POLICY;
+	t->why = "credential unavailable";
+	return 1;
+}
+
 static int accept_message(struct conn *c, const struct ws_item *item)
 {
 	const char *text;
@@ -219,6 +247,8 @@ static int accept_message(struct conn *c, const struct ws_item *item)
 	if (r < 0)
 		return r == -EPERM ? refuse_message(c) : r;
 	fresh_mask(mask);
+	if (c->tunnel->inspection.rewrite_websocket && placeholder_is_in(text, len))
+		return accept_rewritten(c, text, len, mask);
 	return ws_write_frame(&c->tunnel->ready, WS_TEXT, text, len, mask);
 }
 
@@ -313,7 +343,7 @@ static void commit_messages(struct conn *c)
 		conn_close(c);
 		return;
 	}
-	buf_done(&t->ready);
+	placeholder_wipe(&t->ready);
 	if (t->close)
 		tunnel_close(c, t->close, t->why);
 	else

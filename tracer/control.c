@@ -16,6 +16,7 @@
 #include "lib/str.h"
 #include "tracer/advisor.h"
 #include "tracer/change.h"
+#include "tracer/credentials.h"
 #include "tracer/owner.h"
 #include "tracer/sandbox.h"
 #include "tracer/session.h"
@@ -174,6 +175,9 @@ static void on_request(struct control *c, struct msg_in *m)
 		break;
 	case CTL_PROPOSAL:
 		advisor_decide(s, c, m);
+		break;
+	case CTL_CREDENTIALS:
+		credentials_take(s, c, m);
 		break;
 	case CTL_SETTING:
 		advisor_setting(s, c, m);

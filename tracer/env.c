@@ -99,7 +99,8 @@ static int add_preload(char ***env)
 		       0;
 }
 
-char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_tty)
+char **env_build(const struct sandbox_spec *spec, char *const *placeholders, char *const *caller,
+	bool is_tty)
 {
 	const char *shell = access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
 	auto_strv char **env = NULL;
@@ -117,6 +118,8 @@ char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_t
 		r = set_format(&env, "OPENSHELL_SANDBOX", spec->name);
 	if (r == 0)
 		r = set_format(&env, "OPENSHELL_SANDBOX_ID", spec->id);
+	if (r == 0)
+		r = set_all(&env, placeholders);
 	if (r == 0)
 		r = set_all(&env, spec->env);
 	if (r == 0)

@@ -16,9 +16,10 @@ struct sandbox_spec;
 #define ENV_BIN_DIR	"/run/openshell/bin" /* commands of an agent's profile */
 
 /*
- * Base variables, then @spec's, then @caller's (KEY=VALUE: TERM, locale, --env of one command);
+ * Base variables, then the placeholders of attached credentials, then @spec's, then @caller's (KEY=VALUE: TERM, locale, --env of one command);
  * a later one replaces an earlier one. A strv of the caller, NULL when out of memory.
  */
-char **env_build(const struct sandbox_spec *spec, char *const *caller, bool is_tty);
+char **env_build(const struct sandbox_spec *spec, char *const *placeholders, char *const *caller,
+	bool is_tty);
 /* The value of @key in @env, or NULL. */
 const char *env_get(char *const *env, const char *key);

@@ -536,6 +536,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	cleanup_close(&s->coop_listener);
 	s->coop_listener = -1;
 	advisor_done(&s->advisor);
+	credentials_done(&s->credentials);
 	cgroup_remove(&s->cgroup);
 	protect_done(&s->protect);
 	if (s->state)

@@ -23,6 +23,7 @@
 #include "tracer/advisor.h"
 #include "tracer/cafiles.h"
 #include "tracer/cgroup.h"
+#include "tracer/credentials.h"
 #include "tracer/mounts.h"
 #include "tracer/netns.h"
 #include "tracer/protect.h"
@@ -113,6 +114,7 @@ struct sandbox {
 	struct timer grace;
 	bool agent_proposals; /* http://policy.local serves */
 	struct advisor advisor;
+	struct credentials credentials;
 	LIST_HEAD(, policy_change) changes; /* sent to the proxy, not yet confirmed */
 };
 

@@ -144,7 +144,7 @@ static const char *start_dir(const struct sandbox *s, const struct exec_request 
 static int send_spawn(struct sandbox *s, const struct session *ss, const struct exec_request *q)
 {
 	bool is_tty = q->flags & CTL_EXEC_TTY;
-	auto_strv char **env = env_build(&s->spec, q->env, is_tty);
+	auto_strv char **env = env_build(&s->spec, s->credentials.env, q->env, is_tty);
 	auto_msg_out struct msg_out m = { 0 };
 	char *login[3] = { NULL, (char *)"-l", NULL };
 

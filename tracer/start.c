@@ -23,6 +23,7 @@
 #include "tracer/change.h"
 #include "tracer/child.h"
 #include "tracer/coop.h"
+#include "tracer/credentials.h"
 #include "tracer/env.h"
 #include "tracer/etcfiles.h"
 #include "tracer/home.h"
@@ -555,6 +556,8 @@ int start_proxy(struct sandbox *s, struct err *err)
 		r = change_send_current(s, err);
 	if (r == 0)
 		r = advisor_tell(s);
+	if (r == 0)
+		r = credentials_tell(s);
 	return r == 0 ? send_listeners(s, err) : r;
 }
 

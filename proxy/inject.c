@@ -1,0 +1,258 @@
+#include "proxy/inject.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/placeholder.h"
+#include "lib/str.h"
+#include "proxy/credentials.h"
+#include "proxy/exchange_internal.h"
+#include "proxy/judge.h"
+
+struct asking {
+	struct conn *conn;
+	struct credential_use use;
+	char used[256]; /* keys, for the log */
+};
+
+static int find(void *arg, const char *key, size_t len, const char **ret, size_t *ret_len)
+{
+	struct asking *a = arg;
+	size_t at = strlen(a->used);
+	int r = credentials_find(a->conn->px, &a->use, key, len, ret, ret_len);
+
+	if (r == 0)
+		(void)snprintf(
+			a->used + at, sizeof(a->used) - at, "%s%.*s", at ? " " : "", (int)len, key);
+	return r;
+}
+
+static void ask(struct asking *a, struct conn *c)
+{
+	*a = (struct asking){ .conn = c,
+		.use = { .host = c->host,
+			.port = c->port,
+			.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
+			.provider = c->ex.inject.provider } };
+}
+
+/* --- what there is to replace --- */
+
+static enum inject_body body_kind(const struct judged *j)
+{
+	const struct http1_fields *f = &j->rq.fields;
+	const struct http1_header *type = http1_find(f->list, f->n, HTTP1_CONTENT_TYPE);
+
+	if (!j->inspection.rewrite_body || !j->body.data || !type)
+		return INJECT_NO_BODY;
+	if (http1_has_media_type(
+		    f->list, f->n, HTTP1_CONTENT_TYPE, "application/x-www-form-urlencoded"))
+		return INJECT_FORM;
+	if (http1_has_media_type(f->list, f->n, HTTP1_CONTENT_TYPE, "application/json") ||
+		(type->value_len > 5 && strncasecmp(type->value, "text/", 5) == 0))
+		return INJECT_TEXT;
+	return INJECT_NO_BODY;
+}
+
+/* Basic hides what it holds. */
+static bool may_hold(const char *head, size_t len)
+{
+	return placeholder_is_in(head, len) || memmem(head, len, "asic ", 5) ||
+	       memmem(head, len, "ASIC ", 5);
+}
+
+void inject_note(struct conn *c, const struct judged *j, size_t head_len)
+{
+	struct inject *in = &c->ex.inject;
+
+	*in = (struct inject){ .head_len = head_len };
+	if (!c->px->had_credentials)
+		return;
+	in->has_scan = true;
+	in->body = body_kind(j);
+	(void)str_copy(in->provider, sizeof(in->provider),
+		j->inspection.credential_provider ? j->inspection.credential_provider : "");
+	in->is_wanted = in->body != INJECT_NO_BODY || may_hold(buf_head(&c->ex.head), head_len);
+}
+
+/* --- replacing --- */
+
+static int replace_body(struct placeholder_source *src, enum inject_body kind, const char *body,
+	size_t len, struct buf *out)
+{
+	if (kind == INJECT_FORM)
+		return placeholder_form(src, body, len, out);
+	if (kind == INJECT_TEXT)
+		return placeholder_text(src, body, len, out);
+	return placeholder_is_in(body, len) ? -ENOKEY : buf_append(out, body, len);
+}
+
+/* @head, whose Content-Length we wrote, with the length that the body has now. */
+static int put_head(struct buf *out, const struct buf *head, size_t body_len)
+{
+	static const char field[] = "\r\nContent-Length: ";
+	const char *start = buf_head(head), *p = memmem(start, head->len, field, sizeof(field) - 1);
+	const char *end = start + head->len, *rest;
+	int r;
+
+	if (!p)
+		return buf_append(out, start, head->len);
+	p += sizeof(field) - 1;
+	rest = memmem(p, (size_t)(end - p), "\r\n", 2);
+	if (!rest)
+		return -EBADMSG;
+	r = buf_append(out, start, (size_t)(p - start));
+	if (r == 0)
+		r = buf_printf(out, "%zu", body_len);
+	return r == 0 ? buf_append(out, rest, (size_t)(end - rest)) : r;
+}
+
+/* The request as the server gets it. 0, -ENOKEY, -EACCES, -ENOBUFS, -ENOMEM. */
+static int write_request(struct asking *a, struct buf *out)
+{
+	const struct exchange *ex = &a->conn->ex;
+	struct placeholder_source src = { find, a, 0 };
+	const char *head = buf_head(&ex->head), *body = head + ex->inject.head_len;
+	size_t body_len = ex->head.len - ex->inject.head_len;
+	struct buf filled, filled_body;
+	int r;
+
+	buf_init(&filled, WRITING_MAX);
+	buf_init(&filled_body, WRITING_MAX);
+	r = placeholder_head(&src, head, ex->inject.head_len, &filled);
+	if (r == 0)
+		r = replace_body(&src, ex->inject.body, body, body_len, &filled_body);
+	if (r == 0 && ex->inject.body != INJECT_NO_BODY)
+		r = put_head(out, &filled, filled_body.len);
+	else if (r == 0)
+		r = buf_append(out, buf_head(&filled), filled.len);
+	if (r == 0 && filled_body.len)
+		r = buf_append(out, buf_head(&filled_body), filled_body.len);
+	placeholder_wipe(&filled);
+	placeholder_wipe(&filled_body);
+	return r;
+}
+
+/* A secret in clear text is everybody's: only where that was asked for in so many words. */
+static bool may_go_in_clear(const struct conn *c)
+{
+	return c->is_tls || c->port == 80 || strcmp(c->host, "host.openshell.internal") == 0;
+}
+
+static int write_checked(struct asking *a, struct buf *out)
+{
+	int r = write_request(a, out);
+
+	return r == 0 && a->used[0] && !may_go_in_clear(a->conn) ? -EACCES : r;
+}
+
+static int refuse(struct conn *c, int r)
+{
+	leg_close(take_ptr(c->leg));
+	if (r == -EACCES && !may_go_in_clear(c))
+		exchange_fault(c, 403, "credential_endpoint_mismatch", "credential-binding",
+			"Credential is not sent without TLS");
+	else if (r == -EACCES)
+		exchange_fault(c, 403, "credential_endpoint_mismatch", "credential-binding",
+			"Credential is not authorized for this request endpoint");
+	else if (r == -ENOKEY)
+		exchange_fault(c, 500, "credential_unavailable", "credentials",
+			"Credential placeholder could not be resolved");
+	else
+		exchange_fault(c, 503, "overloaded", "credentials", "no memory for the request");
+	return -EACCES;
+}
+
+static void log_use(struct conn *c, const char *keys)
+{
+	struct event e = conn_event(c);
+	char text[300];
+
+	(void)str_format(text, sizeof(text), "credentials used: %s", keys);
+	e.level = EVENT_INFO;
+	e.adapter = EVENT_L7;
+	e.action = EVENT_ALLOW;
+	e.engine = "credentials";
+	e.method = c->ex.method;
+	e.target = c->ex.path.len ? buf_cstr(&c->ex.path) : "/";
+	e.reason = text;
+	log_event(c->px->log, &e);
+}
+
+int inject_check(struct conn *c)
+{
+	struct asking a;
+	struct buf out;
+	int r;
+
+	ask(&a, c);
+	buf_init(&out, WRITING_MAX);
+	r = write_checked(&a, &out);
+	placeholder_wipe(&out);
+	if (r < 0)
+		return refuse(c, r);
+	if (a.used[0])
+		log_use(c, a.used);
+	return 0;
+}
+
+int inject_send(struct conn *c)
+{
+	struct asking a;
+	struct buf out;
+	int r;
+
+	ask(&a, c);
+	buf_init(&out, WRITING_MAX);
+	/* They may have been taken away since they were checked. */
+	r = write_checked(&a, &out);
+	if (r == 0) {
+		if (out.len > SEND_PENDING_MAX)
+			c->leg->side.out.max = out.len;
+		r = side_send(&c->leg->side, buf_head(&out), out.len);
+		placeholder_wipe(&out);
+		return r;
+	}
+	placeholder_wipe(&out);
+	return refuse(c, r);
+}
+
+/* --- bodies that are not rewritten --- */
+
+/* One that is split over reads is found as well, for the end of the last read is kept. */
+bool inject_scan(struct conn *c, const char *data, size_t len)
+{
+	struct inject *in = &c->ex.inject;
+	char seam[2 * INJECT_TAIL];
+	size_t n = len < INJECT_TAIL ? len : INJECT_TAIL;
+
+	if (!in->has_scan)
+		return true;
+	memcpy(seam, in->tail, in->tail_len);
+	memcpy(seam + in->tail_len, data, n);
+	if (placeholder_is_in(seam, in->tail_len + n) || placeholder_is_in(data, len))
+		return false;
+	if (len >= INJECT_TAIL) {
+		memcpy(in->tail, data + len - INJECT_TAIL, INJECT_TAIL);
+		in->tail_len = INJECT_TAIL;
+	} else {
+		size_t all = in->tail_len + len, from = all > INJECT_TAIL ? all - INJECT_TAIL : 0;
+
+		memcpy(in->tail, seam + from, all - from);
+		in->tail_len = all - from;
+	}
+	return true;
+}
+
+int inject_message(struct conn *c, const char *text, size_t len, struct buf *out)
+{
+	struct placeholder_source src = { find, NULL, 0 };
+	struct asking a;
+	int r;
+
+	ask(&a, c);
+	src.arg = &a;
+	r = placeholder_text(&src, text, len, out);
+	return r == 0 && a.used[0] && !may_go_in_clear(c) ? -EACCES : r;
+}
