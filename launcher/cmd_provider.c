@@ -209,14 +209,6 @@ int cmd_provider_create(const struct cli_command *cmd, int argc, char **argv)
 
 /* --- running sandboxes --- */
 
-static bool has(char *const *list, const char *name)
-{
-	for (; list && *list; list++)
-		if (str_eq(*list, name))
-			return true;
-	return false;
-}
-
 /* The sandbox, if it runs, gets what is attached to it now. 0 or -errno with text. */
 static int refresh(const struct state *s, char *const *names, struct err *err)
 {
@@ -243,7 +235,7 @@ static size_t users_of(const char *provider, bool is_changed)
 
 		err = (struct err){ 0 };
 		if (state_open(&s, *name, &err) < 0 || provider_attached(s, &attached, &err) < 0 ||
-			!has(attached, provider))
+			!strv_has(attached, provider))
 			continue;
 		n++;
 		if (is_changed && refresh(s, attached, &err) < 0)

@@ -46,20 +46,7 @@ static int own_open(void)
 /* The user's own first. */
 static int (*const sources[])(void) = { own_open, profiles_builtin_open };
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool is_listed(char *const *list, const char *name)
-{
-	for (; list && *list; list++)
-		if (str_eq(*list, name))
-			return true;
-	return false;
-}
-
-static void add_names(char ***names, int dir)
+void profiles_list(char ***names, int dir, const char *ending, size_t max)
 {
 	auto_closedir DIR *d = dir < 0 ? NULL : fdopendir(dir);
 	struct dirent *e;
@@ -68,13 +55,14 @@ static void add_names(char ***names, int dir)
 		(void)close(dir);
 	while (d && (e = readdir(d))) {
 		size_t n = strlen(e->d_name);
-		char name[PROFILE_NAME_MAX + 1];
+		char name[NAME_MAX + 1];
 
-		if (!str_ends(e->d_name, suffix) || e->d_name[0] == '.' ||
+		if (!str_ends(e->d_name, ending) || e->d_name[0] == '.' ||
+			n - strlen(ending) > max ||
 			!str_format(
-				name, sizeof(name), "%.*s", (int)(n - strlen(suffix)), e->d_name))
+				name, sizeof(name), "%.*s", (int)(n - strlen(ending)), e->d_name))
 			continue;
-		if (!is_listed(*names, name))
+		if (!strv_has(*names, name))
 			(void)strv_push(names, name);
 	}
 }
@@ -84,9 +72,8 @@ char **profiles_names(void)
 	char **names = NULL;
 
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
-		add_names(&names, sources[i]());
-	if (names)
-		qsort(names, strv_len(names), sizeof(char *), by_text);
+		profiles_list(&names, sources[i](), suffix, PROFILE_NAME_MAX);
+	strv_sort(names);
 	return names;
 }
 

@@ -4,12 +4,17 @@
  */
 #pragma once
 
+#include <stddef.h>
+
 #include "lib/err.h"
 #include "lib/profile.h"
 #include "lib/spec.h"
 
 /* The directory of those that come with the program: a descriptor of the caller, or -1. */
 int profiles_builtin_open(void);
+/* Adds the files of @dir (owned; -1: none) that end in @ending, without it and up to @max bytes
+ * long, to the strv @names where they are not in it. */
+void profiles_list(char ***names, int dir, const char *ending, size_t max);
 /* The names of all, sorted: a strv of the caller, or NULL. */
 char **profiles_names(void);
 /* The profile called @name and its file: 0, -ENOENT (with text and hint), -EINVAL with text. The

@@ -1,6 +1,5 @@
 #include "launcher/provider.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -173,29 +172,13 @@ int provider_remove(const char *name)
 	return unlinkat(dir, file, 0) < 0 ? -errno : 0;
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 char **provider_names(void)
 {
 	struct err err = { 0 };
-	int dir = open_dir(&err);
-	auto_closedir DIR *d = dir < 0 ? NULL : fdopendir(dir);
 	char **names = NULL;
-	struct dirent *e;
 
-	while (d && (e = readdir(d))) {
-		char name[PROVIDER_NAME_MAX + 1];
-		size_t n = strlen(e->d_name);
-
-		if (str_ends(e->d_name, ".json") && e->d_name[0] != '.' &&
-			str_format(name, sizeof(name), "%.*s", (int)(n - 5), e->d_name))
-			(void)strv_push(&names, name);
-	}
-	if (names)
-		qsort(names, strv_len(names), sizeof(char *), by_text);
+	profiles_list(&names, open_dir(&err), ".json", PROVIDER_NAME_MAX);
+	strv_sort(names);
 	return names;
 }
 

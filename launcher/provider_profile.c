@@ -1,5 +1,4 @@
 /* Types of providers: YAML files, the user's own before those that come with the program. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -175,39 +174,12 @@ int provider_profile_load(const char *type, struct provider_profile *ret, struct
 	return err_hint(err, -ENOENT, "openshell provider list-profiles");
 }
 
-static int by_text(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static bool is_listed(char *const *list, const char *name)
-{
-	for (; list && *list; list++)
-		if (str_eq(*list, name))
-			return true;
-	return false;
-}
-
 char **provider_profile_names(void)
 {
 	char **names = NULL;
 
-	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
-		int dir = sources[i]();
-		auto_closedir DIR *d = dir < 0 ? NULL : fdopendir(dir);
-		struct dirent *e;
-
-		while (d && (e = readdir(d))) {
-			char name[PROVIDER_NAME_MAX + 1];
-			size_t n = strlen(e->d_name);
-
-			if (str_ends(e->d_name, ".yaml") && e->d_name[0] != '.' &&
-				str_format(name, sizeof(name), "%.*s", (int)(n - 5), e->d_name) &&
-				!is_listed(names, name))
-				(void)strv_push(&names, name);
-		}
-	}
-	if (names)
-		qsort(names, strv_len(names), sizeof(char *), by_text);
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++)
+		profiles_list(&names, sources[i](), ".yaml", PROVIDER_NAME_MAX);
+	strv_sort(names);
 	return names;
 }

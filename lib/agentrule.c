@@ -73,10 +73,11 @@ static json_t *renamed_map(const json_t *v)
 
 	json_object_foreach ((json_t *)v, key, item) {
 		const char *name = snake_of(key);
-		json_t *value = is_free(name) ? json_incref(item) : renamed(item);
 
 		/* Both spellings of one key: which one counts is nobody's guess. */
-		if (json_object_get(o, name) || json_object_set_new(o, name, value) < 0) {
+		if (json_object_get(o, name) ||
+			json_object_set_new(o, name,
+				is_free(name) ? json_incref(item) : renamed(item)) < 0) {
 			json_decref(o);
 			return NULL;
 		}
@@ -180,7 +181,8 @@ static int take_rule(struct agentrule *a, const char *name, const json_t *rule, 
 {
 	auto_policy_doc struct policy_doc *d = NULL;
 	auto_free char *text = as_policy(name, rule);
-	int r = text ? check(text, err) : -ENOMEM;
+	int r = text ? check(text, err) :
+		       err_set(err, -EINVAL, "rule: a key is there in two spellings");
 
 	if (r == 0)
 		r = policy_doc_parse(text, strlen(text), &d, NULL);

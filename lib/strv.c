@@ -55,3 +55,22 @@ int strv_push_n(char ***v, char *const *from, size_t n)
 	}
 	return 0;
 }
+
+bool strv_has(char *const *v, const char *s)
+{
+	for (; v && *v; v++)
+		if (strcmp(*v, s) == 0)
+			return true;
+	return false;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+void strv_sort(char **v)
+{
+	if (v)
+		qsort(v, strv_len(v), sizeof(char *), by_text);
+}

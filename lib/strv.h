@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define auto_strv __attribute__((cleanup(cleanup_strv)))
@@ -15,6 +16,9 @@ static inline void cleanup_strv(char ***v)
 }
 
 size_t strv_len(char *const *v);
+bool strv_has(char *const *v, const char *s);
+/* By bytes; NULL is fine. */
+void strv_sort(char **v);
 /* Appends a copy of @s: 0 or -ENOMEM (then *@v is as it was). */
 int strv_push(char ***v, const char *s);
 /* Appends copies of @n strings at @from, which need not end with NULL. */

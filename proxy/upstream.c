@@ -424,20 +424,20 @@ static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **r
 	return 0;
 }
 
-/* One more request on a connection that there is. */
-static int leg_join(struct back *b, struct conn *c, struct leg **ret)
+/* One without a socket of its own. */
+static struct leg *leg_blank(void)
 {
-	struct target *t = c->target;
 	struct leg *leg = calloc(1, sizeof(*leg));
 
-	if (!leg)
-		return -ENOMEM;
-	side_init(&leg->side, -1, on_event, leg_destroy);
-	leg->timer.on_time = on_timeout;
-	if (back_join(b, leg) < 0) {
-		free(leg);
-		return -ENOMEM;
+	if (leg) {
+		side_init(&leg->side, -1, on_event, leg_destroy);
+		leg->timer.on_time = on_timeout;
 	}
+	return leg;
+}
+
+static int leg_begin(struct leg *leg, struct target *t, struct conn *c, struct leg **ret)
+{
 	t->refs++;
 	leg->target = t;
 	leg->conn = c;
@@ -446,26 +446,31 @@ static int leg_join(struct back *b, struct conn *c, struct leg **ret)
 	return 1;
 }
 
-/* The server is within this process. */
-static int leg_local(struct target *t, struct conn *c, struct leg **ret)
+/* One more request on a connection that there is. */
+static int leg_join(struct back *b, struct conn *c, struct leg **ret)
 {
-	struct leg *leg = calloc(1, sizeof(*leg));
+	struct leg *leg = leg_blank();
 
 	if (!leg)
 		return -ENOMEM;
-	side_init(&leg->side, -1, on_event, leg_destroy);
-	leg->timer.on_time = on_timeout;
-	leg->side.stream = advisor_stream_new(t->px, leg);
-	if (!leg->side.stream) {
-		free(leg);
+	if (back_join(b, leg) == 0)
+		return leg_begin(leg, c->target, c, ret);
+	free(leg);
+	return -ENOMEM;
+}
+
+/* The server is within this process. */
+static int leg_local(struct target *t, struct conn *c, struct leg **ret)
+{
+	struct leg *leg = leg_blank();
+
+	if (!leg)
 		return -ENOMEM;
-	}
-	t->refs++;
-	leg->target = t;
-	leg->conn = c;
-	leg->state = LEG_BUSY;
-	*ret = leg;
-	return 1;
+	leg->side.stream = advisor_stream_new(t->px, leg);
+	if (leg->side.stream)
+		return leg_begin(leg, t, c, ret);
+	free(leg);
+	return -ENOMEM;
 }
 
 int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,

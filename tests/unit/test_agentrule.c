@@ -81,7 +81,7 @@ static void what_is_no_rule_is_refused(void **state)
 			"unknown field" },
 		{ BODY(ADD("x", "\"endpoints\":[{\"host\":\"a.test\",\"port\":443,\"denyRules\":[],"
 				"\"deny_rules\":[]}]," BINARIES)),
-			"" },
+			"two spellings" },
 	};
 
 	(void)state;
