@@ -12,6 +12,7 @@
 #include "launcher/ctl.h"
 #include "launcher/profiles.h"
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/fd.h"
 #include "lib/placeholder.h"
 #include "lib/proto.h"
@@ -124,7 +125,7 @@ json_t *provider_load(const char *name, struct err *err)
 	(void)file_name(name, file, sizeof(file));
 	r = dir < 0 ? dir : fd_slurp_at(dir, file, FILE_MAX, &text, &len);
 	if (r == 0)
-		p = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+		p = jsontext_load(text, len, JSON_REJECT_DUPLICATES, NULL);
 	if (text)
 		explicit_bzero(text, len);
 	free(text);
@@ -151,7 +152,7 @@ int provider_save(const char *name, const json_t *p, struct err *err)
 	if (dir < 0)
 		return dir;
 	(void)file_name(name, file, sizeof(file));
-	text = json_dumps(p, JSON_COMPACT | JSON_SORT_KEYS);
+	text = jsontext_dumps(p, JSON_COMPACT | JSON_SORT_KEYS);
 	if (!text)
 		return err_set(err, -ENOMEM, "out of memory");
 	r = fd_replace_file(dir, file, text, strlen(text));
@@ -196,7 +197,7 @@ int provider_attached(const struct state *s, char ***ret, struct err *err)
 		r = state_load_spec(s, &spec, err);
 		return r < 0 ? r : strv_push_n(ret, spec.providers, strv_len(spec.providers));
 	}
-	list = r == 0 ? json_loadb(text, len, 0, NULL) : NULL;
+	list = r == 0 ? jsontext_load(text, len, 0, NULL) : NULL;
 	r = json_is_array(list) ? 0 : -EIO;
 	for (size_t i = 0; i < json_array_size(list) && r == 0; i++) {
 		const char *name = json_string_value(json_array_get(list, i));
@@ -214,7 +215,7 @@ int provider_attach_save(const struct state *s, char *const *names)
 
 	for (; names && *names; names++)
 		json_array_append_new(list, json_string(*names));
-	text = json_dumps(list, JSON_COMPACT);
+	text = jsontext_dumps(list, JSON_COMPACT);
 	json_decref(list);
 	return text ? fd_replace_file(s->dir, attached_file, text, strlen(text)) : -ENOMEM;
 }

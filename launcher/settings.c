@@ -9,6 +9,7 @@
 
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/fd.h"
 #include "lib/str.h"
 
@@ -102,7 +103,7 @@ static json_t *read_scope(const struct state *s)
 	size_t len;
 
 	if (dir >= 0 && fd_slurp_at(dir, file, SETTINGS_MAX, &text, &len) == 0)
-		j = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+		j = jsontext_load(text, len, JSON_REJECT_DUPLICATES, NULL);
 	if (json_is_object(j))
 		return j;
 	json_decref(j);
@@ -129,7 +130,7 @@ const json_t *settings_get(
 
 static int write_scope(int dir, const json_t *all)
 {
-	auto_free char *text = json_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
+	auto_free char *text = jsontext_dumps(all, JSON_COMPACT | JSON_SORT_KEYS);
 
 	return text ? fd_replace_file(dir, file, text, strlen(text)) : -ENOMEM;
 }

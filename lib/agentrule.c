@@ -124,7 +124,7 @@ static char *as_policy(const char *name, const json_t *rule)
 	if (!body)
 		return NULL;
 	root = json_pack("{s:i, s:{s:o}}", "version", 1, "network_policies", name, body);
-	text = root ? json_dumps(root, JSON_ENCODE_ANY) : NULL;
+	text = root ? jsontext_dumps(root, JSON_ENCODE_ANY) : NULL;
 	json_decref(root);
 	return text;
 }

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/fd.h"
 #include "lib/str.h"
 
@@ -104,7 +105,7 @@ int inbox_save(const struct inbox *b, int dirfd)
 		if (r == 0 && json_array_append_new(all, item_json(i)) < 0)
 			r = -ENOMEM;
 	if (r == 0)
-		text = json_dumps(all, JSON_COMPACT);
+		text = jsontext_dumps(all, JSON_COMPACT);
 	json_decref(all);
 	if (r < 0 || !text)
 		return -ENOMEM;
@@ -170,7 +171,7 @@ int inbox_load(struct inbox *b, int dirfd)
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	all = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+	all = jsontext_load(text, len, JSON_REJECT_DUPLICATES, NULL);
 	r = load_all(b, all);
 	json_decref(all);
 	return r;

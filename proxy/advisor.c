@@ -12,6 +12,7 @@
 
 #include "lib/agentrule.h"
 #include "lib/cleanup.h"
+#include "lib/jsontext.h"
 #include "lib/event_render.h"
 #include "lib/http1.h"
 #include "lib/ocsf.h"
@@ -127,7 +128,7 @@ static void end_question(struct server *v)
 /* Answers with @body, which is used up; NULL (out of memory) ends the connection. */
 static void answer(struct server *v, unsigned int status, json_t *body)
 {
-	auto_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	auto_free char *text = body ? jsontext_dumps(body, JSON_COMPACT) : NULL;
 
 	json_decref(body);
 	end_question(v);
