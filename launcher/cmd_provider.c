@@ -315,8 +315,9 @@ static json_t *shown(const char *name, struct err *err)
 		json_decref(list);
 		return NULL;
 	}
-	json_object_foreach (json_object_get(p, "credentials"), key, v)
+	json_object_foreach (json_object_get(p, "credentials"), key, v) {
 		json_array_append_new(keys, json_string(key));
+	}
 	if (json_array_size(own))
 		json_array_extend(list, (json_t *)own);
 	else if (provider_profile_load(

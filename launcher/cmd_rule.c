@@ -378,13 +378,14 @@ static json_t *history(const struct denials *d)
 	const char *key;
 	size_t n;
 
-	json_object_foreach (d->decisions, key, o)
+	json_object_foreach (d->decisions, key, o) {
 		if (json_is_object(o))
 			json_array_append_new(all, json_pack("{s:s, s:O, s:O, s:O, s:O?, s:s}", "source",
 							   "denials", "status", json_object_get(o, "status"),
 							   "reason", json_object_get(o, "reason"), "at_ms",
 							   json_object_get(o, "at_ms"), "what",
 							   json_object_get(o, "what"), "group", key));
+	}
 	ruleagent_history(&d->inbox, all);
 	n = json_array_size(all);
 	list = calloc(n + 1, sizeof(json_t *));

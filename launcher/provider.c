@@ -103,9 +103,10 @@ void provider_free(json_t *p)
 	json_t *v;
 	const char *key;
 
-	json_object_foreach (json_object_get(p, "credentials"), key, v)
+	json_object_foreach (json_object_get(p, "credentials"), key, v) {
 		if (json_is_string(v))
 			explicit_bzero((char *)json_string_value(v), json_string_length(v));
+	}
 	json_decref(p);
 }
 
@@ -323,11 +324,12 @@ static int put_provider(struct bundle *b, const char *name, struct err *err)
 	const char *key;
 	int r = p ? endpoints_of(p, &profile, err) : -ENOENT;
 
-	json_object_foreach (json_object_get(p, "credentials"), key, v)
+	json_object_foreach (json_object_get(p, "credentials"), key, v) {
 		if (r == 0)
 			r = json_is_string(v) ? put_secret(b, name, key, json_string_value(v),
 							profile.endpoints, profile.n_endpoints, err)
 					      : -EINVAL;
+	}
 	provider_free(p);
 	return r;
 }
