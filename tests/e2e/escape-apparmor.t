@@ -43,5 +43,6 @@ umount /proc/sys/kernel
 T_PATH=
 run openshell sandbox create --no-auto-providers -- echo up
 is "$out" up 'control: without the restriction it starts again'
+settled
 is "$(leftovers)" '' 'nothing is left'
 done_testing
