@@ -29,7 +29,8 @@ static void check_again(const struct http1_request *r, const struct url_target *
 	assert(http1_request_write(&out, &s, r->fields.list, r->fields.n) == 0);
 	n = http1_head_find(buf_head(&out), out.len, 65536, &scan, &why);
 	assert(n > 0 && (size_t)n == out.len);
-	if (r->authority.host[0]) {
+	/* Ours adds Host and the framing, for which the most that a client may send leaves no room. */
+	if (r->authority.host[0] && r->fields.n + 2 <= HTTP1_HEADERS_MAX) {
 		assert(http1_request_parse(&again, buf_head(&out), out.len, &why) == 0);
 		assert(again.fields.framing == r->fields.framing);
 		assert(again.fields.content_length == r->fields.content_length);
