@@ -2,7 +2,7 @@
 # the first one read the Makefile before set-up had installed what it looks for.
 
 E2E     := $(wildcard tests/e2e/*.t)
-SCRIPTS := .ci/run $(wildcard tests/support/*.sh tests/e2e/*.t tests/bench/*.sh examples/*/*.sh) tests/support/setup \
+SCRIPTS := .ci/run $(wildcard tests/support/*.sh tests/e2e/*.t tests/bench/*.sh examples/*/*.sh) tests/support/setup tests/support/vm \
            tests/support/demo tests/bench/run
 MANS    := $(wildcard */*.[1-9])
 JOBS    ?= 2
@@ -17,6 +17,11 @@ prove:
 
 e2e: all support	## end-to-end tests alone; E2E='tests/e2e/x.t' for one
 	prove -v -e '' $(E2E)
+
+# KERNEL: a kernel package of a distribution, unpacked (dpkg-deb -x). Emulated where there is no KVM: start with
+# one E2E file. Wants qemu-system-x86, busybox-static, kmod and cpio.
+kernel: all support unit-build	## end-to-end tests under another kernel: KERNEL=DIR E2E='tests/e2e/x.t'
+	tests/support/vm '$(KERNEL)' prove --timer -e '' $(E2E)
 
 support: $(SUPPORT)
 
@@ -78,4 +83,4 @@ cov:	## line coverage by file of all tests (docs/coverage.md)
 	-$(MAKE) VARIANT=cov prove
 	@tests/support/coverage build/cov
 
-.PHONY: check soak failalloc prove e2e support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check soak failalloc prove e2e kernel support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
