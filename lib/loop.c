@@ -230,7 +230,7 @@ int loop_turn(struct loop *loop, int max_wait_ms)
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	loop->now_ms = clock_ms();
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n && !loop->is_stopping; i++) {
 		struct watch *w = ev[i].data.ptr;
 
 		if (!w->is_dead)

@@ -61,4 +61,5 @@ void timer_clear(struct loop *loop, struct timer *t);
 int loop_run(struct loop *loop);
 /* One turn that waits at most @max_wait_ms (-1: until something happens). For tests. */
 int loop_turn(struct loop *loop, int max_wait_ms);
+/* From now on no event is handed out, not even one of this turn: whoever stops may take everything down. */
 void loop_stop(struct loop *loop);
