@@ -162,7 +162,8 @@ bool settings_agent_proposals(const struct state *s)
 {
 	enum settings_scope scope;
 	json_t *holder = NULL;
-	bool on = json_is_true(settings_get(s, proposals, &holder, &scope));
+	const json_t *v = settings_get(s, proposals, &holder, &scope); /* json_is_true() asks twice */
+	bool on = json_is_true(v);
 
 	json_decref(holder);
 	return on;
