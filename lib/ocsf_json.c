@@ -69,6 +69,7 @@ static void set_outcome(json_t *json, const struct ocsf *o)
 {
 	static const char *const severities[] = { "Unknown", "Informational", "Low", "Medium",
 		"High", "Critical", "Fatal" };
+	bool is_denied;
 
 	set_enum(json, "severity", "severity_id", o->severity, severities[o->severity]);
 	set_enum(json, "status", "status_id", o->is_failure ? 2 : 1,
@@ -77,9 +78,11 @@ static void set_outcome(json_t *json, const struct ocsf *o)
 	set_string(json, "status_detail", o->status_detail);
 	if (!o->action)
 		return;
-	set_enum(json, "action", "action_id", o->is_failure ? 2 : 1, o->action);
-	set_enum(json, "disposition", "disposition_id", o->is_failure ? 2 : 1,
-		o->is_failure ? "Blocked" : "Allowed");
+	/* An error on the way of what was allowed is a failure, and allowed all the same. */
+	is_denied = str_eq(o->action, "Denied");
+	set_enum(json, "action", "action_id", is_denied ? 2 : 1, o->action);
+	set_enum(json, "disposition", "disposition_id", is_denied ? 2 : 1,
+		is_denied ? "Blocked" : "Allowed");
 }
 
 static json_t *metadata(const struct ocsf_origin *origin)
@@ -100,18 +103,66 @@ static void set_origin(json_t *json, const struct ocsf_origin *origin)
 	(void)json_object_set_new(json, "container", json_pack("{s:s}", "name", origin->sandbox));
 }
 
-static void set_actor(json_t *json, const struct event *e)
+/* The programs above, each the child of the next; NULL where nobody is. */
+static json_t *parents(const char *const *ancestors)
 {
-	json_t *who;
+	json_t *list = NULL;
+	size_t n = 0;
+
+	while (ancestors && ancestors[n])
+		n++;
+	while (n-- > 0) {
+		json_t *who = json_pack("{s:s}", "name", ancestors[n]);
+
+		if (list)
+			(void)json_object_set_new(who, "parent_process", list);
+		list = who;
+	}
+	return list;
+}
+
+/* Without a command line: what is written there may be a credential, and the log has none. */
+static json_t *actor(const struct event *e)
+{
+	json_t *who, *parent;
 
 	if (!e->binary)
-		return;
+		return NULL;
 	who = json_pack("{s:s}", "name", e->binary);
 	set_number(who, "pid", e->pid);
-	if (e->ancestors && e->ancestors[0])
+	parent = parents(e->ancestors);
+	if (parent)
+		(void)json_object_set_new(who, "parent_process", parent);
+	return json_pack("{s:o}", "process", who);
+}
+
+static void set_object(json_t *json, const char *key, json_t *o)
+{
+	if (o)
+		(void)json_object_set_new(json, key, o);
+}
+
+/* Whether our proxy stood between the two: what the supervisor refuses itself never got there. */
+static bool is_proxied(const struct event *e)
+{
+	return e->adapter == EVENT_CONNECT || e->adapter == EVENT_FORWARD || e->adapter == EVENT_L7;
+}
+
+/*
+ * The sandbox is the source, by its name: of its ports none is known, as the connection that
+ * leaves the machine is the proxy's. It is watched where it begins, and by those who saw who began.
+ */
+static void set_source(json_t *json, const struct event *e, const struct ocsf_origin *origin)
+{
+	json_t *from = json_pack("{s:s}", "name", origin->sandbox);
+
+	set_string(from, "uid", origin->id);
+	(void)json_object_set_new(json, "src_endpoint", from);
+	if (is_proxied(e))
 		(void)json_object_set_new(
-			who, "parent_process", json_pack("{s:s}", "name", e->ancestors[0]));
-	(void)json_object_set_new(json, "actor", json_pack("{s:o}", "process", who));
+			json, "proxy_endpoint", json_pack("{s:s}", "name", "openshell-proxy"));
+	set_enum(json, "observation_point", "observation_point_id", 1, "Source");
+	(void)json_object_set_new(json, "is_src_dst_assignment_known", json_true());
 }
 
 static void set_destination(json_t *json, const struct event *e)
@@ -149,17 +200,39 @@ static void set_http(json_t *json, const struct ocsf *o, const struct event *e)
 			json, "http_response", json_pack("{s:i}", "code", (int)e->status));
 }
 
-static void set_finding(json_t *json, const struct ocsf *o)
+/* Who did it to what, as far as the event tells. */
+static json_t *evidence(const struct event *e)
+{
+	json_t *json = json_object();
+
+	set_object(json, "actor", actor(e));
+	if (e->addr)
+		(void)json_object_set_new(json, "file",
+			json_pack("{s:s, s:s, s:i, s:s}", "name", e->addr, "path", e->addr,
+				"type_id", 0, "type", "Unknown"));
+	return json;
+}
+
+static void set_finding(json_t *json, const struct ocsf *o, const struct event *e)
 {
 	const char *title = o->title ? o->title : o->message;
 
 	(void)json_object_set_new(json, "finding_info",
 		json_pack("{s:s, s:s, s:s}", "uid", o->uid, "title", title, "desc", o->message));
+	(void)json_object_set_new(json, "evidences", json_pack("[o]", evidence(e)));
+	/* It is what the kernel was asked for, not a guess. */
+	set_enum(json, "confidence", "confidence_id", 3, "High");
+	(void)json_object_set_new(json, "is_alert", json_boolean(e->action == EVENT_DENY));
+	if (e->nearest)
+		(void)json_object_set_new(
+			json, "remediation", json_pack("{s:s}", "desc", e->nearest));
 }
 
-static void set_class_objects(json_t *json, const struct ocsf *o, const struct event *e)
+static void set_class_objects(
+	json_t *json, const struct ocsf *o, const struct event *e, const struct ocsf_origin *origin)
 {
 	if (o->class == OCSF_NETWORK || o->class == OCSF_HTTP) {
+		set_source(json, e, origin);
 		set_destination(json, e);
 		(void)json_object_set_new(json, "firewall_rule",
 			json_pack("{s:s, s:s}", "name", o->rule, "type", o->engine));
@@ -167,7 +240,7 @@ static void set_class_objects(json_t *json, const struct ocsf *o, const struct e
 	if (o->class == OCSF_HTTP)
 		set_http(json, o, e);
 	if (o->class == OCSF_FINDING)
-		set_finding(json, o);
+		set_finding(json, o, e);
 	if (o->class == OCSF_LIFECYCLE)
 		(void)json_object_set_new(json, "app",
 			json_pack("{s:s, s:s}", "name", "openshell-sandbox", "vendor_name",
@@ -260,10 +333,11 @@ int ocsf_render_json(struct buf *out, const struct event *e, const struct ocsf_o
 	set_times(json, e);
 	set_outcome(json, &o);
 	set_origin(json, origin);
-	set_actor(json, e);
-	set_class_objects(json, &o, e);
+	set_object(json, "actor", actor(e));
+	set_class_objects(json, &o, e, origin);
 	set_unmapped(json, e);
-	dumped = jsontext_is_short() ? NULL : jsontext_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
+	dumped =
+		jsontext_is_short() ? NULL : jsontext_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII);
 	json_decref(json);
 	if (!dumped)
 		return -ENOMEM;

@@ -342,6 +342,136 @@ static void every_adapter_gives_a_complete_event(void **state)
 	}
 }
 
+static json_t *in(json_t *json, const char *key)
+{
+	json_t *found = json_object_get(json, key);
+
+	if (!found)
+		fail_msg("no %s", key);
+	return found;
+}
+
+/* Every x_id has its text x beside it, wherever it stands. */
+static void expect_twins(json_t *json)
+{
+	const char *key;
+	json_t *value;
+	size_t i;
+
+	json_array_foreach (json, i, value)
+		expect_twins(value);
+	json_object_foreach (json, key, value) {
+		size_t n = strlen(key);
+		char twin[64];
+
+		expect_twins(value);
+		if (n < 4 || strcmp(key + n - 3, "_id") != 0)
+			continue;
+		(void)snprintf(twin, sizeof(twin), "%.*s", (int)n - 3, key);
+		if (strcmp(twin, "activity") == 0)
+			(void)snprintf(twin, sizeof(twin), "activity_name");
+		assert_true(json_is_integer(value));
+		if (!json_is_string(json_object_get(json, twin)))
+			fail_msg("%s without %s", key, twin);
+	}
+}
+
+static void every_number_has_its_text(void **state)
+{
+	static const enum event_action actions[] = { EVENT_NONE, EVENT_ALLOW, EVENT_DENY,
+		EVENT_AUDIT };
+
+	(void)state;
+	for (unsigned int a = EVENT_LIFECYCLE; a <= EVENT_SOCKET; a++)
+		for (size_t i = 0; i < ARRAY_SIZE(actions); i++) {
+			struct event e = denied_request;
+			json_t *json;
+
+			e.adapter = (enum event_adapter)a;
+			e.action = actions[i];
+			e.protocol = "tcp";
+			json = as_json(&e);
+			expect_twins(json);
+			json_decref(json);
+		}
+}
+
+/* The list of openshell-upstream.md, section 5.2, for network and HTTP. */
+static void a_connection_has_both_its_ends(void **state)
+{
+	static const char *const above[] = { "/usr/bin/make", "/bin/bash", NULL };
+	struct event e = denied_connect;
+	json_t *json, *who;
+
+	(void)state;
+	e.ancestors = above;
+	json = as_json(&e);
+	assert_string_equal(text_of(in(json, "src_endpoint"), "name"), "demo");
+	assert_string_equal(text_of(in(json, "src_endpoint"), "uid"), "demo-1");
+	assert_string_equal(text_of(in(json, "proxy_endpoint"), "name"), "openshell-proxy");
+	assert_int_equal(at(in(json, "dst_endpoint"), "port"), e.port);
+	assert_int_equal(at(json, "observation_point_id"), 1);
+	assert_true(json_is_true(in(json, "is_src_dst_assignment_known")));
+	who = in(in(json, "actor"), "process");
+	assert_string_equal(text_of(who, "name"), e.binary);
+	assert_int_equal(at(who, "pid"), e.pid);
+	who = in(who, "parent_process");
+	assert_string_equal(text_of(who, "name"), above[0]);
+	assert_string_equal(text_of(in(who, "parent_process"), "name"), above[1]);
+	json_decref(json);
+}
+
+/* What never reached the proxy does not name it, and what is not known is not there. */
+static void nothing_is_invented(void **state)
+{
+	struct event e = denied_connect;
+	json_t *json;
+
+	(void)state;
+	e.adapter = EVENT_SOCKET;
+	e.binary = NULL;
+	json = as_json(&e);
+	assert_null(json_object_get(json, "proxy_endpoint"));
+	assert_null(json_object_get(json, "actor"));
+	assert_null(json_object_get(in(json, "src_endpoint"), "port"));
+	assert_null(json_object_get(in(json, "src_endpoint"), "ip"));
+	json_decref(json);
+}
+
+static void an_error_does_not_make_an_allowed_event_denied(void **state)
+{
+	struct event e = denied_connect;
+	json_t *json;
+
+	(void)state;
+	e.action = EVENT_ALLOW;
+	e.level = EVENT_ERROR;
+	json = as_json(&e);
+	assert_int_equal(at(json, "action_id"), 1);
+	assert_string_equal(text_of(json, "disposition"), "Allowed");
+	assert_string_equal(text_of(json, "status"), "Failure");
+	json_decref(json);
+}
+
+static void a_finding_has_its_evidence(void **state)
+{
+	struct event e = denied_connect;
+	json_t *json, *evidence;
+
+	(void)state;
+	e.adapter = EVENT_FS;
+	e.addr = "/work/.git/hooks";
+	e.nearest = "filesystem_policy.read_write";
+	json = as_json(&e);
+	evidence = json_array_get(in(json, "evidences"), 0);
+	assert_string_equal(text_of(in(evidence, "file"), "path"), "/work/.git/hooks");
+	assert_string_equal(text_of(in(in(evidence, "actor"), "process"), "name"), e.binary);
+	assert_int_equal(at(json, "confidence_id"), 3);
+	assert_true(json_is_true(in(json, "is_alert")));
+	assert_string_equal(text_of(in(json, "remediation"), "desc"), e.nearest);
+	json_decref(json);
+}
+
 static void folded_events_keep_their_count_and_times(void **state)
 {
 	struct event e = denied_connect;
@@ -381,6 +511,11 @@ int main(void)
 		cmocka_unit_test(a_long_reason_is_cut_between_characters),
 		cmocka_unit_test(a_denied_request_is_an_http_activity),
 		cmocka_unit_test(every_adapter_gives_a_complete_event),
+		cmocka_unit_test(every_number_has_its_text),
+		cmocka_unit_test(a_connection_has_both_its_ends),
+		cmocka_unit_test(nothing_is_invented),
+		cmocka_unit_test(an_error_does_not_make_an_allowed_event_denied),
+		cmocka_unit_test(a_finding_has_its_evidence),
 		cmocka_unit_test(folded_events_keep_their_count_and_times),
 		cmocka_unit_test(json_leaves_as_ascii),
 	};
