@@ -176,13 +176,61 @@ static int show_diff(const struct policy_doc *before, const struct policy_doc *a
 	return 0;
 }
 
+/* Whether @d allows already all that one endpoint of a learned rule is for; -ENOMEM. */
+static int is_allowed(
+	const struct policy_doc *d, const struct doc_network_policy *rule, struct doc_endpoint *e)
+{
+	struct doc_network_policy alone = *rule;
+	struct policy_doc seen = *d;
+	auto_policy_diff struct policy_diff diff = { 0 };
+	int r;
+
+	alone.endpoints = (struct doc_endpoints){ .list = e, .n = 1, .is_set = true };
+	seen.network_policies =
+		(struct doc_network_policies){ .list = &alone, .n = 1, .is_set = true };
+	r = policy_diff(d, &seen, &diff);
+	return r < 0 ? r : !diff.gained;
+}
+
+/*
+ * Takes out of @learned what @d allows already. Merged, it could only rewrite what is there, or
+ * have requests inspected, and most of them refused, that were let through without.
+ */
+static int drop_allowed(const struct policy_doc *d, struct policy_doc *learned)
+{
+	struct doc_network_policies *rules = &learned->network_policies;
+	size_t n_rules = 0;
+
+	for (size_t i = 0; i < rules->n; i++) {
+		struct doc_endpoints *l = &rules->list[i].endpoints;
+		size_t n = 0;
+
+		for (size_t k = 0; k < l->n; k++) {
+			int r = is_allowed(d, &rules->list[i], &l->list[k]);
+
+			if (r < 0)
+				return fail(r);
+			if (!r)
+				l->list[n++] = l->list[k];
+		}
+		l->n = n;
+		if (n)
+			rules->list[n_rules++] = rules->list[i];
+	}
+	rules->n = n_rules;
+	return 0;
+}
+
 /* Adds the rules of @learned to @d, one by one. */
 static int merge_rules(struct policy_doc *d, const struct policy_doc *learned)
 {
 	for (size_t i = 0; i < learned->network_policies.n; i++) {
 		const struct doc_network_policy *p = &learned->network_policies.list[i];
 		struct merge_op op = {
-			.type = MERGE_ADD_RULE, .rule_name = p->head.key.text, .rule = p
+			.type = MERGE_ADD_RULE,
+			.rule_name = p->head.key.text,
+			.rule = p,
+			.is_evidence = true,
 		};
 		struct merge_report report;
 		struct err err = { 0 };
@@ -195,7 +243,7 @@ static int merge_rules(struct policy_doc *d, const struct policy_doc *learned)
 	return 0;
 }
 
-static int print_merged(const char *path, const struct policy_doc *learned, struct buf *out)
+static int print_merged(const char *path, struct policy_doc *learned, struct buf *out)
 {
 	auto_policy_doc struct policy_doc *before = NULL, *after = NULL;
 	auto_free char *text = NULL;
@@ -206,7 +254,8 @@ static int print_merged(const char *path, const struct policy_doc *learned, stru
 	if (policy_doc_parse(text, strlen(text), &before, NULL) < 0 ||
 		policy_doc_parse(text, strlen(text), &after, NULL) < 0)
 		return out_error(-1, "policy '%s' cannot be read", path);
-	if (merge_rules(after, learned) < 0 || show_diff(before, after) < 0)
+	if (drop_allowed(before, learned) < 0 || merge_rules(after, learned) < 0 ||
+		show_diff(before, after) < 0)
 		return -1;
 	r = policy_print(out, after);
 	return r < 0 ? fail(r) : 0;

@@ -299,7 +299,7 @@ static int add_rule(struct merge *m, const struct merge_op *op)
 	if (is_provider(op->rule_name))
 		return merge_fail(
 			m, MERGE_PROVIDER_RULE, "rule '%s' belongs to a provider", op->rule_name);
-	r = merge_check_contracts(m, op->rule);
+	r = merge_check_contracts(m, op);
 	if (r < 0)
 		return r;
 	if (!target)

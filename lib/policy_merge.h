@@ -39,6 +39,8 @@ struct merge_op {
 	const struct doc_rule *rules; /* ADD_ALLOW, ADD_DENY */
 	size_t n_rules;
 	const char *binary; /* REMOVE_BINARY */
+	bool is_evidence;   /* ADD_RULE: MCP may come to stand beside an endpoint without a path
+			     * whose rules allow nothing at MCP's path; upstream refuses that */
 };
 
 enum merge_error {

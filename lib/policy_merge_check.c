@@ -59,8 +59,52 @@ static bool path_covers(const struct doc_endpoint *outer, const struct doc_endpo
 	       glob_match(g, path, strlen(path));
 }
 
-static int check_contract(
-	struct merge *m, const struct doc_endpoint *old, const struct doc_endpoint *new)
+/*
+ * One of the endpoint's rules may allow a request at the path: then a client that MCP's rules
+ * refuse could ask by method and path instead. What cannot be told counts as one.
+ */
+static bool grants_at(const struct doc_endpoint *e, const char *path)
+{
+	if (!e->rules.n || path[strcspn(path, "*?[]{}\\")])
+		return true;
+	for (size_t i = 0; i < e->rules.n; i++) {
+		const char *pattern = e->rules.list[i].allow.path.text, *why;
+		auto_glob struct glob *g = NULL;
+
+		if (!pattern || glob_compile(pattern, GLOB_PATH, &g, &why) < 0 ||
+			glob_match(g, path, strlen(path)))
+			return true;
+	}
+	return false;
+}
+
+/* Both would read the same request, one of them as MCP. */
+static bool reads_mcp_twice(
+	const struct merge_op *op, const struct doc_endpoint *mcp, const struct doc_endpoint *other)
+{
+	if (!other->protocol.text || !path_covers(other, mcp))
+		return false;
+	return !op->is_evidence || endpoint_path(other)[0] || grants_at(other, endpoint_path(mcp));
+}
+
+static int fail_contract(
+	struct merge *m, const struct merge_op *op, const char *key, const struct doc_endpoint *new)
+{
+	if (!op->is_evidence)
+		return merge_fail(m, MERGE_CONFLICTING_INSPECTION_CONTRACTS,
+			"endpoint %s:%u would be inspected in two ways: one MCP contract per host "
+			"and port, and no broader endpoint beside it",
+			new->host.text, m->report->ports[0]);
+	return merge_fail(m, MERGE_CONFLICTING_INSPECTION_CONTRACTS,
+		"MCP was seen at %s:%u, and rule '%s' of the policy lets requests to the same path "
+		"through by method: give one of the two endpoints there a path of its own, or "
+		"rules "
+		"whose paths leave MCP's out, and merge again",
+		new->host.text, m->report->ports[0], key);
+}
+
+static int check_contract(struct merge *m, const struct merge_op *op, const char *key,
+	const struct doc_endpoint *old, const struct doc_endpoint *new)
 {
 	bool is_same_path = endpoint_same_selector(old, new);
 	bool is_conflict;
@@ -68,9 +112,9 @@ static int check_contract(
 	if (is_mcp(old) && is_mcp(new))
 		is_conflict = !same_mcp_contract(&old->mcp, &new->mcp);
 	else if (is_mcp(new))
-		is_conflict = old->protocol.text && path_covers(old, new);
+		is_conflict = reads_mcp_twice(op, new, old);
 	else
-		is_conflict = is_mcp(old) && new->protocol.text &&path_covers(new, old);
+		is_conflict = is_mcp(old) && reads_mcp_twice(op, old, new);
 	if (!is_conflict)
 		return 0;
 	for (size_t i = 0; i < endpoint_ports(new); i++)
@@ -80,27 +124,23 @@ static int check_contract(
 		return merge_fail(m, MERGE_MCP_CONTRACT_CONFLICT,
 			"endpoint %s:%u: its MCP options differ from those that are there already",
 			new->host.text, m->report->ports[0]);
-	return merge_fail(m, MERGE_CONFLICTING_INSPECTION_CONTRACTS,
-		"endpoint %s:%u would be inspected in two ways: one MCP contract per host and "
-		"port, "
-		"and no broader endpoint beside it",
-		new->host.text, m->report->ports[0]);
+	return fail_contract(m, op, key, new);
 }
 
-int merge_check_contracts(struct merge *m, const struct doc_network_policy *rule)
+int merge_check_contracts(struct merge *m, const struct merge_op *op)
 {
-	for (size_t i = 0; i < rule->endpoints.n; i++) {
-		const struct doc_endpoint *new = &rule->endpoints.list[i];
+	for (size_t i = 0; i < op->rule->endpoints.n; i++) {
+		const struct doc_endpoint *new = &op->rule->endpoints.list[i];
 
 		for (size_t j = 0; j < m->d->network_policies.n; j++) {
-			const struct doc_endpoints *l = &m->d->network_policies.list[j].endpoints;
+			const struct doc_network_policy *p = &m->d->network_policies.list[j];
 
-			for (size_t k = 0; k < l->n; k++) {
+			for (size_t k = 0; k < p->endpoints.n; k++) {
+				const struct doc_endpoint *old = &p->endpoints.list[k];
 				int r = 0;
 
-				if (endpoint_same_host(&l->list[k], new) &&
-					endpoint_shares_port(&l->list[k], new))
-					r = check_contract(m, &l->list[k], new);
+				if (endpoint_same_host(old, new) && endpoint_shares_port(old, new))
+					r = check_contract(m, op, p->head.key.text, old, new);
 				if (r < 0)
 					return r;
 			}

@@ -21,7 +21,7 @@ void merge_note_port(struct merge *m, uint16_t port);
 bool merge_has_binary(const struct doc_network_policy *p, const char *path);
 
 /* There is one way of inspecting each host and port: 0, or an error. */
-int merge_check_contracts(struct merge *m, const struct doc_network_policy *rule);
+int merge_check_contracts(struct merge *m, const struct merge_op *op);
 /* Adding @rule to @target gives no binary and no port more than it asks for: 0, or an error. */
 int merge_check_widening(struct merge *m, const struct doc_network_policy *target,
 	const struct doc_network_policy *rule);

@@ -559,7 +559,8 @@ static bool merge_randomly(unsigned int *seed)
 	auto_policy_doc struct policy_doc *d = doc_parse(before), *a = doc_parse(added);
 	struct merge_op op = { .type = MERGE_ADD_RULE,
 		.rule_name = pick(seed, 2) ? "r0" : "new",
-		.rule = &a->network_policies.list[0] };
+		.rule = &a->network_policies.list[0],
+		.is_evidence = pick(seed, 2) };
 	struct three t = { .before = load_or_null(before), .added = load_or_null(added) };
 	struct merge_report report;
 	struct buf out;
