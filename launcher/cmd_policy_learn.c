@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "launcher/asker.h"
 #include "launcher/cmd.h"
 #include "launcher/out.h"
 #include "launcher/policyfile.h"
@@ -31,7 +32,7 @@
 struct learn_options {
 	const char *from, *output, *merge;
 	char **deny;
-	bool include_denied;
+	bool include_denied, stacks;
 };
 
 const struct cli_option cmd_policy_learn_options[] = {
@@ -45,6 +46,8 @@ const struct cli_option cmd_policy_learn_options[] = {
 		"Never let the command get there; repeatable" },
 	{ CLI_FLAG, "include-denied", 0, offsetof(struct learn_options, include_denied), 0, NULL,
 		"Allow what was refused, too" },
+	{ CLI_FLAG, "stacks", 0, offsetof(struct learn_options, stacks), 0, NULL,
+		"Record who in the command asked, for the comments (it costs time)" },
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
@@ -57,36 +60,54 @@ static int fail(int r)
 
 /* --- the evidence --- */
 
+struct reading {
+	struct learn *learn;
+	struct askers *askers;
+};
+
 static int take_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
 {
 	auto_event_record struct event_record record = { 0 };
+	const struct reading *to = arg;
 	int r = event_parse(line, len, &record);
 
 	(void)peek;
-	if (r == -EINVAL)
-		return 0;
-	return r < 0 ? r : learn_event(arg, &record.event);
+	if (r < 0)
+		return r == -EINVAL ? 0 : r;
+	record.event.asker = askers_name(to->askers, record.event.stack);
+	return learn_event(to->learn, &record.event);
+}
+
+/* The sandbox's home, for the names of functions in programs that lie there; -1 if it is gone. */
+static int home_of(const char *name)
+{
+	auto_state struct state *s = NULL;
+
+	return state_open(&s, name, NULL) < 0 ? -1 : state_subdir(s, "home");
 }
 
 static int read_log(const char *name, struct learn *l)
 {
 	const struct logstore_query everything = { 0 };
+	auto_close int dir = -1, home = home_of(name);
+	struct reading to = { .learn = l, .askers = askers_new(home) };
 	struct logstore_view *v = NULL;
-	auto_close int dir = -1;
 	struct err err = { 0 };
 	int r;
 
 	dir = state_log_open(name, &err);
+	r = dir < 0 ? dir : to.askers ? logstore_view_open(&v, dir) : -ENOMEM;
+	if (r == 0)
+		r = logstore_read(v, &everything, take_line, &to);
+	logstore_view_free(v);
+	askers_free(to.askers);
 	if (dir < 0)
 		return out_fail(-1, &err);
-	r = logstore_view_open(&v, dir);
-	if (r == 0)
-		r = logstore_read(v, &everything, take_line, l);
-	logstore_view_free(v);
 	return r < 0 ? fail(r) : 0;
 }
 
-static int child_arguments(char ***argv, const char *name, char **deny, char **command)
+static int child_arguments(
+	char ***argv, const char *name, const struct learn_options *o, char **command)
 {
 	const char *const words[] = { "openshell", "sandbox", "create", "--name", name, "--no-keep",
 		"--audit", NULL };
@@ -94,33 +115,35 @@ static int child_arguments(char ***argv, const char *name, char **deny, char **c
 
 	for (size_t i = 0; r == 0 && words[i]; i++)
 		r = strv_push(argv, words[i]);
-	for (size_t i = 0; r == 0 && deny && deny[i]; i++) {
+	if (r == 0 && o->stacks)
+		r = strv_push(argv, "--stacks");
+	for (size_t i = 0; r == 0 && o->deny && o->deny[i]; i++) {
 		r = strv_push(argv, "--deny");
 		if (r == 0)
-			r = strv_push(argv, deny[i]);
+			r = strv_push(argv, o->deny[i]);
 	}
 	if (r == 0)
 		r = strv_push(argv, "--");
 	return r < 0 ? r : strv_push_n(argv, command, strv_len(command));
 }
 
-static void run_child(const char *name, char **deny, char **command)
+static void run_child(const char *name, const struct learn_options *o, char **command)
 {
 	auto_strv char **argv = NULL;
 
-	if (child_arguments(&argv, name, deny, command) == 0)
+	if (child_arguments(&argv, name, o, command) == 0)
 		(void)execv("/proc/self/exe", argv);
 	_exit(CLI_NO_START);
 }
 
 /* Runs the command in a sandbox of its own that lets everything through. */
-static int run(const char *name, char **deny, char **command)
+static int run(const char *name, const struct learn_options *o, char **command)
 {
 	pid_t pid = fork();
 	int status = 0;
 
 	if (pid == 0)
-		run_child(name, deny, command);
+		run_child(name, o, command);
 	if (pid < 0)
 		return fail(-errno);
 	/* What ends the command from the keyboard is not to end us before the policy is written. */
@@ -339,10 +362,13 @@ int cmd_policy_learn(const struct cli_command *cmd, int argc, char **argv)
 		r = sandbox_name(o.from, name);
 	if (r < 0 && o.from && o.deny)
 		r = cli_usage_error("--deny goes with a command to run");
+	if (r < 0 && o.from && o.stacks)
+		r = cli_usage_error("--stacks goes with a command to run; from a log that has "
+				    "stacks they are read");
 	if (r < 0 && !o.from)
 		state_name_generate(name);
 	if (r < 0)
-		r = !o.from && run(name, o.deny, a.command) < 0 ? CLI_FAILED : learn_from(name, &o);
+		r = !o.from && run(name, &o, a.command) < 0 ? CLI_FAILED : learn_from(name, &o);
 	strv_free(o.deny);
 	return r;
 }

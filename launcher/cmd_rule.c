@@ -89,10 +89,10 @@ static json_t *proposal_json(struct denials *d, const struct proposal *p)
 	proposal_notes(p, notes);
 	for (size_t i = 0; notes[i]; i++)
 		json_array_append_new(flags, json_string(notes[i]));
-	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:I, s:I, s:f, s:o, s:o, s:s}", "id",
+	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s*, s:i, s:I, s:I, s:f, s:o, s:o, s:s}", "id",
 		denials_shown_id(d, p, id), "source", "denials",
 		"status", denials_status(d, p), "host", p->host, "port", (int)p->port, "binary",
-		p->binary, "hit_count", (int)p->count, "first_seen_ms", (json_int_t)p->first_ms,
+		p->binary, "asked_by", p->asker, "hit_count", (int)p->count, "first_seen_ms", (json_int_t)p->first_ms,
 		"last_seen_ms", (json_int_t)p->last_ms, "confidence",
 		proposal_confidence(p->count, p->port, p->is_ssrf), "requests", requests,
 		"security_notes", flags, "rule", rule ? rule : "");
@@ -121,6 +121,8 @@ static void print_one(struct denials *d, const struct proposal *p)
 		denials_shown_id(d, p, id),
 		denials_status(d, p), buf_cstr(&safe) ? buf_cstr(&safe) : "", p->port, p->count,
 		when, proposal_confidence(p->count, p->port, p->is_ssrf));
+	if (p->asker)
+		printf("    asked by %s%s\n", p->asker, p->has_more_askers ? " and others" : "");
 	proposal_notes(p, notes);
 	for (size_t i = 0; notes[i]; i++)
 		printf("    ! %s\n", notes[i]);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "launcher/asker.h"
 #include "launcher/policyedit.h"
 #include "launcher/ruleagent.h"
 #include "launcher/sandbox.h"
@@ -83,13 +84,22 @@ int denials_load(struct denials *d, struct err *err)
 	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
 }
 
+struct reading {
+	struct proposals *proposals;
+	struct askers *askers;
+};
+
 static int take_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
 {
 	auto_event_record struct event_record record = { 0 };
+	const struct reading *to = arg;
 	int r = event_parse(line, len, &record);
 
 	(void)peek;
-	return r < 0 ? (r == -EINVAL ? 0 : r) : proposals_event(arg, &record.event);
+	if (r < 0)
+		return r == -EINVAL ? 0 : r;
+	record.event.asker = askers_name(to->askers, record.event.stack);
+	return proposals_event(to->proposals, &record.event);
 }
 
 int denials_read_log(struct denials *d, struct err *err)
@@ -99,14 +109,18 @@ int denials_read_log(struct denials *d, struct err *err)
 		.since_ms = cleared > 0 ? (uint64_t)cleared + 1 : 0 };
 	struct logstore_view *log = NULL;
 	auto_close int dir = state_log_open(d->state->name, err);
+	auto_close int home = state_subdir(d->state, "home");
+	struct reading to = { .proposals = d->proposals };
 	int r;
 
 	if (dir < 0)
 		return dir;
-	r = logstore_view_open(&log, dir);
+	to.askers = askers_new(home);
+	r = to.askers ? logstore_view_open(&log, dir) : -ENOMEM;
 	if (r == 0)
-		r = logstore_read(log, &denials, take_line, d->proposals);
+		r = logstore_read(log, &denials, take_line, &to);
 	logstore_view_free(log);
+	askers_free(to.askers);
 	return r < 0 ? err_set(err, r, "log of '%s': %s", d->state->name, err_name(r)) : 0;
 }
 

@@ -74,6 +74,7 @@ struct event {
 	uint64_t until_ms; /* folded: time of the last of them */
 	const char *stack; /* --stacks: as lib/stack.h writes it, or NULL */
 	const struct stack *frames; /* the same for who renders; never on disk */
+	const char *asker;	    /* the same in a few words, escaped; never on disk */
 };
 
 /* Appends the event as one JSON line with its newline: 0, -ENOBUFS, -ENOMEM (then nothing). */

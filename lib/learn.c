@@ -278,6 +278,19 @@ static bool is_evidence(struct learn *l, const struct event *e)
 	return l->with_denied && is_liftable(e);
 }
 
+static int note_asker(struct learn *l, size_t use, const char *asker)
+{
+	struct learn_use *u = &l->uses[use];
+
+	if (!asker)
+		return 0;
+	if (!u->asker)
+		u->asker = learn_keep(l, asker);
+	else
+		u->has_more_askers |= strcmp(u->asker, asker) != 0;
+	return u->asker ? 0 : -ENOMEM;
+}
+
 int learn_event(struct learn *l, const struct event *e)
 {
 	struct event one = *e;
@@ -289,6 +302,8 @@ int learn_event(struct learn *l, const struct event *e)
 	one.count = e->count ? e->count : 1;
 	one.until_ms = e->count ? e->until_ms : e->time_ms;
 	r = use_find(l, &one, &use);
+	if (r == 0)
+		r = note_asker(l, use, e->asker);
 	if (r < 0)
 		return r;
 	if (e->adapter == EVENT_L7)

@@ -6,7 +6,7 @@
  * repeats: a segment that looks like an id becomes "*" once two of them were seen, any other
  * segment once LEARN_SIBLINGS different ones were, and more than LEARN_PATHS paths for one method
  * become their common directory. Host wildcards are never invented. Every rule says how often and
- * when it was used.
+ * when it was used, and by which code where events have their asker.
  */
 #pragma once
 

@@ -13,7 +13,7 @@
 enum {
 	LEARN_KEY_MAX = 128,
 	LEARN_USERS_SHOWN = 3,	  /* programs in the comment of a rule */
-	LEARN_PROGRAM_MAX = 2048, /* an escaped file name and what stands around it */
+	LEARN_PROGRAM_MAX = 8192, /* an escaped file name, who asked, and what stands around it */
 };
 
 /* --- one use becomes an endpoint --- */
@@ -223,8 +223,8 @@ struct unit {
 	struct doc_endpoint e;
 	struct learn_evidence evidence;
 	struct learn_seen seen;
-	const char **binaries; /* sorted; owned */
-	size_t n_binaries;
+	const struct learn_use **users; /* by binary; owned */
+	size_t n_users;
 	bool is_done;
 };
 
@@ -237,7 +237,7 @@ static void units_done(struct units *u)
 {
 	for (size_t i = 0; i < u->n; i++) {
 		evidence_done(&u->list[i].evidence);
-		free(u->list[i].binaries);
+		free(u->list[i].users);
 	}
 	free(u->list);
 }
@@ -276,7 +276,7 @@ static int unit_take(struct learn *l, struct policy_doc *d, struct units *us,
 	const struct learn_use *u, const struct request_seen *rq, size_t n)
 {
 	struct unit *unit, *same;
-	const char **binaries;
+	const struct learn_use **users;
 	int r;
 
 	if (!learn_one_more(&us->list, us->n, &us->room, sizeof(*us->list)))
@@ -302,12 +302,12 @@ static int unit_take(struct learn *l, struct policy_doc *d, struct units *us,
 	} else {
 		us->n++;
 	}
-	binaries = r == 0 ? reallocarray(unit->binaries, unit->n_binaries + 1, sizeof(*binaries))
-			  : NULL;
-	if (!binaries)
+	users = r == 0 ? reallocarray(unit->users, unit->n_users + 1, sizeof(struct learn_use *))
+		       : NULL;
+	if (!users)
 		return r < 0 ? r : -ENOMEM;
-	binaries[unit->n_binaries++] = u->binary;
-	unit->binaries = binaries;
+	users[unit->n_users++] = u;
+	unit->users = users;
 	return 0;
 }
 ANALYZER_ON
@@ -330,10 +330,10 @@ static int use_take(
 
 static bool same_binaries(const struct unit *a, const struct unit *b)
 {
-	if (a->n_binaries != b->n_binaries)
+	if (a->n_users != b->n_users)
 		return false;
-	for (size_t i = 0; i < a->n_binaries; i++)
-		if (strcmp(a->binaries[i], b->binaries[i]) != 0)
+	for (size_t i = 0; i < a->n_users; i++)
+		if (strcmp(a->users[i]->binary, b->users[i]->binary) != 0)
 			return false;
 	return true;
 }
@@ -369,7 +369,7 @@ static bool key_is_taken(const struct policy_doc *d, const char *key)
 /* "github_com", with the program's name if that is taken, then with a number. */
 static const char *key_for(struct learn *l, const struct policy_doc *d, const struct unit *u)
 {
-	const char *base = strrchr(u->binaries[0], '/');
+	const char *base = strrchr(u->users[0]->binary, '/');
 	char service[LEARN_KEY_MAX], key[2 * LEARN_KEY_MAX];
 	unsigned int number = 2;
 	size_t n = 0;
@@ -387,38 +387,47 @@ static const char *key_for(struct learn *l, const struct policy_doc *d, const st
 
 static int rule_binaries(struct policy_doc *d, struct doc_network_policy *p, const struct unit *u)
 {
-	struct doc_binary *list = policy_doc_grow(d, NULL, 0, u->n_binaries * sizeof(*list));
+	struct doc_binary *list = policy_doc_grow(d, NULL, 0, u->n_users * sizeof(*list));
 
 	if (!list)
 		return -ENOMEM;
-	for (size_t i = 0; i < u->n_binaries; i++) {
+	for (size_t i = 0; i < u->n_users; i++) {
 		list[i].head.is_set = true;
-		list[i].path = policy_doc_string(d, u->binaries[i]);
+		list[i].path = policy_doc_string(d, u->users[i]->binary);
 		if (!list[i].path.text)
 			return -ENOMEM;
 	}
-	p->binaries = (struct doc_binaries){ .list = list, .n = u->n_binaries, .is_set = true };
+	p->binaries = (struct doc_binaries){ .list = list, .n = u->n_users, .is_set = true };
 	return 0;
+}
+
+/* "curl", "curl (connect_to_host in libcurl.so.4 and others)". */
+static int put_user(struct buf *b, const struct learn_use *u)
+{
+	const char *slash = strrchr(u->binary, '/');
+	const char *name = slash ? slash + 1 : u->binary;
+	int r = str_escape(b, name, strlen(name));
+
+	if (r < 0 || !u->asker)
+		return r;
+	return buf_printf(b, " (%s%s)", u->asker, u->has_more_askers ? " and others" : "");
 }
 
 /* "curl, node and 3 more": who used it, in one line of a comment. */
 static const char *users_of(struct learn *l, const struct unit *u)
 {
 	auto_buf struct buf b = { 0 };
-	size_t shown = u->n_binaries < LEARN_USERS_SHOWN ? u->n_binaries : LEARN_USERS_SHOWN;
+	size_t shown = u->n_users < LEARN_USERS_SHOWN ? u->n_users : LEARN_USERS_SHOWN;
 	int r = 0;
 
 	buf_init(&b, LEARN_USERS_SHOWN * LEARN_PROGRAM_MAX);
 	for (size_t i = 0; r == 0 && i < shown; i++) {
-		const char *slash = strrchr(u->binaries[i], '/');
-		const char *name = slash ? slash + 1 : u->binaries[i];
-
 		r = i ? buf_puts(&b, ", ") : 0;
 		if (r == 0)
-			r = str_escape(&b, name, strlen(name));
+			r = put_user(&b, u->users[i]);
 	}
-	if (r == 0 && u->n_binaries > shown)
-		r = buf_printf(&b, " and %zu more", u->n_binaries - shown);
+	if (r == 0 && u->n_users > shown)
+		r = buf_printf(&b, " and %zu more", u->n_users - shown);
 	return r == -ENOMEM || !buf_cstr(&b) ? NULL : learn_keep(l, buf_cstr(&b));
 }
 

@@ -45,6 +45,8 @@ struct learn_asked {
 
 struct learn_use {
 	const char *binary, *host;
+	const char *asker;    /* the code of @binary that asked first, escaped; NULL: unknown */
+	bool has_more_askers; /* and other code did, too */
 	uint16_t port;
 	struct learn_seen seen; /* connections */
 	size_t asked;		/* first request; index + 1 */

@@ -260,6 +260,17 @@ static bool is_denial(const struct event *e)
 	       !str_eq(e->engine, "upstream");
 }
 
+static int note_asker(struct proposals *p, struct proposal *pub, const char *asker)
+{
+	if (!asker)
+		return 0;
+	if (!pub->asker)
+		pub->asker = keep(p, asker);
+	else
+		pub->has_more_askers |= !str_eq(pub->asker, asker);
+	return pub->asker ? 0 : -ENOMEM;
+}
+
 int proposals_event(struct proposals *p, const struct event *e)
 {
 	struct group *g;
@@ -276,6 +287,8 @@ int proposals_event(struct proposals *p, const struct event *e)
 	}
 	if (!g)
 		r = group_add(p, e, hash, &g);
+	if (r == 0)
+		r = note_asker(p, &g->pub, e->asker);
 	if (r < 0)
 		return r;
 	g->pub.count += e->count ? e->count : 1;

@@ -32,6 +32,8 @@ struct proposal_sample {
 struct proposal {
 	char id[PROPOSAL_ID_LEN + 1]; /* the same for the same group, always */
 	const char *host, *binary;
+	const char *asker; /* event->asker, the first; NULL: unknown */
+	bool has_more_askers;
 	uint16_t port;
 	uint32_t count;
 	uint64_t first_ms, last_ms;

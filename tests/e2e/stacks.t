@@ -135,6 +135,14 @@ is "$out" ECONNREFUSED 'without it calls are answered'
 run openshell sandbox exec -n liar -- ./caller-static 192.0.2.1 4444 call
 log=$(openshell logs --stacks liar -n 1)
 like "$log" 'knock_at_the_door' 'and the next one has its stack again'
+
+# The code that asked stands beside what it asked for.
+run openshell rule get liar
+like "$out" '^    asked by [a-z_+0-9]+ in caller( and others)?$|^    asked by [a-z_]+ in caller-static' 'a proposal says which code asked'
+run openshell rule get liar -o json
+ok 'in JSON, too' jq -e '[.[].asked_by] | any(. == "knock_at_the_door in caller-static")' <<<"$out"
+run openshell policy learn --from liar --include-denied
+like "$out" '# [0-9]+ uninspected connections by caller.* \([a-z_]+ in caller( and others)?\)' 'and so does the comment of a learned rule'
 openshell sandbox delete liar >/dev/null
 
 is "$(leftovers)" '' 'nothing is left'

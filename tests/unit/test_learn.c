@@ -99,6 +99,38 @@ static void see_operation(struct learn *l, const char *binary, const char *path,
 	assert_int_equal(learn_event(l, &e), 0);
 }
 
+static void see_asker(struct learn *l, const char *host, const char *asker)
+{
+	struct event e = { .time_ms = t0,
+		.adapter = EVENT_TCP,
+		.action = EVENT_ALLOW,
+		.engine = "l4",
+		.binary = "/usr/bin/curl",
+		.host = host,
+		.port = 22,
+		.asker = asker };
+
+	assert_int_equal(learn_event(l, &e), 0);
+}
+
+static void comments_name_the_code_that_asked(void **state)
+{
+	struct learn *l = learn_new(false);
+	auto_free char *yaml = NULL;
+
+	(void)state;
+	see_asker(l, "a.example.com", "dial in libcurl.so.4");
+	see_asker(l, "a.example.com", NULL);
+	see_asker(l, "a.example.com", "dial in libcurl.so.4");
+	see_asker(l, "b.example.com", "dial in libcurl.so.4");
+	see_asker(l, "b.example.com", "main in curl");
+	yaml = learned(l);
+	assert_non_null(
+		strstr(yaml, "# 3 uninspected connections by curl (dial in libcurl.so.4), first"));
+	assert_non_null(strstr(yaml, "by curl (dial in libcurl.so.4 and others), first"));
+	learn_free(l);
+}
+
 static void nothing_seen_allows_nothing(void **state)
 {
 	struct learn *l = learn_new(false);
@@ -412,6 +444,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_seen_allows_nothing),
+		cmocka_unit_test(comments_name_the_code_that_asked),
 		cmocka_unit_test(what_was_seen_is_allowed_and_one_more_is_not),
 		cmocka_unit_test(graphql_is_learned_as_operations),
 		cmocka_unit_test(json_rpc_and_mcp_are_learned_as_calls),
