@@ -177,14 +177,6 @@ static int statics_of(const char *name, struct policy_doc **ret)
 	return 0;
 }
 
-static void show_lines(const char *head, char *const *lines)
-{
-	if (lines)
-		out_note("%s", head);
-	for (; lines && *lines; lines++)
-		(void)fprintf(stderr, "  %s\n", *lines);
-}
-
 static int show_diff(const struct policy_doc *before, const struct policy_doc *after)
 {
 	auto_policy_diff struct policy_diff d = { 0 };
@@ -192,8 +184,8 @@ static int show_diff(const struct policy_doc *before, const struct policy_doc *a
 
 	if (r < 0)
 		return fail(r);
-	show_lines("the policy now allows:", d.gained);
-	show_lines("and does no longer:", d.lost);
+	out_note_lines("the policy now allows:", d.gained);
+	out_note_lines("and does no longer:", d.lost);
 	if (!d.gained && !d.lost)
 		out_note("the policy allows all of it already");
 	return 0;

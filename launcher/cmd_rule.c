@@ -20,12 +20,17 @@
 #include "launcher/sandbox.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/policy_diff.h"
 #include "lib/policy_merge.h"
 #include "lib/proposal.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 
-enum { WAIT_MS = 60000 };
+enum {
+	WAIT_MS = 60000,
+	EFFECTS_MAX = 100, /* proposals whose effect `rule get` works out; the likeliest come first */
+	EFFECT_TRIES = 5,  /* of a policy that others are changing */
+};
 
 struct rule_options {
 	enum out_format format;
@@ -75,6 +80,26 @@ static int denials_of(const char *name, struct denials *d)
 	return r < 0 ? out_fail(CLI_FAILED, &err) : -1;
 }
 
+/* What approving it would do to the policy in force: false where nobody can tell. */
+static bool effect_of(const struct denials *d, const struct proposal *p, struct policy_diff *ret)
+{
+	const struct denials_approval a = { .list = &p, .n = 1 };
+	struct err err = { 0 };
+	uint32_t version;
+
+	return str_eq(denials_status(d, p), "pending") &&
+	       denials_effect(d, &a, ret, &version, &err) == 0;
+}
+
+static json_t *lines_json(char *const *lines)
+{
+	json_t *list = json_array();
+
+	for (; lines && *lines; lines++)
+		json_array_append_new(list, json_string(*lines));
+	return list;
+}
+
 static json_t *proposal_json(struct denials *d, const struct proposal *p)
 {
 	json_t *requests = json_array(), *flags = json_array(), *o;
@@ -92,8 +117,8 @@ static json_t *proposal_json(struct denials *d, const struct proposal *p)
 	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s*, s:i, s:I, s:I, s:f, s:o, s:o, s:s}", "id",
 		denials_shown_id(d, p, id), "source", "denials",
 		"status", denials_status(d, p), "host", p->host, "port", (int)p->port, "binary",
-		p->binary, "asked_by", p->asker, "hit_count", (int)p->count, "first_seen_ms", (json_int_t)p->first_ms,
-		"last_seen_ms", (json_int_t)p->last_ms, "confidence",
+		p->binary, "asked_by", p->asker, "hit_count", (int)p->count, "first_seen_ms",
+		(json_int_t)p->first_ms, "last_seen_ms", (json_int_t)p->last_ms, "confidence",
 		proposal_confidence(p->count, p->port, p->is_ssrf), "requests", requests,
 		"security_notes", flags, "rule", rule ? rule : "");
 	return o;
@@ -102,6 +127,30 @@ static json_t *proposal_json(struct denials *d, const struct proposal *p)
 static bool is_wanted(const struct denials *d, const struct proposal *p, const char *status)
 {
 	return str_eq(status, "all") || str_eq(status, denials_status(d, p));
+}
+
+static void print_lines(const char *head, char *const *lines)
+{
+	if (lines)
+		printf("    %s\n", head);
+	for (; lines && *lines; lines++)
+		printf("      %s\n", *lines);
+}
+
+/* It can be more than the rule says: what is merged into an entry shares it with the programs there. */
+static void add_effect(const struct denials *d, const struct proposal *p, json_t *to)
+{
+	auto_policy_diff struct policy_diff effect = { 0 };
+
+	if (!effect_of(d, p, &effect))
+		return;
+	if (to) {
+		json_object_set_new(to, "gained", lines_json(effect.gained));
+		json_object_set_new(to, "lost", lines_json(effect.lost));
+		return;
+	}
+	print_lines("approved, the policy would allow:", effect.gained);
+	print_lines("and no longer:", effect.lost);
 }
 
 static void print_one(struct denials *d, const struct proposal *p)
@@ -155,11 +204,13 @@ int cmd_rule_get(const struct cli_command *cmd, int argc, char **argv)
 	for (size_t i = 0; i < n; i++) {
 		if (!is_wanted(&d, list[i], o.status))
 			continue;
-		shown++;
 		if (all)
 			json_array_append_new(all, proposal_json(&d, list[i]));
 		else
 			print_one(&d, list[i]);
+		if (shown++ < EFFECTS_MAX)
+			add_effect(&d, list[i],
+				all ? json_array_get(all, json_array_size(all) - 1) : NULL);
 	}
 	shown += ruleagent_show(&d.inbox, o.status, all);
 	if (all)
@@ -214,6 +265,32 @@ static int note_approved(struct denials *d, const struct denials_approval *a)
 	return r < 0 ? out_fail(CLI_FAILED, &err) : CLI_OK;
 }
 
+/*
+ * Approves, and says what that allows: told of the very policy that was changed, so all is worked
+ * out anew when another one came to decide meanwhile.
+ */
+static int approve_as_told(const struct denials *d, struct denials_approval *a,
+	struct merge_report *ret_report, struct policy_answer *ret, int *ret_status,
+	struct err *err)
+{
+	int r = -ESTALE;
+
+	for (int i = 0; i < EFFECT_TRIES && r == -ESTALE; i++) {
+		auto_policy_diff struct policy_diff effect = { 0 };
+
+		*ret_report = (struct merge_report){ 0 };
+		*err = (struct err){ 0 };
+		r = denials_effect(d, a, &effect, &a->version, err);
+		if (r == 0)
+			r = denials_approve(d, a, ret_report, ret, ret_status, err);
+		if (r < 0)
+			continue;
+		out_note_lines("the policy now allows:", effect.gained);
+		out_note_lines("and does no longer:", effect.lost);
+	}
+	return r;
+}
+
 /* One revision for all of them: they are allowed together or not at all. */
 static int approve(struct denials *d, char *const *ids)
 {
@@ -239,7 +316,7 @@ static int approve(struct denials *d, char *const *ids)
 		else
 			return unknown(*id);
 	}
-	r = denials_approve(d, &a, &report, &answer, &status, &err);
+	r = approve_as_told(d, &a, &report, &answer, &status, &err);
 	for (size_t i = 0; i < report.n_warnings; i++)
 		out_note("warning: %s", report.warnings[i].text);
 	r = policy_report(d->state, r, status, &answer, true, &err);

@@ -89,6 +89,14 @@ void out_note(const char *fmt, ...)
 	va_end(ap);
 }
 
+void out_note_lines(const char *head, char *const *below)
+{
+	if (below)
+		out_note("%s", head);
+	for (; below && *below; below++)
+		(void)fprintf(stderr, "  %s\n", *below);
+}
+
 void out_done(const char *fmt, ...)
 {
 	va_list ap;

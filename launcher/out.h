@@ -22,6 +22,8 @@ int out_error(int status, const char *fmt, ...) __attribute__((format(printf, 2,
 void out_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "openshell: text" for something the user should know and nothing failed. */
 void out_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same with lines below it, which are escaped already; nothing when there are none (NULL). */
+void out_note_lines(const char *head, char *const *below);
 /* "✓ text", coloured on a terminal. */
 void out_done(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* "MARK text" with another mark: "·", "!", "→" … */

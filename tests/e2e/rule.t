@@ -14,13 +14,18 @@ run openshell rule get rules
 is "$status" 0 'the denials are listed'
 like "$out" '/usr/bin/curl wants api\.github\.com:443' 'with who wanted what'
 like "$out" 'host: api\.github\.com' 'and the rule that would allow it'
+like "$out" '^    approved, the policy would allow:' 'and what the policy would allow with it'
+like "$out" '^      /usr/bin/curl may .*api\.github\.com:443' 'in words'
 run openshell rule get rules -o json
+like "$(jq -r '.[] | select(.host == "api.github.com") | .gained[]' <<<"$out")" '^/usr/bin/curl may .*api\.github\.com:443' 'in JSON, too'
 id=$(jq -r '.[] | select(.host == "api.github.com") | .id' <<<"$out")
 other=$(jq -r '.[] | select(.host == "telemetry.test") | .id' <<<"$out")
 like "$id" '^[0-9a-f]{12}$' 'JSON names it'
 
 run openshell rule approve rules "$id"
 is "$status" 0 'it is approved'
+like "$err" '^openshell: the policy now allows:' 'and what that allows is said'
+like "$err" '^  /usr/bin/curl may .*api\.github\.com:443' 'in words'
 run in_it curl -sS https://api.github.com/zen
 like "$out" 'Anything added' 'the same request passes at once'
 run in_it wget -qO- https://api.github.com/zen
