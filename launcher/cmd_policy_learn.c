@@ -335,6 +335,10 @@ static int learn_from(const char *name, const struct learn_options *o)
 	if (r == 0 && learn_left_out(l))
 		out_note("%zu refusals are not allowed by this policy; --include-denied adds them",
 			learn_left_out(l));
+	if (r == 0 && learn_unsayable(l))
+		out_note("left out, of hosts that are no names or programs whose path would be a "
+			 "pattern: %zu; no rule is made of them",
+			learn_unsayable(l));
 	if (r == 0 && !learn_uses(l))
 		out_note("no connections were seen: the policy allows none");
 	learn_free(l);

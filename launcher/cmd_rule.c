@@ -28,7 +28,7 @@
 
 enum {
 	WAIT_MS = 60000,
-	EFFECTS_MAX = 100, /* proposals whose effect `rule get` works out; the likeliest come first */
+	EFFECTS_MAX = 100, /* proposals whose effect `rule get` works out, likeliest first */
 	EFFECT_TRIES = 5,  /* of a policy that others are changing */
 };
 
@@ -114,10 +114,10 @@ static json_t *proposal_json(struct denials *d, const struct proposal *p)
 	proposal_notes(p, notes);
 	for (size_t i = 0; notes[i]; i++)
 		json_array_append_new(flags, json_string(notes[i]));
-	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s*, s:i, s:I, s:I, s:f, s:o, s:o, s:s}", "id",
-		denials_shown_id(d, p, id), "source", "denials",
-		"status", denials_status(d, p), "host", p->host, "port", (int)p->port, "binary",
-		p->binary, "asked_by", p->asker, "hit_count", (int)p->count, "first_seen_ms",
+	o = json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:s*, s:i, s:I, s:I, s:f, s:o, s:o, s:s}",
+		"id", denials_shown_id(d, p, id), "source", "denials", "status",
+		denials_status(d, p), "host", p->host, "port", (int)p->port, "binary", p->binary,
+		"asked_by", p->asker, "hit_count", (int)p->count, "first_seen_ms",
 		(json_int_t)p->first_ms, "last_seen_ms", (json_int_t)p->last_ms, "confidence",
 		proposal_confidence(p->count, p->port, p->is_ssrf), "requests", requests,
 		"security_notes", flags, "rule", rule ? rule : "");
@@ -137,7 +137,7 @@ static void print_lines(const char *head, char *const *lines)
 		printf("      %s\n", *lines);
 }
 
-/* It can be more than the rule says: what is merged into an entry shares it with the programs there. */
+/* It can be more than the rule says: an entry it is merged into is shared with others. */
 static void add_effect(const struct denials *d, const struct proposal *p, json_t *to)
 {
 	auto_policy_diff struct policy_diff effect = { 0 };

@@ -43,6 +43,26 @@ json_t *jsontext_load(const char *text, size_t len, size_t flags, json_error_t *
 	return NULL;
 }
 
+/* JSON leaves DEL as it is, in ASCII too; a terminal does not. It stands in strings only. */
+static char *escape_del(char *text)
+{
+	static const char escaped[] = "\\u007f";
+	size_t n = 0, len = strlen(text);
+	char *out, *to;
+
+	for (const char *s = text; *s; s++)
+		n += *s == 0x7f;
+	if (!n)
+		return text;
+	out = to = malloc(len + n * (sizeof(escaped) - 2) + 1);
+	for (const char *s = text; out && *s; s++)
+		to = *s == 0x7f ? stpcpy(to, escaped) : stpncpy(to, s, 1);
+	if (out)
+		*to = '\0';
+	free(text);
+	return out;
+}
+
 char *jsontext_dumps(const json_t *v, size_t flags)
 {
 	char *text;
@@ -50,7 +70,7 @@ char *jsontext_dumps(const json_t *v, size_t flags)
 	jsontext_begin();
 	text = json_dumps(v, flags);
 	if (!is_short_of_memory)
-		return text;
+		return text && flags & JSON_ENSURE_ASCII ? escape_del(text) : text;
 	free(text);
 	return NULL;
 }

@@ -23,7 +23,8 @@ enum {
 /*
  * jansson 2.14 looks away, here and there, when there is no memory: its lexer drops bytes of a string, its
  * dumper the quote behind a key. So these two: as json_loadb() and json_dumps() (the caller frees), but
- * NULL whenever memory was refused on the way. @ret_error may be NULL.
+ * NULL whenever memory was refused on the way. @ret_error may be NULL. With JSON_ENSURE_ASCII nothing in the
+ * text acts on a terminal, DEL included.
  */
 json_t *jsontext_load(const char *text, size_t len, size_t flags, json_error_t *ret_error);
 char *jsontext_dumps(const json_t *v, size_t flags);

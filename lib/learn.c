@@ -16,6 +16,7 @@
 enum {
 	LEARN_ARENA_MAX = 256 * 1024 * 1024,
 	LEARN_PATH_MAX = 64 * 1024,
+	LEARN_HOST_MAX = 253,
 	LEARN_OPERATIONS_MAX = 64, /* of one request; one with more is learned by its path */
 };
 
@@ -56,6 +57,11 @@ size_t learn_uses(const struct learn *l)
 size_t learn_left_out(const struct learn *l)
 {
 	return l->n_left_out;
+}
+
+size_t learn_unsayable(const struct learn *l)
+{
+	return l->n_unsayable;
 }
 
 bool learn_one_more(void *list, size_t n, size_t *room, size_t size)
@@ -263,6 +269,19 @@ static bool is_liftable(const struct event *e)
 	return str_eq(e->engine, "l4") || (e->engine && str_starts(e->engine, "l7"));
 }
 
+/*
+ * Both are the workload's choice, and in a policy they could be read as patterns: "*.example.com"
+ * was no host that was seen, and a program called "*" is not all programs beside it.
+ */
+static bool is_sayable(const struct event *e)
+{
+	static const char name[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
+	size_t len = strlen(e->host);
+
+	return len <= LEARN_HOST_MAX && strspn(e->host, name) == len && !strchr(e->binary, '*');
+}
+
 static bool is_evidence(struct learn *l, const struct event *e)
 {
 	bool is_connection = e->adapter == EVENT_CONNECT || e->adapter == EVENT_TCP ||
@@ -272,6 +291,10 @@ static bool is_evidence(struct learn *l, const struct event *e)
 		return false;
 	if (!is_connection && !(e->adapter == EVENT_L7 && e->method && e->target))
 		return false;
+	if (!is_sayable(e)) {
+		l->n_unsayable++;
+		return false;
+	}
 	if (e->action != EVENT_DENY)
 		return e->action == EVENT_ALLOW || e->action == EVENT_AUDIT;
 	l->n_left_out += !l->with_denied && is_liftable(e);

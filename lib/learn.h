@@ -37,6 +37,9 @@ int learn_event(struct learn *l, const struct event *e);
 /* Different destinations that were seen, and denials that were left out. */
 size_t learn_uses(const struct learn *l);
 size_t learn_left_out(const struct learn *l);
+/* Events of hosts that are no names, and of programs whose path would be a pattern: no rule can say
+ * just them, so none does. */
+size_t learn_unsayable(const struct learn *l);
 
 /*
  * The policy: static sections of @statics (which must live as long as the result), network policies

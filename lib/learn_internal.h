@@ -68,7 +68,7 @@ struct learn_remark {
 
 struct learn {
 	bool with_denied;
-	size_t n_left_out;
+	size_t n_left_out, n_unsayable;
 	struct arena arena;
 	struct learn_use *uses; /* owned */
 	size_t n_uses, room_uses;

@@ -179,8 +179,10 @@ static void network(struct line *l, const struct ocsf *o)
 	if (o->dst) {
 		put(l, o->process ? " -> " : " ");
 		put_endpoint(l, o->dst, o->dst_port);
-		put(l, o->protocol ? "/" : "");
-		put(l, o->protocol ? o->protocol : "");
+		if (o->protocol) {
+			put(l, "/");
+			put_clean(l, o->protocol, strlen(o->protocol));
+		}
 	}
 	put_rule(l, o);
 	put_context(l, o);

@@ -113,6 +113,22 @@ static void see_asker(struct learn *l, const char *host, const char *asker)
 	assert_int_equal(learn_event(l, &e), 0);
 }
 
+static void what_would_be_a_pattern_is_no_evidence(void **state)
+{
+	struct learn *l = learn_new(false);
+	auto_free char *yaml = NULL;
+
+	(void)state;
+	see_connection(l, "/usr/bin/curl", "*.example.com", 443);
+	see_connection(l, "/usr/bin/curl", "a\nb", 443);
+	see_connection(l, "/usr/bin/curl", "{a,b}.example.com", 443);
+	see_connection(l, "/sandbox/bin/*", "a.example.com", 443);
+	yaml = learned(l);
+	assert_non_null(strstr(yaml, "network_policies: {}\n"));
+	assert_int_equal(learn_unsayable(l), 4);
+	learn_free(l);
+}
+
 static void comments_name_the_code_that_asked(void **state)
 {
 	struct learn *l = learn_new(false);
@@ -444,6 +460,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(nothing_seen_allows_nothing),
+		cmocka_unit_test(what_would_be_a_pattern_is_no_evidence),
 		cmocka_unit_test(comments_name_the_code_that_asked),
 		cmocka_unit_test(what_was_seen_is_allowed_and_one_more_is_not),
 		cmocka_unit_test(graphql_is_learned_as_operations),

@@ -242,6 +242,36 @@ static void a_tag_cannot_be_forged(void **state)
 		"[policy:a\\]\\u{20}\\[engine:opa engine:opa] [reason:x  y\\x1b[31m]\n");
 }
 
+static void no_field_acts_on_a_terminal(void **state)
+{
+	static const char evil[] = "a\x1b[2J\x7f\xe2\x80\xae\nb";
+	struct event e = { .time_ms = 1,
+		.action = EVENT_DENY,
+		.message = evil,
+		.host = evil,
+		.addr = evil,
+		.protocol = evil,
+		.binary = evil,
+		.policy = evil,
+		.engine = evil,
+		.reason = evil,
+		.method = evil,
+		.target = evil,
+		.operation = evil };
+
+	(void)state;
+	for (unsigned int a = EVENT_LIFECYCLE; a <= EVENT_SOCKET; a++) {
+		auto_buf struct buf out = { 0 };
+
+		buf_init(&out, 1 << 20);
+		e.adapter = (enum event_adapter)a;
+		assert_int_equal(ocsf_render_shorthand(&out, &e), 0);
+		assert_null(strpbrk(buf_cstr(&out), "\x1b\x7f"));
+		assert_null(strstr(buf_cstr(&out), "\xe2\x80\xae"));
+		assert_ptr_equal(strchr(buf_cstr(&out), '\n'), buf_cstr(&out) + out.len - 1);
+	}
+}
+
 static void a_long_reason_is_cut_between_characters(void **state)
 {
 	struct event e = denied_connect;
@@ -495,7 +525,7 @@ static void json_leaves_as_ascii(void **state)
 	(void)state;
 	buf_init(&out, 1 << 20);
 	e.host = "a\xe2\x80\xae"
-		 "b\x1b\xf3\xa0\x80\x81";
+		 "b\x1b\x7f\xf3\xa0\x80\x81";
 	assert_int_equal(ocsf_render_json(&out, &e, &origin), 0);
 	for (size_t i = 0; i + 1 < out.len; i++)
 		assert_in_range((unsigned char)buf_head(&out)[i], 0x20, 0x7e);
@@ -508,6 +538,7 @@ int main(void)
 		cmocka_unit_test(events_become_upstream_lines),
 		cmocka_unit_test(an_ssrf_denial_is_grave),
 		cmocka_unit_test(a_tag_cannot_be_forged),
+		cmocka_unit_test(no_field_acts_on_a_terminal),
 		cmocka_unit_test(a_long_reason_is_cut_between_characters),
 		cmocka_unit_test(a_denied_request_is_an_http_activity),
 		cmocka_unit_test(every_adapter_gives_a_complete_event),
