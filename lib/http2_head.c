@@ -5,6 +5,8 @@
 
 enum { FIELD_OVERHEAD = 32 /* RFC 9113 section 6.5.2 */, ARENA_MAX = 16 * HTTP2_HEAD_MAX };
 
+static const char no_connect[] = "CONNECT within HTTP/2 is not supported";
+
 static int refuse(const char **ret_why, const char *why)
 {
 	*ret_why = why;
@@ -152,8 +154,16 @@ void http2_head_add(struct http2_head *h, const char *name, size_t name_len, con
 		add_regular(h, n, name_len, v, value_len);
 }
 
+bool http2_head_is_connect(const struct http2_head *h)
+{
+	return h->method.s && is(h->method.s, h->method.len, "CONNECT");
+}
+
 static int check_pseudo(const struct http2_head *h, const char **ret_why)
 {
+	/* Which has neither scheme nor path (RFC 9113 section 8.5). */
+	if (http2_head_is_connect(h))
+		return refuse(ret_why, no_connect);
 	if (!h->method.s || !h->scheme.s || !h->path.s)
 		return refuse(ret_why, "request lacks :method, :scheme or :path");
 	if (!is(h->scheme.s, h->scheme.len, "https") && !is(h->scheme.s, h->scheme.len, "http"))
@@ -187,8 +197,9 @@ static int set_authority(const struct http2_head *h, struct http1_request *r, co
 
 static int set_form(struct http1_request *r, const char **ret_why)
 {
+	/* In whatever case it came. */
 	if (strcmp(r->method, "CONNECT") == 0)
-		return refuse(ret_why, "CONNECT within HTTP/2 is not supported");
+		return refuse(ret_why, no_connect);
 	r->form = HTTP1_ORIGIN;
 	if (r->target[0] == '/')
 		return 0;

@@ -38,6 +38,9 @@ void http2_head_done(struct http2_head *h);
 void http2_head_add(struct http2_head *h, const char *name, size_t name_len, const char *value,
 	size_t value_len);
 
+/* Whether a method came and is CONNECT, of a head that may be incomplete. */
+bool http2_head_is_connect(const struct http2_head *h);
+
 /*
  * The request: @is_end, no body follows. A body without Content-Length counts as HTTP1_CHUNKED.
  * CONNECT is refused. Slices are @h's. 0, -EBADMSG (400), -EMSGSIZE (431), -ENOMEM.

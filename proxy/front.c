@@ -190,11 +190,23 @@ static void on_close(void *arg, struct h2_stream *st, uint32_t error)
 	end(lane);
 }
 
+/* No answer is possible any more: the log alone has the reason. */
+static void on_fault(void *arg, const char *why)
+{
+	struct front *f = arg;
+	struct refusal r = { .status = 400, .error = "invalid_request", .layer = LAYER_HTTP };
+
+	(void)snprintf(r.detail, sizeof(r.detail), "%s", why);
+	judge_log_refusal(f->c, &r, "-", "/", "http-parser");
+	(void)log_flush(f->c->px->log);
+}
+
 static const struct h2_handler handler = { .on_request = on_request,
 	.on_data = on_data,
 	.on_end = on_end,
 	.on_room = on_room,
-	.on_close = on_close };
+	.on_close = on_close,
+	.on_fault = on_fault };
 
 /* ---- down ---- */
 

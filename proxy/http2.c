@@ -107,12 +107,25 @@ static struct h2_stream *find_stream(nghttp2_session *session, int32_t id)
 	return nghttp2_session_get_stream_user_data(session, id);
 }
 
-/* RFC 9113 section 5.4.2; counted, for making us reset streams is an attack as well. */
-static void fault(struct h2 *h, int32_t id, uint32_t error)
+static void tell_fault(struct h2 *h, const char *why)
 {
-	(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, error);
+	if (h->handler->on_fault)
+		h->handler->on_fault(h->arg, why);
+}
+
+/* Counted, for making us reset streams is an attack as well. */
+static void count_fault(struct h2 *h, const char *why)
+{
+	tell_fault(h, why);
 	if (++h->faults > H2_FAULTS_MAX)
 		(void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+/* RFC 9113 section 5.4.2. */
+static void fault(struct h2 *h, int32_t id, uint32_t error, const char *why)
+{
+	(void)nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, error);
+	count_fault(h, why);
 }
 
 static bool is_request_head(const struct h2 *h, const nghttp2_frame *frame)
@@ -164,7 +177,8 @@ static int on_invalid_header(nghttp2_session *session, const nghttp2_frame *fram
 	(void)value_len;
 	(void)flags;
 	(void)session;
-	fault(arg, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR);
+	fault(arg, frame->hd.stream_id, NGHTTP2_PROTOCOL_ERROR,
+		"header field with bytes it cannot have");
 	return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
@@ -186,7 +200,7 @@ static void on_request_head(struct h2_stream *st, bool is_end)
 	st->part = PART_BODY;
 	r = http2_head_request(st->head, is_end, &st->request, &why);
 	if (r == -ENOMEM) {
-		fault(h, st->id, NGHTTP2_INTERNAL_ERROR);
+		fault(h, st->id, NGHTTP2_INTERNAL_ERROR, "out of memory");
 		return;
 	}
 	st->is_known = true;
@@ -213,14 +227,14 @@ static void on_response_head(struct h2_stream *st, bool is_end)
 	if (h->handler->on_response)
 		h->handler->on_response(h->arg, st, r < 0 ? NULL : &st->response, why);
 	if (r < 0)
-		fault(h, st->id, NGHTTP2_PROTOCOL_ERROR);
+		fault(h, st->id, NGHTTP2_PROTOCOL_ERROR, why);
 }
 
 static void on_trailers(struct h2_stream *st)
 {
 	st->trailers = take_block(st);
 	if (st->trailers->error < 0)
-		fault(st->h, st->id, NGHTTP2_PROTOCOL_ERROR);
+		fault(st->h, st->id, NGHTTP2_PROTOCOL_ERROR, st->trailers->why);
 }
 
 static void on_message_end(struct h2_stream *st)
@@ -304,17 +318,44 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t error,
 	return 0;
 }
 
-/* nghttp2 resets streams by itself when a frame is wrong: those count too. */
+/*
+ * nghttp2 resets streams by itself when a frame is wrong: those count too. Extended CONNECT (RFC
+ * 8441), which is how a WebSocket would begin, is one of them: we do not announce it, so that
+ * clients open an HTTP/1.1 connection for a WebSocket, and nghttp2 takes :protocol for malformed.
+ */
 static int on_invalid_frame(
 	nghttp2_session *session, const nghttp2_frame *frame, int error, void *arg)
 {
-	struct h2 *h = arg;
+	struct h2_stream *st = find_stream(session, frame->hd.stream_id);
 
+	count_fault(arg, st && st->block && http2_head_is_connect(st->block)
+				 ? "CONNECT within HTTP/2 (RFC 8441) is not offered: WebSockets "
+				   "need HTTP/1.1"
+				 : nghttp2_strerror(error));
+	return 0;
+}
+
+static const char *goaway_reason(uint32_t error)
+{
+	switch (error) {
+	case NGHTTP2_ENHANCE_YOUR_CALM:
+	case NGHTTP2_INTERNAL_ERROR:
+		return "the HTTP/2 connection exceeded a limit and is closed";
+	case NGHTTP2_COMPRESSION_ERROR:
+		return "the HTTP/2 connection is closed: header compression is broken";
+	case NGHTTP2_FLOW_CONTROL_ERROR:
+		return "the HTTP/2 connection is closed: flow control was not kept";
+	default:
+		return "the HTTP/2 connection is closed: the protocol was not kept";
+	}
+}
+
+/* Every limit that nghttp2 keeps for us ends in this frame. */
+static int on_before_send(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
+{
 	(void)session;
-	(void)frame;
-	(void)error;
-	if (++h->faults > H2_FAULTS_MAX)
-		(void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+	if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+		tell_fault(arg, goaway_reason(frame->goaway.error_code));
 	return 0;
 }
 
@@ -348,6 +389,7 @@ static nghttp2_session_callbacks *callbacks_new(void)
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
 	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_send);
+	nghttp2_session_callbacks_set_before_frame_send_callback(cb, on_before_send);
 	return cb;
 }
 

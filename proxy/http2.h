@@ -57,6 +57,9 @@ struct h2_handler {
 	void (*on_room)(void *arg, struct h2_stream *st);
 	/* The stream is over: @error is 0 when both sides ended it (RFC 9113 section 7). */
 	void (*on_close)(void *arg, struct h2_stream *st, uint32_t error);
+	/* The peer broke the rules, so that a stream is reset or the connection ends with GOAWAY:
+	 * @why, of static storage. Called before those frames leave. */
+	void (*on_fault)(void *arg, const char *why);
 };
 
 /* The peer's settings and ours are exchanged from the first h2_send() on. NULL: out of memory. */

@@ -17,7 +17,7 @@ class H2:
             header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False))
         self.c.initiate_connection()
         self.streams = {}
-        self.goaway = None
+        self.goaway, self.greeted = None, False
         self.flush()
 
     def flush(self):
@@ -65,6 +65,8 @@ class H2:
                 s["done"] = True
             elif isinstance(e, h2.events.StreamReset) and s and not s["done"]:
                 s["reset"], s["done"] = int(e.error_code), True
+            elif isinstance(e, h2.events.RemoteSettingsChanged):
+                self.greeted = True
             elif isinstance(e, h2.events.ConnectionTerminated):
                 self.goaway = int(e.error_code)
         self.flush()
@@ -228,6 +230,36 @@ def h2_malformed_requests_are_400_or_reset():
 
 
 @case
+def h2_websocket_by_extended_connect_is_refused_for_its_stream_alone():
+    c = H2("ws.test")
+    other = c.start("GET", "/other", end=False)
+    while not c.greeted:
+        c.step()
+    eq(c.c.remote_settings.enable_connect_protocol, 0)
+    before = origin.connections
+    for extra in ([(":protocol", "websocket")], [(":protocol", "websocket"), ("sec-websocket-version", "13")]):
+        stream = c.start("CONNECT", "/chat", extra, end=False)
+        eq(c.wait(stream)["reset"], 1)
+        e = D.await_event(d="deny", g="http-parser", h="ws.test")
+        has(e["w"], "RFC 8441")
+    plain = c.c.get_next_available_stream_id()
+    c.streams[plain] = dict(status=None, headers={}, body=b"", trailers=None, done=False, reset=None, interim=[])
+    c.c.send_headers(plain, [(":method", "CONNECT"), (":authority", "ws.test:443")])
+    c.flush()
+    a = c.wait(plain)
+    eq(a["status"], 400)
+    has(a["body"].decode(), "CONNECT within HTTP/2 is not supported")
+    a = c.ask("connect", "/chat")
+    eq(a["status"], 400)
+    eq(origin.connections, before)
+    c.c.end_stream(other)
+    c.flush()
+    eq(c.wait(other)["status"], 403)
+    s, head = ws_open("ws.test")
+    has(head, b"101")
+
+
+@case
 def h2_method_override_is_judged_as_what_it_asks_for():
     eq(H2("api.test").ask("GET", "/", [("x-http-method-override", "DELETE")])["status"], 403)
 
@@ -344,6 +376,7 @@ def h2_flood_of_resets_ends_the_connection():
             c.step()
     except (AssertionError, OSError, h2.exceptions.ProtocolError):
         pass
+    D.await_event(d="deny", h="api.test", w="the HTTP/2 connection exceeded a limit and is closed")
     eq(H2("api.test").ask("GET", "/")["status"], 200)
 
 
