@@ -108,13 +108,28 @@ static void open_watched(struct conn *c)
 		conn_close(c);
 }
 
+static void relay_failed(struct conn *c, unsigned int status, const char *text)
+{
+	struct refusal r;
+
+	entry_fault(&r, status, "upstream_unreachable", "connection to %s:%u failed: %s", c->host,
+		c->port, text);
+	judge_log_refusal(c, &r, NULL, NULL, "upstream");
+	if (c->adapter == EVENT_CONNECT)
+		refuse(c, &r);
+	else
+		conn_commit(c, conn_reset);
+}
+
 void entry_relay(struct conn *c)
 {
 	int r = leg_open(c->target, c, false, 0, &c->leg);
 
 	conn_set_state(c, CONN_CONNECT);
-	if (r < 0)
-		entry_on_leg_failed(c, err_name(r));
+	if (r == -EBUSY)
+		relay_failed(c, 503, "too many connects in flight");
+	else if (r < 0)
+		relay_failed(c, 502, err_name(r));
 }
 
 static void proceed(struct conn *c)
@@ -484,13 +499,5 @@ void entry_on_leg_ready(struct conn *c)
 
 void entry_on_leg_failed(struct conn *c, const char *text)
 {
-	struct refusal r;
-
-	entry_fault(&r, 502, "upstream_unreachable", "connection to %s:%u failed: %s", c->host, c->port,
-		text);
-	judge_log_refusal(c, &r, NULL, NULL, "upstream");
-	if (c->adapter == EVENT_CONNECT)
-		refuse(c, &r);
-	else
-		conn_commit(c, conn_reset);
+	relay_failed(c, 502, text);
 }

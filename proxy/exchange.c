@@ -55,9 +55,12 @@ static void open_leg(struct conn *c, uint64_t idle_max_ms)
 		return;
 	}
 	conn_set_state(c, CONN_CONNECT);
-	if (r < 0)
-		exchange_on_leg_failed(c, LEG_FAILED,
-			r == -EBUSY ? "too many connects in flight" : err_name(r));
+	if (r == -EBUSY)
+		exchange_fault(c, 503, "upstream_unreachable", "upstream",
+			"connection to %s:%u failed: too many connects in flight", c->host,
+			c->port);
+	else if (r < 0)
+		exchange_on_leg_failed(c, LEG_FAILED, err_name(r));
 }
 
 void exchange_send(struct conn *c)

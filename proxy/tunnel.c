@@ -29,6 +29,7 @@ struct tunnel {
 	struct frames down;
 	struct buf ready; /* judged, waiting for the log */
 	bool is_counted;  /* among the assemblies */
+	uint64_t began_ms, heard_ms; /* the message being put together: its first bytes, its last */
 	enum ws_close close; /* after what is ready: end */
 	const char *why;
 };
@@ -305,9 +306,10 @@ static int judge_bytes(struct conn *c, const char *data, size_t len)
 		len -= used;
 		if (r == WS_PASS)
 			put = buf_append(&t->ready, item.data, item.len);
-		else if (r == WS_MESSAGE)
+		else if (r == WS_MESSAGE) {
+			t->began_ms = loop_now_ms(c->px->loop);
 			put = judge_message(c, &item);
-		else if (r == -EBADMSG)
+		} else if (r == -EBADMSG)
 			protocol_error(c, &item);
 		else if (r < 0)
 			return r;
@@ -317,9 +319,13 @@ static int judge_bytes(struct conn *c, const char *data, size_t len)
 	return 0;
 }
 
-static void count_assembly(struct tunnel *t)
+static void count_assembly(struct tunnel *t, uint64_t now_ms)
 {
 	bool is_on = ws_is_assembling(&t->up);
+
+	t->heard_ms = now_ms;
+	if (is_on && !t->is_counted)
+		t->began_ms = now_ms;
 
 	if (is_on && !t->is_counted && n_assemblies >= WS_ASSEMBLIES_MAX) {
 		t->close = WS_CLOSE_CAPACITY;
@@ -362,7 +368,7 @@ static int send_up(struct conn *c, const char *data, size_t len)
 	r = judge_bytes(c, data, len);
 	if (r < 0)
 		return r;
-	count_assembly(t);
+	count_assembly(t, loop_now_ms(c->px->loop));
 	if (!t->ready.len && !t->close)
 		return 0;
 	conn_commit(c, commit_messages);
@@ -419,9 +425,17 @@ static int move(struct conn *c, uint32_t on_client, uint32_t on_leg)
 	return r;
 }
 
-static uint32_t patience(const struct tunnel *t)
+/* A message has to go on, and to end; what the server says meanwhile does not count. */
+static uint64_t patience(const struct conn *c)
 {
-	return t->is_inspected && ws_is_assembling(&t->up) ? WS_FRAGMENT_IDLE_MS : RELAY_IDLE_MS;
+	const struct tunnel *t = c->tunnel;
+	uint64_t now = loop_now_ms(c->px->loop), until = t->heard_ms + WS_FRAGMENT_IDLE_MS;
+
+	if (!t->is_inspected || !ws_is_assembling(&t->up))
+		return RELAY_IDLE_MS;
+	if (until > t->began_ms + WS_MESSAGE_TOTAL_MS)
+		until = t->began_ms + WS_MESSAGE_TOTAL_MS;
+	return until > now ? until - now : 0;
 }
 
 static void run(struct conn *c, uint32_t on_client, uint32_t on_leg)
@@ -438,7 +452,7 @@ static void run(struct conn *c, uint32_t on_client, uint32_t on_leg)
 		conn_close(c);
 		return;
 	}
-	(void)timer_set(c->px->loop, &c->deadline, patience(c->tunnel));
+	(void)timer_set(c->px->loop, &c->deadline, patience(c));
 	(void)side_want(c->px->loop, &c->client, !side_is_full(&c->leg->side));
 	(void)side_want(c->px->loop, &c->leg->side, !side_is_full(&c->client));
 }

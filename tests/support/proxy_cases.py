@@ -1,14 +1,17 @@
 """The proxy between scripted clients and scripted servers; prints TAP.
 
-usage: proxy_cases.py BUILD_DIR [NAME-PART...]
+usage: proxy_cases.py BUILD_DIR [--suite NAME] [NAME-PART...]
+
+--suite runs the cases of proxy_NAME_cases.py instead of those that are here.
 
 Each case is a function whose name is the sentence it proves. The server records every byte it is
 sent, so that a case can show what never arrived; `allowed` requests beside it are the control.
 """
-import base64, hashlib, json, os, re, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
+import base64, hashlib, json, mmap, os, re, resource, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
 
 BUILD = os.path.abspath(sys.argv[1])
-ONLY = sys.argv[2:]
+SUITE = sys.argv[3] if sys.argv[2:3] == ["--suite"] else None
+ONLY = sys.argv[4 if SUITE else 2:]
 TMP = tempfile.mkdtemp(prefix="proxy-cases.")
 CASES = []
 TIMEOUT = 10
@@ -201,17 +204,48 @@ class Server:
 # ---- the client ----
 
 class Driver:
-    def __init__(self, *args, nofile=None):
+    def __init__(self, *args, nofile=None, policy=None, clock=False):
         self.log_path = TMP + "/events.%d" % time.monotonic_ns()
         self.ca = self.log_path + ".pem"
-        cmd = [BUILD + "/support/proxy_driver", "--proxy", os.environ.get("PROXY", BUILD + "/bin/openshell-proxy"), "--policy", TMP + "/policy.yaml",
+        cmd = [BUILD + "/support/proxy_driver", "--proxy", os.environ.get("PROXY", BUILD + "/bin/openshell-proxy"), "--policy", policy or TMP + "/policy.yaml",
                "--log", self.log_path, "--ca-out", self.ca, "--extra-ca", TMP + "/origin.crt", "--binary", "/usr/bin/curl", *args,
                "--", "sh", "-c", "echo $PROXY_PORT $PROXY_TUPLES; exec cat"]
         if nofile:
             cmd = ["prlimit", "--nofile=%d:%d" % (nofile, nofile)] + cmd
-        self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        env = dict(os.environ)
+        if clock:
+            env.update(self.own_clock())
+        self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
         port, self.tuples = self.proc.stdout.readline().split()
         self.port = int(port)
+
+    def own_clock(self):
+        """The proxy's clock goes on as we say (tests/support/preload/clock.c)."""
+        library = TMP + "/clock.so"
+        if not os.path.exists(library):
+            source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "clock.c")
+            subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
+        path = self.log_path + ".clock"
+        with open(path, "wb") as f:
+            f.write(bytes(16))
+        with open(path, "r+b") as f:
+            self.clock = mmap.mmap(f.fileno(), 16)
+        return {"LD_PRELOAD": library, "CLOCK_FILE": path}
+
+    def settle(self):
+        """Returns when the proxy has looked at what was there."""
+        turns = struct.unpack("Q", self.clock[8:])[0]
+        until = time.monotonic() + TIMEOUT
+        while struct.unpack("Q", self.clock[8:])[0] < turns + 4:
+            if time.monotonic() > until:
+                raise AssertionError("the proxy does not turn")
+            time.sleep(0.001)
+
+    def advance(self, ms):
+        """Lets `ms` pass, and returns when the proxy has seen it."""
+        self.settle()
+        self.clock[:8] = struct.pack("Q", struct.unpack("Q", self.clock[:8])[0] + ms)
+        self.settle()
 
     def proxy_pid(self):
         for line in subprocess.run(["ps", "-o", "pid=,comm=", "--ppid", str(self.proc.pid)], capture_output=True, text=True).stdout.splitlines():
@@ -1371,9 +1405,9 @@ def a_refused_connection_asks_anew_after_a_change():
 
 # ---- when things run out ----
 
-def with_driver(*args):
+def with_driver(*args, **kw):
     global D
-    old, D = D, Driver(*args)
+    old, D = D, Driver(*args, **kw)
     return old
 
 
@@ -1710,12 +1744,20 @@ def no_proxy_keeps_hosts_away_from_the_corporate_proxy():
 
 # ---- HTTP/2 ----
 
+def load(name):
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy_%s_cases.py" % name)) as f:
+        exec(compile(f.read(), f.name, "exec"), globals())
+
+
 try:
     import h2
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy_h2_cases.py")) as f:
-        exec(compile(f.read(), f.name, "exec"))
+    load("h2")
 except ImportError:
+    h2 = None
     print("# the cases of HTTP/2 are left out: they need python3-h2")
+if SUITE:
+    CASES.clear()
+    load(SUITE)
 
 
 # ---- running them ----

@@ -4,13 +4,17 @@
  *
  *   proxy_driver --proxy PROGRAM --policy FILE [--trust PEM] [--extra-ca PEM] [--log FILE]
  *                [--ca-out FILE] [--connect-to SPEC]… [--binary PATH] [--audit] [--deny HOST]…
- *                [--upstream-proxy URL] [--no-proxy LIST] [--time] -- COMMAND…
+ *                [--upstream-proxy URL] [--no-proxy LIST] [--answer NAME=ADDR,…]… [--asked FILE]
+ *                [--time] -- COMMAND…
  *
  * COMMAND runs with PROXY_PORT, PROXY_TUPLES (the path of a datagram socket), http_proxy and
  * https_proxy in its environment. A datagram "PORT [HOST PORT [BINARY]]" registers the source port
  * PORT: as an explicit proxy client, or as a transparent connection to HOST:PORT. The preload
  * library in preload/ sends them for programs that know nothing of this. "policy FILE" replaces
  * the policy and answers, to a bound sender, when that is done.
+ *
+ * --answer says what the resolver knows of a name, or of "*.NAME", before it asks the system;
+ * without an address it never answers. --asked appends each name that it is asked for to FILE.
  *
  * --time prints how long the proxy took to PROXY_CA and to PROXY_READY instead.
  */
@@ -37,12 +41,13 @@
 #include "lib/proto.h"
 #include "lib/tuple.h"
 
-enum { PINS_MAX = 64 };
+enum { PINS_MAX = 512, ADDRS_MAX = 64 };
 
 static struct {
 	const char *proxy, *policy, *trust, *extra_ca, *log, *ca_out, *binary, *chain, *no_proxy;
-	char *pins[PINS_MAX + 1], *deny[PINS_MAX + 1];
-	size_t n_pins, n_deny;
+	char *pins[PINS_MAX + 1], *deny[PINS_MAX + 1], *answers[PINS_MAX + 1];
+	size_t n_pins, n_deny, n_answers;
+	const char *asked;
 	uint32_t audit;
 	int time;
 } opt = { .trust = "/etc/ssl/certs/ca-certificates.crt",
@@ -226,28 +231,84 @@ static void give_resolver(void)
 	resolver_fd = pair[0];
 }
 
+/* What --answer knows of @name: what follows the "=", or NULL. */
+static const char *given_answer(const char *name)
+{
+	for (size_t i = 0; i < opt.n_answers; i++) {
+		const char *a = opt.answers[i], *equal = strchr(a, '=');
+		size_t len = equal ? (size_t)(equal - a) : 0, n = strlen(name);
+
+		if (len == n && strncmp(a, name, n) == 0)
+			return equal + 1;
+		if (len > 1 && a[0] == '*' && n >= len &&
+			strncmp(name + n - len + 1, a + 1, len - 1) == 0)
+			return equal + 1;
+	}
+	return NULL;
+}
+
+static size_t parse_answer(const char *text, struct netaddr *addrs)
+{
+	char copy[2048], *save = NULL;
+	size_t n = 0;
+
+	(void)snprintf(copy, sizeof(copy), "%s", text);
+	for (char *a = strtok_r(copy, ",", &save); a && n < ADDRS_MAX;
+		a = strtok_r(NULL, ",", &save))
+		if (netaddr_parse(a, &addrs[n]) == 0)
+			n++;
+	return n;
+}
+
+static void note_question(const char *name)
+{
+	FILE *f = opt.asked ? fopen(opt.asked, "ae") : NULL;
+
+	if (!f)
+		return;
+	fprintf(f, "%s\n", name);
+	(void)fclose(f);
+}
+
+/* The system's answer: 0 or an error of getaddrinfo(3). */
+static int ask_system(const char *name, struct netaddr *addrs, size_t *ret_n)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL, *ai;
+	int r = getaddrinfo(name, NULL, &hints, &list);
+
+	for (ai = list; ai && *ret_n < ADDRS_MAX; ai = ai->ai_next)
+		if (netaddr_from_sockaddr(ai->ai_addr, ai->ai_addrlen, &addrs[*ret_n], NULL) == 0)
+			++*ret_n;
+	if (list)
+		freeaddrinfo(list);
+	return r;
+}
+
 static void resolve(void)
 {
 	auto_msg_in struct msg_in in = { 0 };
 	auto_msg_out struct msg_out out;
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL, *ai;
-	struct netaddr addrs[16];
+	struct netaddr addrs[ADDRS_MAX];
+	const char *name, *given;
 	size_t n = 0;
-	int r;
+	int r = 0;
 
 	if (msg_recv(resolver_fd, &in) <= 0)
 		exit(0);
-	r = getaddrinfo(msg_get_str(&in), NULL, &hints, &list);
-	for (ai = list; ai && n < 16; ai = ai->ai_next)
-		if (netaddr_from_sockaddr(ai->ai_addr, ai->ai_addrlen, &addrs[n], NULL) == 0)
-			n++;
+	name = msg_get_str(&in);
+	note_question(name);
+	given = given_answer(name);
+	if (given && !*given)
+		return;
+	if (given)
+		n = parse_answer(given, addrs);
+	else
+		r = ask_system(name, addrs, &n);
 	msg_out_init(&out, RESOLVER_ANSWER, in.id);
 	msg_put_u32(&out, r ? (uint32_t)-r : 0);
 	msg_put_str(&out, r ? gai_strerror(r) : "");
 	msg_put_bytes(&out, addrs, n * sizeof(*addrs));
 	(void)msg_send(resolver_fd, &out);
-	if (list)
-		freeaddrinfo(list);
 }
 
 static int tuple_socket(struct sockaddr_un *sun)
@@ -362,7 +423,8 @@ static void parse(int argc, char **argv)
 		{ "trust", 1, 0, 't' }, { "extra-ca", 1, 0, 'e' }, { "log", 1, 0, 'l' },
 		{ "ca-out", 1, 0, 'c' }, { "connect-to", 1, 0, 'C' }, { "binary", 1, 0, 'b' },
 		{ "audit", 0, 0, 'a' }, { "upstream-proxy", 1, 0, 'u' }, { "no-proxy", 1, 0, 'n' },
-		{ "time", 0, 0, 'T' }, { "deny", 1, 0, 'd' }, { 0 } };
+		{ "time", 0, 0, 'T' }, { "deny", 1, 0, 'd' }, { "answer", 1, 0, 'A' },
+		{ "asked", 1, 0, 'q' }, { 0 } };
 	int o;
 
 	while ((o = getopt_long(argc, argv, "+", longs, NULL)) != -1) {
@@ -378,6 +440,13 @@ static void parse(int argc, char **argv)
 		case 'n': opt.no_proxy = optarg; break;
 		case 'a': opt.audit = 1; break;
 		case 'T': opt.time = 1; break;
+		case 'q':
+			opt.asked = optarg;
+			break;
+		case 'A':
+			if (opt.n_answers < PINS_MAX)
+				opt.answers[opt.n_answers++] = optarg;
+			break;
 		case 'C':
 			if (opt.n_pins < PINS_MAX)
 				opt.pins[opt.n_pins++] = optarg;
