@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/http1_fields.h"
+#include "lib/request.h"
 #include "lib/wsupgrade.h"
 
 static int refuse(const char **ret_why, const char *why)
@@ -155,6 +156,35 @@ int http1_effective_method(char *ret, const char *method, const struct http1_hea
 		found = &list[i];
 	}
 	return override(ret, method, found, ret_why);
+}
+
+/* PHP takes ".method" for "_method". */
+static bool is_override_param(const struct query_param *q)
+{
+	return (q->name[0] == '_' || q->name[0] == '.') && strcmp(q->name + 1, "method") == 0;
+}
+
+int http1_override_by_query(
+	struct http1_request *r, const struct query_param *list, size_t n, const char **ret_why)
+{
+	const char *found = NULL, *asked;
+
+	if (strcmp(r->method, "POST") != 0)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_override_param(&list[i]))
+			continue;
+		if (found || strcmp(r->effective_method, r->method) != 0)
+			return refuse(ret_why, "more than one method override");
+		found = list[i].value;
+	}
+	if (!found)
+		return 0;
+	asked = well_known(found, strlen(found), OVERRIDES);
+	if (!asked || strcmp(asked, "GET") == 0 || strcmp(asked, "HEAD") == 0)
+		return refuse(ret_why, "_method asks for what a form cannot ask for");
+	memcpy(r->effective_method, asked, strlen(asked) + 1);
+	return 0;
 }
 
 int http1_set_target(struct http1_request *r, const char *s, size_t len, const char **ret_why)

@@ -26,6 +26,8 @@
 
 struct buf;
 
+struct query_param;
+
 enum {
 	HTTP1_HEAD_MAX = 16384,		 /* a request inside a tunnel: 431 beyond */
 	HTTP1_PROXY_HEAD_MAX = 8192,	 /* CONNECT and absolute-form: 431 beyond */
@@ -147,6 +149,12 @@ int http1_request_parse(
  */
 int http1_effective_method(char *ret, const char *method, const struct http1_header *list, size_t n,
 	const char **ret_why);
+/*
+ * What "_method" in the query of a POST asks for, as several frameworks take it, into
+ * .effective_method: PUT, PATCH, DELETE and the like. 0 or -EBADMSG: several, or another method.
+ */
+int http1_override_by_query(
+	struct http1_request *r, const struct query_param *list, size_t n, const char **ret_why);
 
 struct http1_response {
 	unsigned int status; /* 100 to 599 */

@@ -90,6 +90,8 @@ static bool target_is_good(struct conn *c, struct judged *j)
 
 	if (r == 0)
 		r = parse_query(j, &why);
+	if (r == 0 && c->is_inspected)
+		r = http1_override_by_query(&j->rq, j->query.params, j->query.n, &why);
 	if (r == 0)
 		r = select_inspection(c, j, &why);
 	if (r == 0 && j->rq.form == HTTP1_ABSOLUTE && j->rq.is_https != c->is_tls) {

@@ -1791,7 +1791,7 @@ def free_port():
 
 
 raw_port = raw_server()
-names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "wsgql.test", "skip.test", "closed.red.test", "open.red.test", "gql.red.test"]
+names = ["far.test", "unnamed.test", "api.test", "full.test", "audit.test", "gql.test", "rpc.test", "ws.test", "wsro.test", "wsgql.test", "skip.test", "closed.red.test", "open.red.test", "gql.red.test", "paths.test"]
 certificate("origin", names)
 with open(TMP + "/policy.yaml", "w") as f:
     f.write(POLICY)
