@@ -21,6 +21,11 @@ static const char *const bundles[] = { "/etc/ssl/certs/ca-certificates.crt",
 	"/etc/pki/tls/certs/ca-bundle.crt", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
 	"/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem" };
 
+/* Debian, Temurin's packages there, Fedora, and SUSE; the stores of a Java are links to them. */
+static const char *const java_stores[] = { "/etc/ssl/certs/java/cacerts",
+	"/etc/ssl/certs/adoptium/cacerts", "/etc/pki/ca-trust/extracted/java/cacerts",
+	"/etc/pki/java/cacerts", "/var/lib/ca-certificates/java-cacerts" };
+
 /*
  * Where a file must be mounted so that opening @path finds it. On many systems /etc/resolv.conf is
  * a link into /run, which is private inside: then the file goes where the link points.
@@ -104,17 +109,32 @@ int etcfiles_add(struct mounts *m, const char *name, const struct account *who, 
 	return r;
 }
 
-int etcfiles_add_trust(struct mounts *m, const char *bundle)
+static int mount_over(struct mounts *m, const char *const *paths, size_t n, const char *file)
 {
+	char place[PATH_MAX];
 	int r = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(bundles) && r == 0; i++) {
-		char place[PATH_MAX];
-
-		if (realpath(bundles[i], place))
-			r = mounts_add(m, MOUNT_RO, bundle, place, -1, true);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (realpath(paths[i], place))
+			r = mounts_add(m, MOUNT_RO, file, place, -1, true);
 	}
 	return r;
+}
+
+int etcfiles_add_trust(struct mounts *m, const char *bundle, const char *java)
+{
+	int r = mount_over(m, bundles, ARRAY_SIZE(bundles), bundle);
+
+	return r < 0 ? r : mount_over(m, java_stores, ARRAY_SIZE(java_stores), java);
+}
+
+bool etcfiles_has_java(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(java_stores); i++) {
+		if (access(java_stores[i], F_OK) == 0)
+			return true;
+	}
+	return false;
 }
 
 int etcfiles_open_trust(void)

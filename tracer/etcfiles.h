@@ -3,6 +3,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include <sys/types.h>
 
 #include "lib/err.h"
@@ -18,7 +20,9 @@ struct account {
 int etcfiles_add(struct mounts *m, const char *name, const struct account *who, struct err *err);
 
 /* Certificate bundles of this host that programs read by path: those that exist, over-mounted by
- * @bundle. */
-int etcfiles_add_trust(struct mounts *m, const char *bundle);
+ * @bundle, and Java's by @java. */
+int etcfiles_add_trust(struct mounts *m, const char *bundle, const char *java);
+/* Whether there is one of Java's. */
+bool etcfiles_has_java(void);
 /* The host's bundle, opened for reading: fd or -ENOENT. */
 int etcfiles_open_trust(void);

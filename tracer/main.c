@@ -134,7 +134,14 @@ static int run(struct sandbox *s, struct err *err, uint32_t *ret_id)
 int main(void)
 {
 	/* Static: what it holds to the end is held, and what is lost on the way shows as a leak. */
-	static struct sandbox s = { .runtime_dir = -1, .pid_file = -1, .bwrap_stderr = -1, .bwrap_info = -1, .proxy_end = -1, .coop_listener = -1, .ca = { -1, -1, false }, .netns = -1,
+	static struct sandbox s = { .runtime_dir = -1,
+		.pid_file = -1,
+		.bwrap_stderr = -1,
+		.bwrap_info = -1,
+		.proxy_end = -1,
+		.coop_listener = -1,
+		.ca = { -1, -1, -1, false },
+		.netns = -1,
 		.sockets = { -1, -1, -1, -1, -1, -1, -1 } };
 	struct err err = { 0 };
 	uint32_t id = 0;

@@ -233,13 +233,15 @@ static int add_coop_socket(struct sandbox *s, struct err *err)
 
 static int add_own_files(struct sandbox *s, struct err *err)
 {
-	char init[PATH_MAX], ca[PATH_MAX], bundle[PATH_MAX], preload[PATH_MAX];
+	char init[PATH_MAX], ca[PATH_MAX], bundle[PATH_MAX], java[PATH_MAX], preload[PATH_MAX];
 	int r;
 
 	child_program(init, sizeof(init), "openshell-init");
 	r = runtime_path(s, CAFILES_CA, ca, sizeof(ca));
 	if (r == 0)
 		r = runtime_path(s, CAFILES_BUNDLE, bundle, sizeof(bundle));
+	if (r == 0)
+		r = runtime_path(s, CAFILES_JAVA, java, sizeof(java));
 	if (r == 0)
 		r = mounts_add(&s->mounts, MOUNT_RO, init, ENV_INIT_FILE, -1, true);
 	if (r == 0)
@@ -251,7 +253,7 @@ static int add_own_files(struct sandbox *s, struct err *err)
 		r = mounts_add(&s->mounts, MOUNT_RO, preload, ENV_PRELOAD_FILE, -1, true);
 	}
 	if (r == 0)
-		r = etcfiles_add_trust(&s->mounts, bundle);
+		r = etcfiles_add_trust(&s->mounts, bundle, java);
 	if (r == 0 && s->agent_proposals)
 		r = skill_add(&s->mounts);
 	return r < 0 ? err_set(err, r, "mounts: %s", err_name(r)) : 0;
