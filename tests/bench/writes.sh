@@ -37,9 +37,9 @@ took rewrite rewrite
 took rm rm -rf out
 EOS
 chmod 0644 "$T/work/"*.sh
-user bash make.sh $files || exit 1
+user bash make.sh "$files" || exit 1
 openshell sandbox create --name writes --keep --no-auto-providers -- true || exit 1
-for i in $(seq $rounds); do
+for i in $(seq "$rounds"); do
 	user bash once.sh >>"$T/tmp/outside"
 	openshell sandbox exec -n writes -- bash once.sh >>"$T/tmp/inside"
 done
