@@ -245,13 +245,13 @@ def a_server_that_does_not_answer_is_504_after_600_s_and_one_that_stops_is_cut()
 
     def never(srv, c, head):
         begun.set()
-        gate.wait(TIMEOUT)
+        gate.wait(6 * TIMEOUT)
         return False
 
     def stops(srv, c, head):
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         begun.set()
-        gate.wait(TIMEOUT)
+        gate.wait(6 * TIMEOUT)
         return False
     origin.scripts.update({"/never": never, "/stops": stops})
     try:
@@ -438,7 +438,7 @@ def warm_connections_are_64_of_a_destination_and_256_of_all():
 
     def wait(srv, c, head):
         together.release()
-        gate.wait(TIMEOUT)
+        gate.wait(6 * TIMEOUT)
         c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     server.scripts["/wait"] = wait
     text = b"GET /wait HTTP/1.1\r\nHost: plain.test\r\n\r\n"
@@ -670,7 +670,7 @@ def h2_head(path=b"/"):
 @case
 def h2_has_100_streams_at_a_time_and_goaway_for_who_knows_that():
     gate = threading.Event()
-    origin.scripts["/gate"] = lambda srv, c, head: (gate.wait(TIMEOUT), c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))[1]
+    origin.scripts["/gate"] = lambda srv, c, head: (gate.wait(6 * TIMEOUT), c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))[1]
 
     def next_of(s, *kinds):
         while True:
