@@ -214,6 +214,12 @@ static bool carry_up(struct conn *c, const char *data, size_t len, bool is_kept)
 	return r == 0 && !ex->is_up_done;
 }
 
+/* Bytes went one way or the other: the exchange has its time again. */
+static void moved(struct conn *c)
+{
+	(void)timer_set(c->px->loop, &c->deadline, RESPONSE_MS);
+}
+
 static void pump_up(struct conn *c)
 {
 	size_t budget = PUMP_BUDGET;
@@ -230,6 +236,7 @@ static void pump_up(struct conn *c)
 		n = stream_recv(c->client.stream, c->px->scratch, sizeof(c->px->scratch));
 		if (n <= 0)
 			break;
+		moved(c);
 		budget -= (size_t)n < budget ? (size_t)n : budget;
 		go_on = carry_up(c, c->px->scratch, (size_t)n, false);
 	}
@@ -454,7 +461,6 @@ static void pump_down(struct conn *c)
 	struct stream *from = c->leg->side.stream;
 	size_t budget = PUMP_BUDGET, size = sizeof(c->px->scratch);
 
-	(void)timer_set(c->px->loop, &c->deadline, RESPONSE_MS);
 	while (!side_is_full(&c->client)) {
 		ssize_t n = stream_recv(from, c->px->scratch, size);
 
@@ -464,6 +470,7 @@ static void pump_down(struct conn *c)
 			down_ended(c, n);
 			return;
 		}
+		moved(c);
 		if (!take_down(c, c->px->scratch, (size_t)n))
 			return;
 		if ((size_t)n < size && !stream_has_pending(from))
@@ -480,6 +487,8 @@ static void pump_down(struct conn *c)
 
 void exchange_on_client(struct conn *c, uint32_t events)
 {
+	if ((events & EPOLLOUT) && c->state == CONN_EXCHANGE)
+		moved(c);
 	if ((events & EPOLLOUT) && !exchange_flushed(c))
 		return;
 	if ((events & EPOLLOUT) && !c->leg->side.wants_recv)
@@ -497,6 +506,7 @@ void exchange_on_leg(struct conn *c, uint32_t events)
 	if (events & EPOLLOUT) {
 		int r = side_flush(&c->leg->side);
 
+		moved(c);
 		if (r == 0 && !c->ex.is_up_done) {
 			pump_up(c);
 		} else if (r < 0 && r != -EAGAIN) {

@@ -273,6 +273,18 @@ def a_server_that_does_not_answer_is_504_after_600_s_and_one_that_stops_is_cut()
 
 
 @case
+def an_upload_that_goes_on_is_not_cut():
+    with limited():
+        s = tls("full.test")
+        s.sendall(b"POST / HTTP/1.1\r\nHost: full.test\r\nContent-Length: 4\r\n\r\n")
+        for byte in b"abcd":
+            D.advance(400000)
+            eq(is_open(s), True)
+            s.sendall(bytes([byte]))
+        eq(response(s)[0], 200)
+
+
+@case
 def a_warm_connection_is_kept_for_60_s_and_for_a_post_for_10():
     body = b"POST / HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n"
     with limited():
