@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "launcher/symbols.h"
+#include "lib/analyzer.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/stack.h"
@@ -131,6 +132,8 @@ static size_t bucket(const char *s)
 	return (h ^ h >> 32) % BUCKETS;
 }
 
+/* gcc 12: the list owns it. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 const char *askers_name(struct askers *a, const char *stack)
 {
 	size_t at = stack ? bucket(stack) : 0;
@@ -151,3 +154,4 @@ const char *askers_name(struct askers *a, const char *stack)
 	a->n++;
 	return one->name;
 }
+ANALYZER_ON

@@ -306,7 +306,7 @@ static int approve(struct denials *d, char *const *ids)
 
 	if (!list || !items)
 		return out_error(CLI_FAILED, "%s", err_name(-ENOMEM));
-	for (char *const *id = ids; *id; id++) {
+	for (char *const *id = ids; id && *id; id++) {
 		items[a.n_items] = inbox_find(&d->inbox, *id);
 		list[a.n] = items[a.n_items] ? NULL : denials_find_shown(d, *id);
 		if (items[a.n_items])

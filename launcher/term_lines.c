@@ -10,6 +10,7 @@
 #include "launcher/out.h"
 #include "launcher/term_cells.h"
 #include "launcher/term_model.h"
+#include "lib/analyzer.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "lib/jsontext.h"
@@ -33,6 +34,8 @@ struct writer {
 	int width, r;
 };
 
+/* gcc 12: the page owns the list. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 static void line_add(
 	struct writer *w, uint8_t style, const char *lead, const char *text, size_t len)
 {
@@ -56,6 +59,7 @@ static void line_add(
 	else
 		l->list[l->n++] = line;
 }
+ANALYZER_ON
 
 /* Escaped @text behind @lead, which is plain; what does not fit goes on below, as far in. */
 static void wrap(struct writer *w, uint8_t style, const char *lead, const char *text)

@@ -7,6 +7,7 @@
 
 #include "launcher/sandbox.h"
 #include "launcher/term_decide.h"
+#include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "lib/logstore.h"
 #include "lib/str.h"
@@ -64,6 +65,8 @@ static int count_line(void *arg, const struct event_peek *peek, const char *line
 	return 0;
 }
 
+/* gcc 12: the world owns its feeds. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 static void feed_count(struct feed *f)
 {
 	const struct logstore_query q = { .last = WORLD_COUNTED };
@@ -74,6 +77,7 @@ static void feed_count(struct feed *f)
 		(void)logstore_read(f->view, &q, count_line, f);
 	f->info.has_more = f->counted >= WORLD_COUNTED;
 }
+ANALYZER_ON
 
 static void feed_open(struct feed *f)
 {
@@ -216,6 +220,8 @@ static bool is_in_scope(const struct term_world *w, const struct feed *f)
 	return scope->name[0] ? term_same_origin(scope, &f->info.origin) : !f->is_gone;
 }
 
+/* gcc 12: the world owns its feeds. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 static void feed_update(struct feed *f, const struct sandbox_info *i)
 {
 	f->info.phase = i->phase;
@@ -225,7 +231,10 @@ static void feed_update(struct feed *f, const struct sandbox_info *i)
 	f->is_seen = true;
 	f->tick = 0;
 }
+ANALYZER_ON
 
+/* gcc 12: the world owns its feeds. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 /* One that does not answer costs a second each time: it is asked every fifth time. */
 static bool is_mute(struct term_world *w, const char *name)
 {
@@ -237,6 +246,7 @@ static bool is_mute(struct term_world *w, const char *name)
 	f->is_seen = true;
 	return true;
 }
+ANALYZER_ON
 
 static void see(struct term_world *w, const char *name)
 {
@@ -258,6 +268,8 @@ static void see(struct term_world *w, const char *name)
 		feed_update(f, &info);
 }
 
+/* gcc 12: the world owns its feeds. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 /* What is no longer there is let go, unless it is what the user looks at: its log is archived. */
 static void forget_gone(struct term_world *w)
 {
@@ -277,6 +289,7 @@ static void forget_gone(struct term_world *w)
 	}
 	w->n = kept;
 }
+ANALYZER_ON
 
 static int by_name(const void *a, const void *b)
 {

@@ -103,7 +103,7 @@ static int keep_functions(struct elfsym *s, const Elf64_Sym *syms, size_t n, siz
 
 static int load(struct elfsym *s, int fd, const Elf64_Shdr *table, const Elf64_Shdr *names)
 {
-	auto_free Elf64_Sym *syms = malloc(table->sh_size + 1);
+	auto_free Elf64_Sym *syms = calloc(1, table->sh_size + 1);
 
 	s->names = malloc(names->sh_size + 1);
 	if (!syms || !s->names)

@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "tracer/notify.h"
 
@@ -282,6 +283,8 @@ static void respond(struct call_source *src, const struct call *c, const struct 
 	stop_forget(st);
 }
 
+/* gcc 12: the source owns itself until its free(). */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 /* Every tracee has been killed with init; the kernel keeps it until its tracer has waited for it.
  */
 static void trace_free(struct call_source *src)
@@ -296,6 +299,7 @@ static void trace_free(struct call_source *src)
 	cleanup_close(&src->fd);
 	free(t);
 }
+ANALYZER_ON
 
 static const struct call_source_ops ops = { receive, has_more, is_valid, respond, trace_free };
 
@@ -320,6 +324,8 @@ static int seize(pid_t tid)
 #endif
 }
 
+/* gcc 12: the source owns itself until its free(). */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 struct call_source *trace_new(pid_t init, struct err *err)
 {
 	struct trace *t = calloc(1, sizeof(*t));
@@ -342,3 +348,4 @@ struct call_source *trace_new(pid_t init, struct err *err)
 	trace_free(&t->source);
 	return NULL;
 }
+ANALYZER_ON
