@@ -114,7 +114,7 @@ static int cooperate(struct sandbox *s, struct err *err)
 	return r < 0 ? err_set(err, r, "init: %s", err_name(r)) : 0;
 }
 
-int backend_trace(struct sandbox *s, int errnum, struct err *err)
+int backend_without_listener(struct sandbox *s, int errnum, struct err *err)
 {
 	int r;
 

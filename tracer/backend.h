@@ -29,7 +29,7 @@ int backend_listen(struct sandbox *s, int number, struct err *err);
  * nobody: it is traced, and so is everything that comes of it; or it was asked to cooperate; or
  * this is the end.
  */
-int backend_trace(struct sandbox *s, int errnum, struct err *err);
+int backend_without_listener(struct sandbox *s, int errnum, struct err *err);
 
 /* A call has come before any command runs: it is init's, which proves that it does come. */
 void backend_prove(struct sandbox *s);

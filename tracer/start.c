@@ -502,7 +502,7 @@ static int take_ready(struct sandbox *s, struct err *err)
 	if (r == 0 && m->type == INIT_UNFILTERED) {
 		int errnum = (int)msg_get_u32(m);
 
-		r = msg_in_done(m) ? backend_trace(s, errnum, err) : unexpected("init", err);
+		r = msg_in_done(m) ? backend_without_listener(s, errnum, err) : unexpected("init", err);
 		m = &later;
 		if (r == 0)
 			r = await_any(s, s->init_link.fd, &s->bwrap, "init", m, err);

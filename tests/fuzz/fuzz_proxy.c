@@ -4,7 +4,7 @@
  * in: an explicit proxy client, a transparent one of port 80 or one of port 443, where a ClientHello
  * belongs. What follows "\n--\n" is said by the server.
  *
- * Whatever comes, the server hears no request but GET: the policy is read-only.
+ * Whatever comes, the server hears no request but GET, and POST for GraphQL: the policy is read-only.
  */
 #include <arpa/inet.h>
 #include <assert.h>
