@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_addr.h>
 #include <linux/nsfs.h>
 #include <linux/netlink.h>
@@ -145,6 +146,27 @@ static int join(int netns_fd)
 	return setns(netns_fd, CLONE_NEWNET) < 0 ? -errno : 0;
 }
 
+static void write_sysctl(const char *path, const char *value)
+{
+	auto_close int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, value, strlen(value));
+}
+
+/*
+ * All that the sandbox connects to outside is one address here, the proxy's, so its ephemeral ports
+ * are used up by 28,000 connections a minute: closed ones keep theirs for so long (TIME_WAIT), and
+ * long before the last the kernel's search for a free one takes milliseconds. On loopback nothing
+ * comes late, so a port may be used again at once; what a second's flood closes beyond that is
+ * forgotten. Where the sysctls cannot be written the limit stays.
+ */
+static void reuse_ports(void)
+{
+	write_sysctl("/proc/sys/net/ipv4/tcp_tw_reuse", "1");
+	write_sysctl("/proc/sys/net/ipv4/tcp_max_tw_buckets", "16384");
+}
+
 static int configure(const char **ret_what)
 {
 	auto_close int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
@@ -164,6 +186,7 @@ static int configure(const char **ret_what)
 	/* A host without IPv6 has a sandbox without IPv6. */
 	if (add_address(nl, ADDRS_HOST6) == 0)
 		(void)add_local_route(nl, ADDRS_SYNTH6, ADDRS_SYNTH6_BITS, ADDRS_HOST6);
+	reuse_ports();
 	return 0;
 }
 

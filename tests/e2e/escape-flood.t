@@ -27,5 +27,11 @@ size=$(cat "$T"/state/openshell/sandboxes/flood/log/* 2>/dev/null | wc -c)
 at_most "$size" 1000000 'the log is of a size to read, in bytes'
 run openshell logs flood --since 5m -n 0
 like "$out" 'action=deny dst_host=denied\.test .*count=[0-9]{2,}' 'and the log counts what it folds'
+# More connections, one after the other, than the sandbox has ports: closed ones keep none.
+read -r first last < /proc/sys/net/ipv4/ip_local_port_range
+many=$(((last - first) * 5 / 4))
+T_TIMEOUT=120 attack patience denied.test 80 $many
+is "$(outcome patience)" "$many of $many" 'a program that connects and closes does not run out of ports'
+at_most "$(outcome worst)" 1000 'and none of its connects waits for one, in ms'
 control
 arena_closed 'action=deny dst_host=denied\.test'
