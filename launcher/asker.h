@@ -1,6 +1,6 @@
 /*
  * The code that asked, in a few words: of a logged stack the innermost function that is not the C
- * library's (cmd_policy_learn.c and denials.c put it beside what was asked for).
+ * library's; evidence.c puts it beside what was asked for.
  *
  * The same call gives the same stack again and again, so each different one is looked up once.
  */

@@ -12,16 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "launcher/asker.h"
 #include "launcher/cmd.h"
+#include "launcher/evidence.h"
 #include "launcher/out.h"
 #include "launcher/policyfile.h"
 #include "launcher/sandbox.h"
 #include "lib/cleanup.h"
-#include "lib/event_render.h"
 #include "lib/fd.h"
 #include "lib/learn.h"
-#include "lib/logstore.h"
 #include "lib/policy_diff.h"
 #include "lib/policy_merge.h"
 #include "lib/policy_print.h"
@@ -60,22 +58,9 @@ static int fail(int r)
 
 /* --- the evidence --- */
 
-struct reading {
-	struct learn *learn;
-	struct askers *askers;
-};
-
-static int take_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
+static int take_event(void *arg, const struct event *e)
 {
-	auto_event_record struct event_record record = { 0 };
-	const struct reading *to = arg;
-	int r = event_parse(line, len, &record);
-
-	(void)peek;
-	if (r < 0)
-		return r == -EINVAL ? 0 : r;
-	record.event.asker = askers_name(to->askers, record.event.stack);
-	return learn_event(to->learn, &record.event);
+	return learn_event(arg, e);
 }
 
 /* The sandbox's home, for the names of functions in programs that lie there; -1 if it is gone. */
@@ -89,21 +74,13 @@ static int home_of(const char *name)
 static int read_log(const char *name, struct learn *l)
 {
 	const struct logstore_query everything = { 0 };
-	auto_close int dir = -1, home = home_of(name);
-	struct reading to = { .learn = l, .askers = askers_new(home) };
-	struct logstore_view *v = NULL;
+	auto_close int home = home_of(name);
 	struct err err = { 0 };
-	int r;
+	int r = evidence_read(name, home, &everything, take_event, l, &err);
 
-	dir = state_log_open(name, &err);
-	r = dir < 0 ? dir : to.askers ? logstore_view_open(&v, dir) : -ENOMEM;
-	if (r == 0)
-		r = logstore_read(v, &everything, take_line, &to);
-	logstore_view_free(v);
-	askers_free(to.askers);
-	if (dir < 0)
-		return out_fail(-1, &err);
-	return r < 0 ? fail(r) : 0;
+	if (r == -E2BIG)
+		return fail(r);
+	return r < 0 ? out_fail(-1, &err) : 0;
 }
 
 static int child_arguments(

@@ -6,16 +6,14 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "launcher/asker.h"
+#include "launcher/evidence.h"
 #include "launcher/policyedit.h"
 #include "launcher/ruleagent.h"
 #include "launcher/sandbox.h"
 #include "lib/buf.h"
 #include "lib/cleanup.h"
-#include "lib/event_render.h"
 #include "lib/fd.h"
 #include "lib/jsontext.h"
-#include "lib/logstore.h"
 #include "lib/policy_print.h"
 #include "lib/siphash.h"
 #include "lib/str.h"
@@ -84,22 +82,9 @@ int denials_load(struct denials *d, struct err *err)
 	return r < 0 && !err->text[0] ? err_set(err, r, "%s", err_name(r)) : r;
 }
 
-struct reading {
-	struct proposals *proposals;
-	struct askers *askers;
-};
-
-static int take_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
+static int take_event(void *arg, const struct event *e)
 {
-	auto_event_record struct event_record record = { 0 };
-	const struct reading *to = arg;
-	int r = event_parse(line, len, &record);
-
-	(void)peek;
-	if (r < 0)
-		return r == -EINVAL ? 0 : r;
-	record.event.asker = askers_name(to->askers, record.event.stack);
-	return proposals_event(to->proposals, &record.event);
+	return proposals_event(arg, e);
 }
 
 int denials_read_log(struct denials *d, struct err *err)
@@ -107,21 +92,9 @@ int denials_read_log(struct denials *d, struct err *err)
 	json_int_t cleared = json_integer_value(json_object_get(d->decisions, "cleared_ms"));
 	const struct logstore_query denials = { .min_level = EVENT_INFO,
 		.since_ms = cleared > 0 ? (uint64_t)cleared + 1 : 0 };
-	struct logstore_view *log = NULL;
-	auto_close int dir = state_log_open(d->state->name, err);
 	auto_close int home = state_subdir(d->state, "home");
-	struct reading to = { .proposals = d->proposals };
-	int r;
 
-	if (dir < 0)
-		return dir;
-	to.askers = askers_new(home);
-	r = to.askers ? logstore_view_open(&log, dir) : -ENOMEM;
-	if (r == 0)
-		r = logstore_read(log, &denials, take_line, &to);
-	logstore_view_free(log);
-	askers_free(to.askers);
-	return r < 0 ? err_set(err, r, "log of '%s': %s", d->state->name, err_name(r)) : 0;
+	return evidence_read(d->state->name, home, &denials, take_event, d->proposals, err);
 }
 
 const struct proposal *denials_find(struct denials *d, const char *id)
