@@ -123,12 +123,10 @@ static uint32_t port_of(const struct sockaddr_storage *ss)
 
 static void welcome(struct listener *l, int fd, const struct sockaddr_storage *from)
 {
-	static const int on = 1;
 	uint32_t port = port_of(from);
 	struct waiting *w;
 	struct conn *c;
 
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (l->px->n_conns >= CONNS_MAX || conn_new(l->px, fd, from->ss_family, port, &c) < 0) {
 		refuse_one(l, fd);
 		return;
@@ -174,6 +172,19 @@ static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
 	}
 }
 
+/*
+ * What accept(2) returns inherits both. The way to the workload is loopback: it loses nothing, so
+ * the host's default may only slow it down. BBR does; it paces what it sends with a timer.
+ */
+static void tune(int fd)
+{
+	static const char plain[] = "reno";
+	static const int on = 1;
+
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, plain, sizeof(plain) - 1);
+}
+
 int listener_add(struct listener *l, int fd)
 {
 	struct port *p;
@@ -184,6 +195,7 @@ int listener_add(struct listener *l, int fd)
 	r = fd_set_nonblock(fd, true);
 	if (r < 0)
 		return r;
+	tune(fd);
 	p = &l->ports[l->n_ports++];
 	p->l = l;
 	watch_init(&p->w, fd, on_acceptable, NULL);
