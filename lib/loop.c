@@ -1,12 +1,17 @@
 #include "lib/loop.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOP_BATCH = 64 }; /* what ends a turn is paid once for all of them */
+enum {
+	LOOP_BATCH = 16, /* what ends a turn is paid once for all of them, and all of them wait for it */
+	POLL_US_MAX = 999, /* timers have milliseconds: none is kept waiting */
+	POLL_MISSES_MAX = 6,
+};
 
 struct loop {
 	int epfd;
@@ -17,14 +22,22 @@ struct loop {
 	size_t n_timers, heap_alloc;
 	void (*after_turn)(struct loop *loop, void *arg);
 	void *after_turn_arg;
+	uint64_t poll_ns; /* how long events are looked for before the loop sleeps; 0: not at all */
+	bool is_busy;	  /* they would have been found so the last time it slept */
+	unsigned int misses, passes; /* looks in vain in a row, and what is passed over for them */
 };
 
-static uint64_t clock_ms(void)
+static uint64_t clock_ns(void)
 {
 	struct timespec ts;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t clock_ms(void)
+{
+	return clock_ns() / 1000000;
 }
 
 struct loop *loop_new(void)
@@ -71,6 +84,12 @@ void loop_set_after_turn(struct loop *loop, void (*fn)(struct loop *loop, void *
 {
 	loop->after_turn = fn;
 	loop->after_turn_arg = arg;
+}
+
+void loop_set_polling(struct loop *loop, unsigned int us)
+{
+	assert(us <= POLL_US_MAX);
+	loop->poll_ns = (uint64_t)us * 1000;
 }
 
 void watch_init(struct watch *w, int fd, watch_fn *on_event, void (*destroy)(struct watch *w))
@@ -221,12 +240,57 @@ static int sleep_ms(const struct loop *loop, int max_wait_ms)
 	return max_wait_ms >= 0 && (uint64_t)max_wait_ms < left ? max_wait_ms : (int)left;
 }
 
+/* ---- looking for events before sleeping: loop_set_polling() ---- */
+
+static int sleep_for_events(struct loop *loop, struct epoll_event *ev, int ms)
+{
+	uint64_t since = loop->poll_ns ? clock_ns() : 0;
+	int n = epoll_wait(loop->epfd, ev, LOOP_BATCH, ms);
+
+	loop->is_busy = false;
+	if (!loop->poll_ns || n <= 0 || clock_ns() - since >= 2 * loop->poll_ns)
+		return n;
+	if (loop->passes)
+		loop->passes--;
+	else
+		loop->is_busy = true;
+	return n;
+}
+
+/* In vain, perhaps because those who would have something want this very processor: less often. */
+static void looked_in_vain(struct loop *loop)
+{
+	if (loop->misses < POLL_MISSES_MAX)
+		loop->misses++;
+	loop->passes = (1u << loop->misses) - 1;
+}
+
+static int look_for_events(struct loop *loop, struct epoll_event *ev)
+{
+	int n = epoll_wait(loop->epfd, ev, LOOP_BATCH, 0);
+	uint64_t since = n == 0 ? clock_ns() : 0;
+
+	if (n != 0)
+		return n;
+	do
+		n = epoll_wait(loop->epfd, ev, LOOP_BATCH, 0);
+	while (n == 0 && clock_ns() - since < loop->poll_ns);
+	if (n == 0)
+		looked_in_vain(loop);
+	else
+		loop->misses = 0;
+	return n;
+}
+
 int loop_turn(struct loop *loop, int max_wait_ms)
 {
 	struct epoll_event ev[LOOP_BATCH];
-	int n;
+	int ms = sleep_ms(loop, max_wait_ms), n = 0;
 
-	n = epoll_wait(loop->epfd, ev, LOOP_BATCH, sleep_ms(loop, max_wait_ms));
+	if (loop->is_busy && ms != 0)
+		n = look_for_events(loop, ev);
+	if (n == 0)
+		n = sleep_for_events(loop, ev, ms);
 	if (n < 0 && errno != EINTR)
 		return -errno;
 	loop->now_ms = clock_ms();

@@ -46,6 +46,14 @@ uint64_t loop_now_ms(const struct loop *loop);
 /* Called once at the end of every turn, after handlers and before the loop sleeps again. */
 void loop_set_after_turn(struct loop *loop, void (*fn)(struct loop *loop, void *arg), void *arg);
 
+/*
+ * Before the loop sleeps it looks for events for @us more (at most 999; 0, as it begins: not), if
+ * it slept for less than twice that the last time. Under load it stays awake so: whoever has
+ * something for it need not wake it, which costs both more than the looking does. Without load it
+ * does not look, and the more often it did in vain, the less.
+ */
+void loop_set_polling(struct loop *loop, unsigned int us);
+
 /* Sets up @w (not yet in the set). @destroy may be NULL. */
 void watch_init(struct watch *w, int fd, watch_fn *on_event, void (*destroy)(struct watch *w));
 /* Tells the kernel what is wanted; 0 takes the watch out of the set. 0 or -errno. */

@@ -34,6 +34,9 @@ const char *__asan_default_options(void)
 }
 #endif
 
+/* What it takes to wake somebody who sleeps on another processor, or a little more. */
+enum { POLL_US = 20 };
+
 static struct proxy proxy;
 
 /* End of a turn: the decisions are written, then they take effect, then what those logged. */
@@ -60,6 +63,7 @@ static int begin(struct proxy *px)
 	if (!px->loop)
 		return -ENOMEM;
 	loop_set_after_turn(px->loop, after_turn, px);
+	loop_set_polling(px->loop, POLL_US);
 	return link_begin(px);
 }
 
