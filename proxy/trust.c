@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/asn1.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
@@ -54,22 +55,63 @@ void trust_free(struct trust *t)
 	free(t);
 }
 
-/* Base64 with line ends to an X509; NULL when it is none. */
-static X509 *parse_pem(const char *text, size_t len)
+/* Base64 with line ends to DER, which the caller frees; NULL when it is none. */
+static unsigned char *decode_pem(const char *text, size_t len, int *ret_len)
 {
 	auto_free char *flat = malloc(len + 1);
 	auto_free unsigned char *der = malloc(len + 4);
-	const unsigned char *p = der;
 	size_t n = 0;
-	int der_len;
 
 	if (!flat || !der)
 		return NULL;
 	for (size_t i = 0; i < len; i++)
 		if (text[i] > ' ')
 			flat[n++] = text[i];
-	der_len = EVP_DecodeBlock(der, (const unsigned char *)flat, (int)n);
-	return der_len > 0 ? d2i_X509(NULL, &p, der_len) : NULL;
+	*ret_len = EVP_DecodeBlock(der, (const unsigned char *)flat, (int)n);
+	return *ret_len > 0 ? take_ptr(der) : NULL;
+}
+
+static X509 *parse_pem(const char *text, size_t len)
+{
+	int der_len;
+	auto_free unsigned char *der = decode_pem(text, len, &der_len);
+	const unsigned char *p = der;
+
+	return der ? d2i_X509(NULL, &p, der_len) : NULL;
+}
+
+/* The head of an element at *p, which ends before @end: its tag, or -1. *p moves past the head. */
+static int enter(const unsigned char **p, const unsigned char *end, long *ret_len)
+{
+	int tag, class;
+
+	return ASN1_get_object(p, ret_len, &tag, &class, end - *p) & ~V_ASN1_CONSTRUCTED ? -1 : tag;
+}
+
+/*
+ * The subject of a certificate: what comes before it is passed over. To take all of it apart for
+ * the index, keys included, takes a hundred times as long, and everybody waits meanwhile.
+ */
+static X509_NAME *find_subject(const unsigned char *der, int der_len)
+{
+	enum { VERSION_TO_VALIDITY = 5 };
+	const unsigned char *p = der, *end = der + der_len;
+	long len;
+
+	for (int depth = 0; depth < 2; depth++)
+		if (enter(&p, end, &len) != V_ASN1_SEQUENCE)
+			return NULL;
+	for (int i = 0; i < VERSION_TO_VALIDITY; i++) {
+		const unsigned char *first = p;
+
+		/* The version of an X.509v1 certificate is not there: then this is the serial number. */
+		if (enter(&p, end, &len) < 0)
+			return NULL;
+		if (i == 0 && *first == V_ASN1_INTEGER)
+			i++;
+		p += len;
+	}
+	return d2i_X509_NAME(NULL, &p, end - p);
 }
 
 static int add_root(struct trust *t, const struct root *r)
@@ -89,16 +131,18 @@ static int add_root(struct trust *t, const struct root *r)
 	return 0;
 }
 
-/* A certificate that cannot be read is no root: it is left out, the others count. */
+/* What has no subject is no root, and what cannot be read will be none: the others count. */
 static int index_one(struct trust *t, unsigned int file, const char *text, size_t at, size_t len)
 {
-	X509 *x = parse_pem(text + at, len);
 	struct root r = { .at = (uint32_t)at, .len = (uint32_t)len, .file = (uint8_t)file };
+	int der_len = 0;
+	auto_free unsigned char *der = decode_pem(text + at, len, &der_len);
+	X509_NAME *subject = der ? find_subject(der, der_len) : NULL;
 
-	if (!x)
+	if (!subject)
 		return 0;
-	r.hash = X509_NAME_hash_ex(X509_get_subject_name(x), NULL, NULL, NULL);
-	X509_free(x);
+	r.hash = X509_NAME_hash_ex(subject, NULL, NULL, NULL);
+	X509_NAME_free(subject);
 	return add_root(t, &r);
 }
 
