@@ -477,7 +477,7 @@ static bool is_still_allowed(struct conn *c)
 {
 	struct decision d;
 
-	judge_connection(c, NULL, 0, &d);
+	judge_target(c, &d);
 	if (d.verdict == VERDICT_DENY)
 		return false;
 	return d.carriage.is_inspected == c->carriage.is_inspected &&

@@ -63,12 +63,12 @@ static void refuse(struct conn *c, const struct refusal *r)
 		conn_commit(c, tell_refused);
 }
 
-static void refuse_decided(struct conn *c, const struct decision *d)
+static void refuse_decided(struct conn *c, const struct decision *d, const struct netaddr *addr)
 {
 	struct refusal r;
 
 	judge_refusal(c, d, NULL, NULL, &r);
-	judge_log_connection(c, d);
+	judge_log_connection(c, d, addr);
 	refuse(c, &r);
 }
 
@@ -142,19 +142,41 @@ static void proceed(struct conn *c)
 		entry_relay(c);
 }
 
-/* Addresses are known and stand in the target: the last question, then the event. */
-static void check_addresses(struct conn *c, bool is_vouched_for)
+/* The decision is made: the event, then its effect. */
+static void log_and_proceed(struct conn *c, const struct decision *d)
+{
+	judge_log_connection(c, d, c->target->addrs);
+	conn_commit(c, proceed);
+}
+
+/* Somebody who is trusted named the target's addresses. */
+static void trust_addresses(struct conn *c)
 {
 	struct decision d;
 
-	judge_connection(c, is_vouched_for ? NULL : c->target->addrs,
-		is_vouched_for ? 0 : c->target->n_addrs, &d);
+	judge_connection(c, NULL, 0, &d);
+	if (d.verdict == VERDICT_DENY)
+		refuse_decided(c, &d, c->target->addrs);
+	else
+		log_and_proceed(c, &d);
+}
+
+/*
+ * The last question. The target is shared with connections that are there already and will dial
+ * what stands in it, so nothing gets there before the answer is yes. @addrs may be the target's own.
+ */
+static void check_addresses(struct conn *c, const struct netaddr *addrs, size_t n)
+{
+	struct decision d;
+
+	judge_connection(c, addrs, n, &d);
 	if (d.verdict == VERDICT_DENY) {
-		refuse_decided(c, &d);
+		refuse_decided(c, &d, addrs);
 		return;
 	}
-	judge_log_connection(c, &d);
-	conn_commit(c, proceed);
+	if (addrs != c->target->addrs)
+		target_set_addrs(c->target, addrs, n, c->port, false);
+	log_and_proceed(c, &d);
 }
 
 static void on_answer(struct resolve_query *q, const struct resolve_answer *a)
@@ -168,8 +190,7 @@ static void on_answer(struct resolve_query *q, const struct resolve_answer *a)
 		refuse_fault(c, &r);
 		return;
 	}
-	target_set_addrs(c->target, a->addrs, a->n, c->port, false);
-	check_addresses(c, false);
+	check_addresses(c, a->addrs, a->n);
 }
 
 /* The corporate proxy's addresses: the operator named it, so they are not checked. */
@@ -177,7 +198,7 @@ static void use_chain(struct conn *c, const struct netaddr *addrs, size_t n)
 {
 	target_set_addrs(c->target, addrs, n, chain_port(c->px->chain), false);
 	c->target->is_chained = true;
-	check_addresses(c, true);
+	trust_addresses(c);
 }
 
 static void on_chain_answer(struct resolve_query *q, const struct resolve_answer *a)
@@ -230,7 +251,7 @@ static bool literal_is_refused(struct conn *c)
 		return false;
 	judge_connection(c, &literal, 1, &d);
 	if (d.verdict == VERDICT_DENY)
-		refuse_decided(c, &d);
+		refuse_decided(c, &d, &literal);
 	return d.verdict == VERDICT_DENY;
 }
 
@@ -263,17 +284,16 @@ static void find_addresses(struct conn *c)
 		refuse_fault(c, &f);
 	} else if (pin) {
 		target_set_addrs(c->target, &pin->addr, 1, pin->to_port, true);
-		check_addresses(c, true);
+		trust_addresses(c);
 	} else if (c->px->host_gateway.family && strcmp(c->host, "host.openshell.internal") == 0) {
 		target_set_addrs(c->target, &c->px->host_gateway, 1, c->port, true);
-		check_addresses(c, true);
+		trust_addresses(c);
 	} else if (chain_applies(c->px->chain, c->host, c->port)) {
 		find_chain(c);
 	} else if (netaddr_parse(c->host, &literal) == 0) {
-		target_set_addrs(c->target, &literal, 1, c->port, false);
-		check_addresses(c, false);
+		check_addresses(c, &literal, 1);
 	} else if (target_is_ready(c->target)) {
-		check_addresses(c, false);
+		check_addresses(c, c->target->addrs, c->target->n_addrs);
 	} else {
 		ask_resolver(c, c->host, on_answer);
 	}
@@ -337,7 +357,7 @@ static void decide(struct conn *c)
 	}
 	judge_connection(c, NULL, 0, &d);
 	if (d.verdict == VERDICT_DENY) {
-		refuse_decided(c, &d);
+		refuse_decided(c, &d, NULL);
 		return;
 	}
 	c->carriage = d.carriage;

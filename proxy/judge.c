@@ -61,6 +61,16 @@ void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, str
 	}
 }
 
+void judge_target(struct conn *c, struct decision *ret)
+{
+	const struct target *t = c->target;
+
+	if (!t || !t->n_addrs || t->is_pinned || t->is_chained)
+		judge_connection(c, NULL, 0, ret);
+	else
+		judge_connection(c, t->addrs, t->n_addrs, ret);
+}
+
 static enum event_action action_of(const struct decision *d)
 {
 	static const enum event_action actions[] = {
@@ -139,15 +149,15 @@ static struct event decision_event(
 	return e;
 }
 
-void judge_log_connection(struct conn *c, const struct decision *d)
+void judge_log_connection(struct conn *c, const struct decision *d, const struct netaddr *addr)
 {
 	struct names names;
 	struct event e = decision_event(c, d, &names);
-	char addr[NETADDR_TEXT_MAX];
+	char text[NETADDR_TEXT_MAX];
 
 	e.stack = c->stack;
-	if (c->target && c->target->n_addrs)
-		e.addr = netaddr_format(&c->target->addrs[0], addr, sizeof(addr));
+	if (addr)
+		e.addr = netaddr_format(addr, text, sizeof(text));
 	log_event(c->px->log, &e);
 }
 

@@ -14,8 +14,10 @@ struct intent judge_intent(const struct conn *c);
 
 /* Layer 4 and, when @addrs is given, what they reach. */
 void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, struct decision *ret);
-/* The event of a connection's decision. */
-void judge_log_connection(struct conn *c, const struct decision *d);
+/* The same of what stands in the target, which another connection may have had checked. */
+void judge_target(struct conn *c, struct decision *ret);
+/* The event of a connection's decision; @addr may be NULL. */
+void judge_log_connection(struct conn *c, const struct decision *d, const struct netaddr *addr);
 /* One request; logs it with what @seen tells of its body. */
 void judge_request(struct conn *c, const struct request *rq, const struct inspected *seen,
 	struct decision *ret);

@@ -14,6 +14,7 @@
 #include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/dial.h"
+#include "proxy/judge.h"
 #include "proxy/tls.h"
 
 static unsigned int bucket_of(const struct target_key *key)
@@ -109,6 +110,7 @@ void target_set_addrs(struct target *t, const struct netaddr *addrs, size_t n, u
 	t->n_addrs = n < RESOLVED_ADDRS_MAX ? n : RESOLVED_ADDRS_MAX;
 	memcpy(t->addrs, addrs, t->n_addrs * sizeof(*addrs));
 	t->dial_port = port;
+	t->is_pinned = is_pinned;
 	t->fresh_until_ms = is_pinned ? UINT64_MAX : loop_now_ms(t->px->loop) + RESOLVE_FRESH_MS;
 }
 
@@ -116,7 +118,7 @@ void target_inherit(struct target *t, const struct target *from)
 {
 	if (t->n_addrs)
 		return;
-	target_set_addrs(t, from->addrs, from->n_addrs, from->dial_port, false);
+	target_set_addrs(t, from->addrs, from->n_addrs, from->dial_port, from->is_pinned);
 	t->fresh_until_ms = from->fresh_until_ms;
 	t->is_chained = from->is_chained;
 }
@@ -344,6 +346,17 @@ static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 		on_connected(leg);
 }
 
+/* Where to is judged last thing before: who shares a target may still have other ancestors. */
+static int dial(struct leg *leg, struct target *t, struct conn *c)
+{
+	struct decision d;
+
+	judge_target(c, &d);
+	if (d.verdict == VERDICT_DENY)
+		return -EACCES;
+	return dial_start(t->px->loop, t->addrs, t->n_addrs, t->dial_port, on_dialled, leg, &leg->dial);
+}
+
 /* A server that refuses TLS over the protocols alone speaks another: once more, with HTTP/2. */
 static bool dial_for_h2(struct leg *leg)
 {
@@ -352,7 +365,7 @@ static bool dial_for_h2(struct leg *leg)
 	if (leg->offers_h2 || t->is_chained ||
 		!strstr(stream_tls_error(leg->side.stream), "no application protocol"))
 		return false;
-	if (dial_start(t->px->loop, t->addrs, t->n_addrs, t->dial_port, on_dialled, leg, &leg->dial) < 0)
+	if (dial(leg, t, leg->conn) < 0)
 		return false;
 	t->is_only_http2 = leg->offers_h2 = true;
 	timer_clear(t->px->loop, &leg->timer);
@@ -409,7 +422,7 @@ static int leg_new(struct target *t, struct conn *c, bool is_tls, struct leg **r
 		return -ENOMEM;
 	side_init(&leg->side, -1, on_event, leg_destroy);
 	leg->timer.on_time = on_timeout;
-	r = dial_start(t->px->loop, t->addrs, t->n_addrs, t->dial_port, on_dialled, leg, &leg->dial);
+	r = dial(leg, t, c);
 	if (r < 0) {
 		free(leg);
 		return r;

@@ -30,7 +30,8 @@ struct target {
 	uint32_t generation;
 	struct netaddr addrs[RESOLVED_ADDRS_MAX]; /* checked; exactly these are dialled */
 	size_t n_addrs;
-	bool is_chained; /* they are those of the corporate proxy, which is asked for a tunnel */
+	bool is_pinned;	 /* an operator named them: they are not checked */
+	bool is_chained; /* likewise; they are those of the corporate proxy, which is asked for a tunnel */
 	uint64_t fresh_until_ms; /* then the addresses are asked for and checked again */
 	TAILQ_HEAD(leg_list, leg) idle[2]; /* plain, TLS; the most recently used first */
 	unsigned int n_idle;
@@ -48,7 +49,7 @@ struct target_key {
 /* Finds or makes; a reference for the caller. NULL when out of memory or beyond TARGETS_MAX. */
 struct target *target_get(struct proxy *px, const struct target_key *key);
 void target_unref(struct target *t);
-/* Addresses were checked: they hold for RESOLVE_FRESH_MS, or for good when @is_pinned. */
+/* Addresses that were checked: connections that are there already dial them. They hold for RESOLVE_FRESH_MS, or for good when @is_pinned. */
 void target_set_addrs(struct target *t, const struct netaddr *addrs, size_t n, uint16_t port,
 	bool is_pinned);
 /* The same destination in another generation: what was checked for it stays checked. */

@@ -14,7 +14,7 @@
  * the policy and answers, to a bound sender, when that is done.
  *
  * --answer says what the resolver knows of a name, or of "*.NAME", before it asks the system;
- * without an address it never answers. --asked appends each name that it is asked for to FILE.
+ * without an address it never answers. A "/" separates what it says the first time from the next. --asked appends each name that it is asked for to FILE.
  *
  * --time prints how long the proxy took to PROXY_CA and to PROXY_READY instead.
  */
@@ -45,6 +45,7 @@ enum { PINS_MAX = 512, ADDRS_MAX = 64 };
 
 static struct {
 	const char *proxy, *policy, *trust, *extra_ca, *log, *ca_out, *binary, *chain, *no_proxy;
+	const char *said[PINS_MAX + 1]; /* of each answer what comes next */
 	char *pins[PINS_MAX + 1], *deny[PINS_MAX + 1], *answers[PINS_MAX + 1];
 	size_t n_pins, n_deny, n_answers;
 	const char *asked;
@@ -231,6 +232,18 @@ static void give_resolver(void)
 	resolver_fd = pair[0];
 }
 
+/* The answer at @said, as often as there is no other. */
+static const char *next_answer(const char **said)
+{
+	static char text[2048];
+	size_t len = strcspn(*said, "/");
+
+	(void)snprintf(text, sizeof(text), "%.*s", (int)len, *said);
+	if ((*said)[len])
+		*said += len + 1;
+	return text;
+}
+
 /* What --answer knows of @name: what follows the "=", or NULL. */
 static const char *given_answer(const char *name)
 {
@@ -239,10 +252,10 @@ static const char *given_answer(const char *name)
 		size_t len = equal ? (size_t)(equal - a) : 0, n = strlen(name);
 
 		if (len == n && strncmp(a, name, n) == 0)
-			return equal + 1;
+			return next_answer(&opt.said[i]);
 		if (len > 1 && a[0] == '*' && n >= len &&
 			strncmp(name + n - len + 1, a + 1, len - 1) == 0)
-			return equal + 1;
+			return next_answer(&opt.said[i]);
 	}
 	return NULL;
 }
@@ -444,8 +457,10 @@ static void parse(int argc, char **argv)
 			opt.asked = optarg;
 			break;
 		case 'A':
-			if (opt.n_answers < PINS_MAX)
-				opt.answers[opt.n_answers++] = optarg;
+			if (opt.n_answers == PINS_MAX || !strchr(optarg, '='))
+				exit(98);
+			opt.said[opt.n_answers] = strchr(optarg, '=') + 1;
+			opt.answers[opt.n_answers++] = optarg;
 			break;
 		case 'C':
 			if (opt.n_pins < PINS_MAX)

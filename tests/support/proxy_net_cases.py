@@ -14,10 +14,16 @@ network_policies:
       - { host: "*.wild.test", ports: [7, 8] }
       - { host: far.test, port: 443, protocol: rest, enforcement: enforce, access: full }
       - { host: 93.184.216.34, ports: [7, 8] }
+      - { host: "*.web.test", port: 9, protocol: rest, enforcement: enforce, access: full }
+      - { host: listed.test, port: 9, protocol: rest, enforcement: enforce, access: full, allowed_ips: [93.184.216.0/24] }
     binaries: [ { path: /usr/bin/* } ]
 """
 with open(TMP + "/net.yaml", "w") as f:
     f.write(NET_POLICY)
+with open(TMP + "/net2.yaml", "w") as f:
+    f.write(NET_POLICY.replace("[93.184.216.0/24]", "[93.184.216.0/25]"))
+with open(TMP + "/net3.yaml", "w") as f:
+    f.write(NET_POLICY.replace("[93.184.216.0/24]", "[93.184.218.0/24]"))
 
 FAR_SIDE = """
 import os, socket, sys, threading
@@ -28,6 +34,13 @@ def serve(l):
         c, _ = l.accept()
         c.sendall(b"live\\n")
         c.close()
+def web(l):
+    while True:
+        c, _ = l.accept()
+        c.recv(65536)
+        c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 3\\r\\nConnection: close\\r\\n\\r\\nfar")
+        c.close()
+threading.Thread(target=web, args=(socket.create_server(("93.184.216.34", 9)),), daemon=True).start()
 for port in (7, 8):
     for l in (socket.create_server(("93.184.216.34", port)), socket.create_server(("2606:2800:220:1::7", port), family=socket.AF_INET6)):
         threading.Thread(target=serve, args=(l,), daemon=True).start()
@@ -165,3 +178,46 @@ def no_proxy_takes_names_ports_and_prefixes():
     with net(*proxy, "*"):
         eq(through(LIVE, 7), b"live\n")
         eq(len(seen), 1)
+
+
+def web(name):
+    s = begin(name, 9)
+    has(read_until(s, b"\r\n\r\n"), b" 200 ")
+    return s
+
+
+def far(s, name):
+    s.sendall(b"GET / HTTP/1.1\r\nHost: %s:9\r\n\r\n" % name.encode())
+    return response(s)[::2]
+
+
+@case
+def what_a_name_answers_later_is_not_dialled_for_who_came_earlier():
+    """The second answer is refused to whoever asked, and to the connection of the first as well."""
+    bait = socket.create_server(("127.0.0.1", 9))
+    bait.settimeout(0)
+    with net("--answer", "one.web.test=%s/127.0.0.1" % LIVE, "--answer", "two.web.test=%s" % LIVE):
+        for name, later in (("two.web.test", b" 200 "), ("one.web.test", b" 403 ")):
+            s = web(name)
+            eq(far(s, name), (200, b"far"))
+            D.advance(16000)
+            t = begin(name, 9)
+            has(read_until(t, b"\r\n"), later)
+            eq(far(s, name), (200, b"far"))
+        D.await_event(d="deny", h="one.web.test", g="ssrf")
+    try:
+        bait.accept()
+        raise AssertionError("our own loopback was dialled")
+    except BlockingIOError:
+        pass
+
+
+@case
+def a_policy_that_no_longer_lists_the_address_closes_the_connection():
+    with net("--answer", "listed.test=" + LIVE):
+        s = web("listed.test")
+        eq(far(s, "listed.test"), (200, b"far"))
+        eq(D.policy(TMP + "/net2.yaml")[1], b"0")
+        eq(far(s, "listed.test"), (200, b"far"))
+        eq(D.policy(TMP + "/net3.yaml")[1], b"1")
+        eq(closed(s), True)
