@@ -237,8 +237,8 @@ static int take_upstream(struct sandbox_spec *s, struct options *o, struct err *
 	if (r < 0)
 		return r;
 	if (c.upstream_proxy && !str_starts(c.upstream_proxy, "http://"))
-		return err_set(err, -EINVAL, "--upstream-proxy '%s': not an http:// URL",
-			c.upstream_proxy);
+		/* Not shown: it may hold a password. */
+		return err_set(err, -EINVAL, "--upstream-proxy: not an http:// URL");
 	r = take_upstream_ca(s, c.upstream_ca, err);
 	s->connect_to = take_ptr(c.connect_to);
 	s->upstream_proxy = take_ptr(c.upstream_proxy);

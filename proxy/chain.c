@@ -81,7 +81,8 @@ static int parse_url(struct chain *ch, const char *url, struct err *err)
 	p = at ? at + 1 : p;
 	r = url_authority_parse(p, (size_t)(end - p), &ch->at, &why);
 	if (r < 0)
-		return err_set(err, -EINVAL, "upstream proxy '%.*s': %s", (int)(end - p), p, why);
+		/* Not shown: what is no host may be the beginning of a password with a "/" in it. */
+		return err_set(err, -EINVAL, "the upstream proxy is not http://HOST:PORT: %s", why);
 	if (!ch->at.port)
 		ch->at.port = 80;
 	return 0;

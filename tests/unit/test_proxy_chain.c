@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <errno.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -59,6 +60,20 @@ static void other_kinds_of_proxy_are_refused(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(urls); i++)
 		assert_int_equal(chain_parse(urls[i], NULL, &ch, &err), -EINVAL);
 	assert_null(ch);
+}
+
+static void no_error_shows_a_password(void **state)
+{
+	static const char *const urls[] = { "https://u:S3CRET@p:1", "http://u:S3CRET@p:99999",
+		"http://u:S3C/RET@p:1", "http://u:S3C?RET@p:1", "http://u:S3CRET@a b:1" };
+	struct err err = { .text = "" };
+	struct chain *ch = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(urls); i++) {
+		assert_int_equal(chain_parse(urls[i], NULL, &ch, &err), -EINVAL);
+		assert_true(err.text[0] && !strstr(err.text, "S3C"));
+	}
 }
 
 static void exceptions_match_names_below_ports_addresses_and_prefixes(void **state)
@@ -128,6 +143,7 @@ int main(void)
 		cmocka_unit_test(a_url_gives_host_port_and_credentials),
 		cmocka_unit_test(an_ipv6_destination_is_bracketed),
 		cmocka_unit_test(other_kinds_of_proxy_are_refused),
+		cmocka_unit_test(no_error_shows_a_password),
 		cmocka_unit_test(exceptions_match_names_below_ports_addresses_and_prefixes),
 		cmocka_unit_test(a_star_means_everything),
 		cmocka_unit_test(nonsense_among_the_exceptions_is_an_error),
