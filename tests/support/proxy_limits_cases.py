@@ -616,6 +616,74 @@ def an_inspected_body_beyond_4_mib_is_413_whatever_an_endpoint_says():
 
 
 @case
+def a_relay_keeps_little_for_a_side_that_does_not_read():
+    server = Mute()
+    block = bytes(65536)
+    with limited(*pin("raw.test", 7, server.port)):
+        s, head = tunnel("raw.test", 7)
+        has(head, b"200")
+        wait_for(lambda: server.kept)
+        far = server.kept[0]
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        s.setblocking(False)
+        sent, quiet = 0, 0
+        # Full is what stays full while the proxy turns.
+        while quiet < 5 and sent < 64 << 20:
+            try:
+                sent += s.send(block)
+                quiet = 0
+            except BlockingIOError:
+                D.settle()
+                quiet += 1
+        # A pipe of 256 KiB, and what the kernel keeps for four ends of sockets.
+        eq(sent < 32 << 20, True)
+        # Others are relayed, and what was held arrives as soon as it is read.
+        t, head = tunnel("raw.test", 7)
+        wait_for(lambda: len(server.kept) > 1)
+        t.sendall(b"there")
+        eq(server.kept[1].recv(5), b"there")
+        s.settimeout(TIMEOUT)
+        s.shutdown(socket.SHUT_WR)
+        far.settimeout(TIMEOUT)
+        left = sent
+        while (b := far.recv(1 << 20)):
+            left -= len(b)
+        eq(left, 0)
+
+
+@case
+def who_moves_much_lets_others_have_their_turn():
+    """Eight that never have to wait for bytes; somebody else's requests are answered all the same."""
+    done = threading.Event()
+    block = bytes(1 << 20)
+
+    def flood(c):
+        with contextlib.suppress(OSError):
+            while not done.is_set():
+                c.sendall(block)
+
+    def drain(c):
+        with contextlib.suppress(OSError):
+            while not done.is_set() and c.recv(1 << 20):
+                pass
+    server = Mute()
+    try:
+        with limited(*pin("raw.test", 7, server.port)):
+            for _ in range(8):
+                s = D.connect("raw.test 7")
+                threading.Thread(target=drain, args=(s,), daemon=True).start()
+            wait_for(lambda: len(server.kept) == 8)
+            for c in server.kept:
+                threading.Thread(target=flood, args=(c,), daemon=True).start()
+            for _ in range(20):
+                eq(get("api.test", "/")[0], 200)
+            done.set()
+    finally:
+        done.set()
+
+
+@case
 def websocket_text_beyond_4_mib_is_1009_and_a_raw_frame_beyond_16_is_1002():
     def code(first, size):
         s, head = ws_open("ws.test")

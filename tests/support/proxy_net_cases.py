@@ -213,6 +213,12 @@ def what_a_name_answers_later_is_not_dialled_for_who_came_earlier():
 
 
 @case
+def one_bad_address_among_good_ones_is_refused():
+    with net(good=[LIVE, REFUSING], last=[LIVE, "127.0.0.1"], first=["127.0.0.1", LIVE]):
+        eq([heard(begin(n + ".wild.test")) for n in ("good", "last", "first")], [b"live\n", 403, 403])
+
+
+@case
 def a_policy_that_no_longer_lists_the_address_closes_the_connection():
     with net("--answer", "listed.test=" + LIVE):
         s = web("listed.test")

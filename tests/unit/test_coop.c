@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -154,6 +155,42 @@ static void who_hangs_up_does_not_wait(void **state)
 	tear_down(&f);
 }
 
+/* Whoever is too many is refused at once, and has room as soon as somebody has gone. */
+static void more_questions_than_there_is_room_for_are_refused(void **state)
+{
+	static int socks[COOPS_PEERS_MAX];
+	struct rlimit files;
+	struct fixture f;
+	struct call c;
+	char byte;
+	int sock;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	files.rlim_cur = files.rlim_max;
+	if (files.rlim_max < 2 * COOPS_PEERS_MAX + 64)
+		skip();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	set_up(&f);
+	for (size_t i = 0; i < ARRAY_SIZE(socks); i++) {
+		socks[i] = dial(&f);
+		assert_false(f.src->ops->receive(f.src, &c));
+	}
+	assert_int_equal(recv(socks[COOPS_PEERS_MAX - 1], &byte, 1, MSG_DONTWAIT), -1);
+	sock = dial(&f);
+	assert_false(f.src->ops->receive(f.src, &c));
+	assert_int_equal(recv(sock, &byte, 1, MSG_DONTWAIT), 0);
+	(void)close(sock);
+	(void)close(socks[0]);
+	assert_false(f.src->ops->receive(f.src, &c));
+	socks[0] = dial(&f);
+	assert_false(f.src->ops->receive(f.src, &c));
+	assert_int_equal(recv(socks[0], &byte, 1, MSG_DONTWAIT), -1);
+	for (size_t i = 0; i < ARRAY_SIZE(socks); i++)
+		(void)close(socks[i]);
+	tear_down(&f);
+}
+
 /* Each is dropped, with every descriptor that came along. */
 static void nonsense_is_no_call(void **state)
 {
@@ -212,6 +249,7 @@ int main(void)
 		cmocka_unit_test(a_question_becomes_a_call_and_is_answered_once),
 		cmocka_unit_test(who_hangs_up_does_not_wait),
 		cmocka_unit_test(nonsense_is_no_call),
+		cmocka_unit_test(more_questions_than_there_is_room_for_are_refused),
 		cmocka_unit_test(a_cooperative_filter_asks_nobody),
 	};
 

@@ -78,6 +78,42 @@ static void what_is_no_elf_has_no_symbols(void **state)
 	assert_null(s);
 }
 
+/* The same file with a table of symbols that claims to be longer, and is: the rest is a hole. */
+static bool has_names_with_a_table_of(uint64_t size)
+{
+	auto_close int self = open_self(), fd = memfd_create("x", MFD_CLOEXEC);
+	auto_free char *data = NULL;
+	const Elf64_Ehdr *eh;
+	struct elfsym *s = NULL;
+	Elf64_Shdr *sh;
+	uint64_t into;
+	bool is_named;
+	size_t len = 0;
+
+	assert_int_equal(fd_slurp(self, 64 << 20, &data, &len), 0);
+	eh = (const Elf64_Ehdr *)data;
+	sh = (Elf64_Shdr *)(data + eh->e_shoff);
+	for (unsigned int i = 0; i < eh->e_shnum; i++) {
+		if (sh[i].sh_type != SHT_SYMTAB && sh[i].sh_type != SHT_DYNSYM)
+			continue;
+		assert_true(sh[i].sh_size < size);
+		sh[i].sh_size = size;
+	}
+	assert_int_equal(fd_write_all(fd, data, len), 0);
+	assert_int_equal(ftruncate(fd, 512 << 20), 0);
+	(void)elfsym_load(&s, fd);
+	is_named = s && elfsym_find(s, (uintptr_t)a_function_with_a_name - bias(), &into);
+	elfsym_free(s);
+	return is_named;
+}
+
+static void a_table_beyond_the_limit_gives_no_names(void **state)
+{
+	(void)state;
+	assert_true(has_names_with_a_table_of(ELFSYM_TABLE_MAX / 8));
+	assert_false(has_names_with_a_table_of(ELFSYM_TABLE_MAX + sizeof(Elf64_Sym)));
+}
+
 /* Every byte of the headers in turn, and the file's end in many places: no crash, under ASan no
  * overrun. */
 static void damaged_files_do_no_harm(void **state)
@@ -168,6 +204,7 @@ int main(void)
 		cmocka_unit_test(outside_of_any_function_is_no_name),
 		cmocka_unit_test(what_is_no_elf_has_no_symbols),
 		cmocka_unit_test(damaged_files_do_no_harm),
+		cmocka_unit_test(a_table_beyond_the_limit_gives_no_names),
 		cmocka_unit_test(index_agrees_with_the_linkers),
 		cmocka_unit_test(noise_is_indexed_within_bounds),
 	};

@@ -292,6 +292,19 @@ static void too_many_fields_are_refused_as_too_large(void **state)
 	assert_int_equal(http1_request_parse(&req, raw, strlen(raw), &why), -EMSGSIZE);
 }
 
+static void too_many_options_of_connection_are_refused(void **state)
+{
+	char raw[4096] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: keep-alive";
+
+	(void)state;
+	for (size_t i = 0; i < HTTP1_NOMINATED_MAX; i++)
+		strcat(raw, ", x");
+	strcat(raw, "\r\n\r\n");
+	assert_null(refused_text(raw));
+	strcpy(raw + strlen(raw) - 4, ", x\r\n\r\n");
+	assert_reason(raw, "too many options");
+}
+
 static void targets_have_their_form(void **state)
 {
 	(void)state;
@@ -666,6 +679,7 @@ int main(void)
 		cmocka_unit_test(ambiguous_heads_are_refused),
 		cmocka_unit_test(chunked_in_http10_is_refused),
 		cmocka_unit_test(too_many_fields_are_refused_as_too_large),
+		cmocka_unit_test(too_many_options_of_connection_are_refused),
 		cmocka_unit_test(targets_have_their_form),
 		cmocka_unit_test(well_known_methods_are_canonicalised),
 		cmocka_unit_test(method_override_is_what_counts),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/cleanup.h"
 #include "lib/http2_head.h"
 #include "proxy/http2.h"
 
@@ -280,6 +281,37 @@ static void streams_that_are_dropped_give_their_window_back(void **state)
 	assert_int_equal(server.data, 3 * H2_WINDOW);
 	end_done(&client);
 	end_done(&server);
+}
+
+/* What arrives when eight streams send 256 KiB each. */
+static size_t data_of_eight_streams(bool is_read)
+{
+	static char chunk[16384];
+	struct h2_stream *st[8];
+	struct end client, server;
+	size_t data;
+
+	end_init(&client, H2_CLIENT);
+	end_init(&server, H2_SERVER);
+	server.hold = !is_read;
+	for (size_t n = 0; n < ARRAY_SIZE(st); n++)
+		st[n] = ask(&client, "PUT", "/x", HTTP1_CHUNKED, 0);
+	for (int i = 0; i < H2_STREAM_WINDOW / (int)sizeof(chunk); i++) {
+		for (size_t n = 0; n < ARRAY_SIZE(st); n++)
+			(void)h2_write(st[n], chunk, sizeof(chunk));
+		pump(&client, &server);
+	}
+	data = server.data;
+	end_done(&client);
+	end_done(&server);
+	return data;
+}
+
+static void slow_readers_of_many_streams_share_one_window(void **state)
+{
+	(void)state;
+	assert_int_equal(data_of_eight_streams(true), 8 * H2_STREAM_WINDOW);
+	assert_int_equal(data_of_eight_streams(false), H2_WINDOW);
 }
 
 static void an_answer_before_the_end_of_the_request_lets_the_client_finish(void **state)
@@ -627,6 +659,7 @@ int main(void)
 		cmocka_unit_test(trailers_follow_the_body_both_ways),
 		cmocka_unit_test(a_slow_reader_stops_the_sender),
 		cmocka_unit_test(streams_that_are_dropped_give_their_window_back),
+		cmocka_unit_test(slow_readers_of_many_streams_share_one_window),
 		cmocka_unit_test(an_answer_before_the_end_of_the_request_lets_the_client_finish),
 		cmocka_unit_test(what_follows_an_answer_is_taken_up_to_a_limit),
 		cmocka_unit_test(a_flood_of_resets_ends_the_connection),

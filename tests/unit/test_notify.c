@@ -34,6 +34,8 @@ struct fixture {
 	int link[2];
 	struct answer told;
 	off_t logged; /* bytes of the log when it was told */
+	unsigned int n_left; /* calls that wait behind the one that is received */
+	unsigned int n_taken, n_refused, n_beyond, n_granted;
 };
 
 static struct fixture *of(struct call_source *src)
@@ -45,6 +47,13 @@ static bool receive(struct call_source *src, struct call *ret)
 {
 	eventfd_t n;
 
+	if (of(src)->n_left) {
+		of(src)->n_left--;
+		of(src)->n_taken++;
+		*ret = (struct call){ .req = { .id = of(src)->n_taken, .pid = (uint32_t)getpid(), .data = of(src)->asked },
+			.held = -1 };
+		return true;
+	}
 	*ret = (struct call){ .req = { .id = 1, .pid = (uint32_t)getpid(), .data = of(src)->asked },
 		.held = -1 };
 	return eventfd_read(src->fd, &n) == 0;
@@ -52,8 +61,7 @@ static bool receive(struct call_source *src, struct call *ret)
 
 static bool has_more(struct call_source *src)
 {
-	(void)src;
-	return false;
+	return of(src)->n_left > 0;
 }
 
 static bool is_valid(struct call_source *src, const struct call *c)
@@ -67,6 +75,9 @@ static void respond(struct call_source *src, const struct call *c, const struct 
 {
 	(void)c;
 	of(src)->told = *a;
+	of(src)->n_granted += a->kind == ANSWER_CONTINUE;
+	of(src)->n_beyond += a->kind == ANSWER_ERROR && a->value == -EAGAIN;
+	of(src)->n_refused += a->kind == ANSWER_ERROR && a->value == -EAFNOSUPPORT;
 	of(src)->logged = lseek(of(src)->file, 0, SEEK_END);
 }
 
@@ -197,12 +208,34 @@ static void a_log_that_is_full_grants_nothing(void **state)
 	assert_true(f->logged > 0);
 }
 
+/* As many as are kept are taken; those that wait in the kernel are none the worse, and nobody is let through. */
+static void of_a_flood_a_bounded_number_is_taken(void **state)
+{
+	enum { FLOOD = NOTIFY_PENDING_MAX + 500 };
+	struct fixture *f = *state;
+
+	log_to_file(f);
+	f->asked = (struct seccomp_data){ .nr = SYS_socket, .args = { AF_ALG, SOCK_STREAM, 0 } };
+	f->n_left = FLOOD;
+	assert_int_equal(eventfd_write(f->source.fd, 1), 0);
+	while (f->n_refused + f->n_beyond < FLOOD) {
+		assert_int_equal(loop_turn(f->s.loop, 5000), 0);
+		assert_true(f->n_taken - f->n_refused - f->n_beyond <= NOTIFY_PENDING_MAX);
+		if (f->n_refused + f->n_beyond == 0)
+			assert_int_equal(f->n_taken, NOTIFY_PENDING_MAX);
+	}
+	assert_int_equal(f->n_granted, 0);
+	assert_true(f->n_refused >= NOTIFY_PENDING_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 			a_refusal_is_in_the_log_when_it_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(what_is_fine_leaves_no_line, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			of_a_flood_a_bounded_number_is_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_log_that_is_full_grants_nothing, set_up, tear_down),
 	};

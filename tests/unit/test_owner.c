@@ -112,6 +112,53 @@ static void a_path_and_a_hash_name_a_binary(void **state)
 	stop(pid);
 }
 
+/* Tells @told who it is once there are @depth of them between it and the test; all wait for the end of @hold. */
+static void nest(int depth, int told, int hold)
+{
+	pid_t self;
+	char c;
+
+	while (depth > 0 && fork() == 0)
+		depth--;
+	self = getpid();
+	if (depth == 0 && write(told, &self, sizeof(self)) != sizeof(self))
+		_exit(1);
+	(void)!read(hold, &c, 1);
+	_exit(0);
+}
+
+/* What owner_get() says of a process with @depth ancestors. */
+static int get_with_ancestors(struct fixture *f, int depth)
+{
+	const struct owner *who = NULL;
+	int told[2], hold[2], r;
+	pid_t first, last = -1;
+
+	assert_int_equal(pipe(told), 0);
+	assert_int_equal(pipe(hold), 0);
+	first = fork();
+	if (first == 0) {
+		(void)close(hold[1]);
+		nest(depth, told[1], hold[0]);
+	}
+	(void)close(hold[0]);
+	assert_int_equal(read(told[0], &last, sizeof(last)), sizeof(last));
+	r = get(f, last, &who);
+	(void)close(told[0]);
+	(void)close(told[1]);
+	(void)close(hold[1]);
+	assert_int_equal(waitpid(first, NULL, 0), first);
+	return r;
+}
+
+static void ancestors_beyond_the_limit_make_nobody(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(get_with_ancestors(f, OWNER_DEPTH_MAX), 0);
+	assert_int_equal(get_with_ancestors(f, OWNER_DEPTH_MAX + 1), -ELOOP);
+}
+
 static void a_process_that_ended_is_nobody(void **state)
 {
 	struct fixture *f = *state;
@@ -297,6 +344,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		EACH(a_path_and_a_hash_name_a_binary),
+		EACH(ancestors_beyond_the_limit_make_nobody),
 		EACH(a_process_that_ended_is_nobody),
 		EACH(a_deleted_binary_has_no_name),
 		EACH(a_replaced_binary_has_no_name),

@@ -1,5 +1,6 @@
 #include "unit/policy_test.h"
 
+#include "lib/cleanup.h"
 #include "lib/policy.h"
 
 static const char quickstart[] = "version: 1\n"
@@ -181,6 +182,31 @@ static void a_declared_host_may_be_private_but_never_loopback(void **state)
 	policy_unref(p);
 }
 
+/* A name that answers with a good address and one of ours is refused, wherever the bad one stands. */
+static void every_address_of_an_answer_has_to_be_good(void **state)
+{
+	static const char *const texts[] = { "93.184.216.34", "93.184.216.35", "127.0.0.1" };
+	static const unsigned int answers[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 2, 0, 1 } };
+	struct policy *p = policy_of_endpoint("host: h.test, port: 443");
+	struct intent in = curl_to("h.test", 443);
+	struct netaddr addrs[3];
+
+	(void)state;
+	in.addrs = addrs;
+	for (size_t n = 0; n < ARRAY_SIZE(answers); n++) {
+		for (size_t i = 0; i < ARRAY_SIZE(addrs); i++)
+			assert_int_equal(netaddr_parse(texts[answers[n][i]], &addrs[i]), 0);
+		in.n_addrs = 3;
+		assert_int_equal(ask(p, &in).layer, LAYER_SSRF);
+		assert_int_equal(ask(p, &in).verdict, VERDICT_DENY);
+	}
+	in.n_addrs = 2;
+	assert_int_equal(netaddr_parse(texts[0], &addrs[0]), 0);
+	assert_int_equal(netaddr_parse(texts[1], &addrs[1]), 0);
+	assert_int_equal(ask(p, &in).verdict, VERDICT_ALLOW);
+	policy_unref(p);
+}
+
 static void a_wildcard_reaches_public_addresses_only(void **state)
 {
 	struct policy *p = policy_of_endpoint("host: '*.h.test', port: 443");
@@ -286,6 +312,7 @@ int main(void)
 		cmocka_unit_test(read_only_allows_get_and_denies_post),
 		cmocka_unit_test(omitted_enforcement_audits),
 		cmocka_unit_test(a_declared_host_may_be_private_but_never_loopback),
+		cmocka_unit_test(every_address_of_an_answer_has_to_be_good),
 		cmocka_unit_test(a_wildcard_reaches_public_addresses_only),
 		cmocka_unit_test(allowed_ips_are_the_only_ones),
 		cmocka_unit_test(no_address_at_all_is_denied),

@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -136,6 +138,67 @@ static void nobody_can_be_signalled(void **state)
 	dies(signal_somebody);
 }
 
+/* 1 GiB for everything, what there was before included. A sanitizer's own memory would not fit. */
+static void take_memory(size_t mib)
+{
+	for (size_t i = 0; i < mib / 64; i++)
+		if (mmap(NULL, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+			_exit(3);
+}
+
+static void take_some_memory(void)
+{
+	take_memory(768);
+}
+
+static void take_too_much_memory(void)
+{
+	take_memory(1088);
+}
+
+static void memory_has_a_limit(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	(void)take_some_memory;
+	(void)take_too_much_memory;
+	skip();
+#else
+	assert_int_equal(confined(take_some_memory), 0);
+	assert_int_equal(WEXITSTATUS(confined(take_too_much_memory)), 3);
+#endif
+}
+
+/* The child is stopped once it is confined, so that it can be looked at. */
+static void nothing_is_left_to_dump(void **state)
+{
+	struct rlimit core = { 1, 1 };
+	struct err err = { .text = "" };
+	int status = 0, ready[2];
+	char byte = 0;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (pid == 0) {
+		/* Nobody may look into it any more, so it says itself. */
+		byte = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 && isolate_final(&err) == 0 ? 'y' : 'n';
+		(void)!write(ready[1], &byte, 1);
+		(void)!read(ready[0], &byte, 1);
+		(void)!read(ready[0], &byte, 1);
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(byte, 'y');
+	assert_int_equal(prlimit(pid, RLIMIT_CORE, NULL, &core), 0);
+	assert_true(core.rlim_cur == 0 && core.rlim_max == 0);
+	(void)kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)close(ready[0]);
+	(void)close(ready[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -145,6 +208,8 @@ int main(void)
 		cmocka_unit_test(only_tcp_sockets_can_be_made),
 		cmocka_unit_test(memory_cannot_become_executable),
 		cmocka_unit_test(nobody_can_be_signalled),
+		cmocka_unit_test(memory_has_a_limit),
+		cmocka_unit_test(nothing_is_left_to_dump),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
