@@ -158,10 +158,14 @@ int http1_effective_method(char *ret, const char *method, const struct http1_hea
 	return override(ret, method, found, ret_why);
 }
 
-/* PHP takes ".method" for "_method". */
+/* PHP skips blanks before a name, takes "." for "_", and ends the name at a NUL, which is C0 80 here. */
 static bool is_override_param(const struct query_param *q)
 {
-	return (q->name[0] == '_' || q->name[0] == '.') && strcmp(q->name + 1, "method") == 0;
+	const char *name = q->name + strspn(q->name, " ");
+
+	if (strncmp(name[0] == '_' || name[0] == '.' ? name + 1 : "", "method", 6) != 0)
+		return false;
+	return !name[7] || strncmp(name + 7, "\xc0\x80", 2) == 0;
 }
 
 int http1_override_by_query(

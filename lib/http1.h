@@ -11,7 +11,7 @@
  * bytes that are not UTF-8 (requests), any version but 1.0 and 1.1, a missing Host on 1.1, a
  * second Host or Content-Length, Content-Length with Transfer-Encoding, lengths that are not plain
  * decimals, codings other than "chunked", Connection naming Host or a framing field, method
- * overrides that are unknown or more than one.
+ * overrides that are unknown or more than one, fields that ask for another target.
  *
  * Slices point into the head, which must outlive the parsed form.
  */
@@ -49,6 +49,7 @@ enum http1_name {
 	HTTP1_HOP, /* others that end at the next hop: Proxy-*, Keep-Alive, HTTP2-Settings */
 	HTTP1_HOST,
 	HTTP1_METHOD_OVERRIDE,
+	HTTP1_TARGET_OVERRIDE, /* X-Original-URL, X-Rewrite-URL: in a request refused */
 	HTTP1_TE,
 	HTTP1_TRAILER,
 	HTTP1_TRANSFER_ENCODING,
@@ -68,7 +69,7 @@ struct http1_header {
 	bool is_hop; /* not forwarded: hop-by-hop, named by Connection, or written anew */
 };
 
-/* What @name is known as; case does not matter. */
+/* What @name is known as; case does not matter, nor "_" for "-" where a field would change the request line. */
 enum http1_name http1_name_lookup(const char *name, size_t len);
 /* The first field of that name, or NULL. */
 const struct http1_header *http1_find(

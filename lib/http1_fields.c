@@ -42,19 +42,16 @@ static const struct known *const known_of_len[] = {
 	[7] = KNOWN({ "trailer", HTTP1_TRAILER }, { "upgrade", HTTP1_UPGRADE }),
 	[10] = KNOWN({ "connection", HTTP1_CONNECTION }, { "keep-alive", HTTP1_HOP }),
 	[12] = KNOWN({ "content-type", HTTP1_CONTENT_TYPE }),
-	[13] = KNOWN({ "x-http-method", HTTP1_METHOD_OVERRIDE }),
 	[14] = KNOWN({ "content-length", HTTP1_CONTENT_LENGTH }, { "http2-settings", HTTP1_HOP }),
 	[16] = KNOWN({ "content-encoding", HTTP1_CONTENT_ENCODING },
 		{ "proxy-connection", HTTP1_HOP }),
 	[17] = KNOWN({ "transfer-encoding", HTTP1_TRANSFER_ENCODING },
-		{ "sec-websocket-key", HTTP1_WS_KEY },
-		{ "x-method-override", HTTP1_METHOD_OVERRIDE }),
+		{ "sec-websocket-key", HTTP1_WS_KEY }),
 	[18] = KNOWN({ "proxy-authenticate", HTTP1_HOP }),
 	[19] = KNOWN({ "proxy-authorization", HTTP1_HOP }),
 	[20] = KNOWN({ "sec-websocket-accept", HTTP1_WS_ACCEPT }),
 	[21] = KNOWN({ "sec-websocket-version", HTTP1_WS_VERSION }),
-	[22] = KNOWN({ "sec-websocket-protocol", HTTP1_WS_PROTOCOL },
-		{ "x-http-method-override", HTTP1_METHOD_OVERRIDE }),
+	[22] = KNOWN({ "sec-websocket-protocol", HTTP1_WS_PROTOCOL }),
 	[24] = KNOWN({ "sec-websocket-extensions", HTTP1_WS_EXTENSIONS }),
 	[25] = KNOWN({ "proxy-authentication-info", HTTP1_HOP }),
 };
@@ -72,6 +69,18 @@ static const bool is_hop[HTTP1_NAMES] = {
 	[HTTP1_UPGRADE] = true,
 };
 
+/*
+ * Names that ask for another method or another resource than the request line does. CGI, WSGI and Rack
+ * make one variable of "-" and "_", so that X_HTTP_METHOD_OVERRIDE is the same name to what runs there.
+ */
+static const struct known overrides[] = {
+	{ "x-http-method", HTTP1_METHOD_OVERRIDE },
+	{ "x-method-override", HTTP1_METHOD_OVERRIDE },
+	{ "x-http-method-override", HTTP1_METHOD_OVERRIDE },
+	{ "x-original-url", HTTP1_TARGET_OVERRIDE },
+	{ "x-rewrite-url", HTTP1_TARGET_OVERRIDE },
+};
+
 /* @lower holds letters in lower case; nothing but a letter turns into one by the bit. */
 bool http1_equals(const char *s, size_t len, const char *lower)
 {
@@ -84,8 +93,30 @@ bool http1_equals(const char *s, size_t len, const char *lower)
 	return lower[len] == '\0';
 }
 
+static bool is_override(const char *name, size_t len, const char *lower)
+{
+	for (size_t i = 0; i < len; i++) {
+		char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+
+		if (!lower[i] || (c == '_' ? '-' : c) != lower[i])
+			return false;
+	}
+	return lower[len] == '\0';
+}
+
+static enum http1_name override_lookup(const char *name, size_t len)
+{
+	for (size_t i = 0; i < sizeof(overrides) / sizeof(overrides[0]); i++) {
+		if (is_override(name, len, overrides[i].name))
+			return overrides[i].id;
+	}
+	return HTTP1_OTHER;
+}
+
 enum http1_name http1_name_lookup(const char *name, size_t len)
 {
+	if (len > 2 && (name[0] | 0x20) == 'x' && (name[1] == '-' || name[1] == '_'))
+		return override_lookup(name, len);
 	if (len >= sizeof(known_of_len) / sizeof(known_of_len[0]) || !known_of_len[len])
 		return HTTP1_OTHER;
 	for (const struct known *k = known_of_len[len]; k->name; k++) {
@@ -279,6 +310,14 @@ static int on_override(struct http1_fields *f, struct http1_scan *scan,
 	return 0;
 }
 
+static int on_target_override(struct http1_fields *f, struct http1_scan *scan,
+	const struct http1_header *h, const char **ret_why)
+{
+	(void)f;
+	(void)h;
+	return scan->is_request ? refuse(ret_why, "a header asks for another resource than the target") : 0;
+}
+
 static int on_upgrade(struct http1_fields *f, struct http1_scan *scan, const struct http1_header *h,
 	const char **ret_why)
 {
@@ -318,6 +357,7 @@ static int (*const on_name[HTTP1_NAMES])(
 	[HTTP1_EXPECT] = on_expect,
 	[HTTP1_HOST] = on_host,
 	[HTTP1_METHOD_OVERRIDE] = on_override,
+	[HTTP1_TARGET_OVERRIDE] = on_target_override,
 	[HTTP1_TRANSFER_ENCODING] = on_coding,
 	[HTTP1_UPGRADE] = on_upgrade,
 	[HTTP1_WS_KEY] = on_websocket,

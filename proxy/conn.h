@@ -76,6 +76,7 @@ struct exchange {
 	bool is_up_done, is_down_done, has_answer;
 	bool keep_client;	/* the client's connection goes on afterwards */
 	bool keep_leg;
+	bool is_last_up; /* the server is told that nothing follows, and nothing does */
 	bool is_upgrade;
 	enum http1_framing down_framing; /* as the client gets it */
 	unsigned int minor;	/* of the client */

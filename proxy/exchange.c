@@ -384,7 +384,7 @@ static enum head_result answer_head(struct conn *c, const char *data, size_t len
 	if (answer.status < 200)
 		return interim(c) < 0 ? (conn_close(c), HEAD_SETTLED) : HEAD_INTERIM;
 	ex->has_answer = true;
-	ex->keep_leg = answer.keep_alive;
+	ex->keep_leg = answer.keep_alive && !ex->is_last_up;
 	http1_body_init(&ex->down, answer.fields.framing, answer.fields.content_length);
 	choose_framing(c);
 	if (write_answer(c) < 0) {

@@ -112,6 +112,7 @@ static int write_request(struct conn *c)
 	struct http1_send s;
 	int r = request_to_send(c, &now, &s, &own);
 
+	ex->is_last_up = s.close;
 	ex->is_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET;
 	if (r == 0 && ex->is_upgrade)
 		r = tunnel_prepare(c, &now.rq, &now.inspection, &s);

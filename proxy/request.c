@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/cleanup.h"
 #include "proxy/judge.h"
 
 const char *request_path(const struct judged *j)
@@ -190,6 +191,23 @@ enum request_outcome request_judge(struct conn *c, struct judged *j, const char 
 	return REQUEST_REFUSED;
 }
 
+/*
+ * Content has no meaning there (RFC 9110 sections 9.3.1, 9.3.2, 9.3.5), so that some servers take it for the
+ * next request, which nobody would have judged. They are told that there is none.
+ */
+static bool is_odd_body(const struct judged *j)
+{
+	static const char *const methods[] = { "GET", "HEAD", "DELETE" };
+	const struct http1_fields *f = &j->rq.fields;
+
+	if (f->framing == HTTP1_NO_BODY || (f->framing == HTTP1_LENGTH && !f->content_length))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (strcmp(j->rq.effective_method, methods[i]) == 0)
+			return true;
+	return false;
+}
+
 int request_to_send(const struct conn *c, const struct judged *j, struct http1_send *ret,
 	struct url_authority *own)
 {
@@ -204,6 +222,7 @@ int request_to_send(const struct conn *c, const struct judged *j, struct http1_s
 		.default_port = c->is_tls ? 443 : 80,
 		.framing = f->framing,
 		.content_length = f->content_length,
+		.close = is_odd_body(j),
 		.via = c->is_forward,
 		.expect = j->rq.expect_continue && f->framing != HTTP1_NO_BODY };
 	if (j->body.data) {

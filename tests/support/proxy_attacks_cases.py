@@ -324,7 +324,9 @@ def methods_are_judged_as_what_they_ask_for():
             raise AssertionError(method)
     for method in (b"TRACE", b"trace", b"TRACK"):
         eq((method, one("full.test", method + b" /m", b"Authorization: Bearer t\r\n")), (method, 405))
-    for name in (b"X-HTTP-Method-Override", b"X-Method-Override", b"X-HTTP-Method", b"x-http-method-override"):
+    # To CGI, WSGI and Rack "_" and "-" are one byte.
+    for name in (b"X-HTTP-Method-Override", b"X-Method-Override", b"X-HTTP-Method", b"x-http-method-override", b"X_HTTP_METHOD_OVERRIDE", b"x-http_method-override",
+                 b"X_Method_Override", b"X_HTTP_Method"):
         for value in (b"DELETE", b"delete", b"POST"):
             eq((name, value, one("api.test", b"GET /m", name + b": " + value + b"\r\n")), (name, value, 403))
         eq((name, one("full.test", b"POST /m", name + b": TRACE\r\nContent-Length: 0\r\n")), (name, 400))
@@ -339,6 +341,47 @@ def methods_are_judged_as_what_they_ask_for():
 
 @case
 @attacked
+def a_field_that_asks_for_another_resource_is_400():
+    one = lambda fields: ask(tls("paths.test"), b"GET /pub/a HTTP/1.1\r\nHost: paths.test\r\n" + fields + b"\r\n")[0]
+    eq((one(b""), one(b"X-Original-URL-Of: /pub/secret\r\n")), (200, 200))
+    before = len(origin.log)
+    for name in (b"X-Original-URL", b"x-rewrite-url", b"X_ORIGINAL_URL", b"X-Rewrite_Url"):
+        eq((name, one(name + b": /pub/secret\r\n")), (name, 400))
+    eq(len(origin.log), before)
+
+
+@case
+@attacked
+def a_body_that_some_servers_take_for_a_request_is_the_last_thing_on_its_connection():
+    """CL.0: here a server that looks at no body of a GET. It keeps to Connection: close, as all do."""
+    def deaf(srv, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + (b"" if head.startswith(b"HEAD") else b"ok"))
+        if b"Connection: close" not in head:
+            return True
+        while c.recv(4096):
+            pass
+        return False
+    origin.scripts["/deaf"] = deaf
+    answered = []
+    origin.scripts["/smuggled"] = lambda srv, c, head: answered.append(head) or deaf(srv, c, head)
+    for method in (b"GET", b"HEAD", b"DELETE", b"get"):
+        head = method + b" /deaf HTTP/1.1\r\nHost: full.test\r\n"
+        s = tls("full.test")
+        eq(ask(s, head + b"Content-Length: %d\r\n\r\n" % len(EVIL) + EVIL, method.decode().upper())[0], 200)
+        eq(get("full.test", "/next", s)[0], 200)
+        eq(ask(tls("full.test"), head + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(EVIL) + EVIL + b"\r\n0\r\n\r\n", method.decode().upper())[0], 200)
+        eq(get("full.test", "/next")[0], 200)
+    eq(answered, [])
+    # Control: without a body there is nothing to be taken for one, and the connection stays.
+    known = origin.connections
+    for _ in range(2):
+        eq(ask(tls("full.test"), b"DELETE /plain HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n")[0], 200)
+    eq(origin.connections <= known + 1, True)
+    eq(b"Connection: close" in origin.log[origin.log.rindex(b"DELETE /plain"):], False)
+
+
+@case
+@attacked
 def a_method_in_the_query_of_a_post_is_judged_and_sent():
     def form(query, fields=b""):
         before = len(origin.log)
@@ -346,8 +389,10 @@ def a_method_in_the_query_of_a_post_is_judged_and_sent():
         return status, origin.log[before:].split(b" ")[0]
     eq(form(b""), (200, b"POST"))
     eq(form(b"?x=_method"), (200, b"POST"))
+    eq(form(b"?_methods=DELETE&method=DELETE&%20method=DELETE&_method_=DELETE"), (200, b"POST"))
     eq(form(b"?_method=put"), (200, b"PUT"))
-    for query in (b"?_method=DELETE", b"?a=b&_method=delete", b"?%5Fmethod=DELETE", b"?_method=%44ELETE", b"?.method=DELETE"):
+    for query in (b"?_method=DELETE", b"?a=b&_method=delete", b"?%5Fmethod=DELETE", b"?_method=%44ELETE", b"?.method=DELETE",
+                  b"?%20_method=DELETE", b"?+.method=DELETE", b"?_method%00=DELETE", b"?_method%00x=DELETE"):
         eq((query, form(query)), (query, (403, b"")))
     for query in (b"?_method=PUT&_method=DELETE", b"?_method=GET", b"?_method=TRACE", b"?_method=x", b"?_method"):
         eq((query, form(query)), (query, (400, b"")))
