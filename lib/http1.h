@@ -214,6 +214,7 @@ struct http1_answer {
 	uint64_t content_length; /* with HTTP1_LENGTH or announces_length */
 	bool announces_length;	 /* no body, yet a Content-Length: answers to HEAD, 304 */
 	bool close;
+	bool keep;	  /* adds Connection: keep-alive, without which HTTP/1.0 waits for the end */
 	enum http1_ws ws; /* 101 */
 };
 

@@ -69,12 +69,14 @@ static void put_framing(struct writer *w, enum http1_framing framing, uint64_t c
 	}
 }
 
-static void put_connection(struct writer *w, enum http1_ws ws, bool close)
+static void put_connection(struct writer *w, enum http1_ws ws, bool close, bool keep)
 {
 	if (ws != HTTP1_WS_NONE)
 		puts_(w, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
 	else if (close)
 		puts_(w, "Connection: close\r\n");
+	else if (keep)
+		puts_(w, "Connection: keep-alive\r\n");
 }
 
 static void put_host(struct writer *w, const struct url_authority *a, uint16_t default_port)
@@ -120,7 +122,7 @@ int http1_request_write(
 		puts_(&w, "Expect: 100-continue\r\n");
 	if (s->via)
 		puts_(&w, "Via: 1.1 openshell-sandbox\r\n");
-	put_connection(&w, s->ws, s->close);
+	put_connection(&w, s->ws, s->close, false);
 	if (extension) {
 		puts_(&w, "Sec-WebSocket-Extensions: ");
 		puts_(&w, s->ws_extension);
@@ -148,7 +150,7 @@ int http1_response_write(
 	puts_(&w, "\r\n");
 	put_fields(&w, list, n, a->framing, a->ws);
 	put_framing(&w, a->announces_length ? HTTP1_LENGTH : a->framing, a->content_length);
-	put_connection(&w, a->ws, a->close);
+	put_connection(&w, a->ws, a->close, a->keep);
 	puts_(&w, "\r\n");
 	buf_commit(out, (size_t)(w.at - start));
 	return 0;

@@ -334,7 +334,8 @@ static int write_answer(struct conn *c)
 		.framing = ex->down_framing,
 		.content_length = answer.fields.content_length,
 		.announces_length = answer.fields.framing == HTTP1_NO_BODY && answer.fields.has_length,
-		.close = !ex->keep_client && answer.status >= 200 };
+		.close = !ex->keep_client && answer.status >= 200,
+		.keep = ex->keep_client && ex->minor == 0 };
 
 	return http1_response_write(&c->px->writing, &a, answer.fields.list, answer.fields.n);
 }

@@ -78,7 +78,7 @@ static bool may_keep(void)
 {
 	const struct http1_fields *f = &now.rq.fields;
 
-	return now.rq.keep_alive && (f->framing == HTTP1_NO_BODY ||
+	return now.rq.keep_alive && now.rq.minor > 0 && (f->framing == HTTP1_NO_BODY ||
 					    (f->framing == HTTP1_LENGTH && f->content_length == 0));
 }
 

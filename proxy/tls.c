@@ -113,7 +113,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
 
 	(void)arg;
 	h->h2 = h->allow_h2 && offers(in, in_len, "h2", out, out_len);
-	if (h->h2 || offers(in, in_len, "http/1.1", out, out_len))
+	/* "http/1.0" alone is what curl --http1.0 offers. */
+	if (h->h2 || offers(in, in_len, "http/1.1", out, out_len) || offers(in, in_len, "http/1.0", out, out_len))
 		return SSL_TLSEXT_ERR_OK;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }

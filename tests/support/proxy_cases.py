@@ -989,6 +989,38 @@ def http_1_0_clients_get_no_chunks():
 
 
 @case
+def http_1_0_is_a_protocol_that_a_client_may_offer():
+    for offer, chosen in (["http/1.0"], "http/1.0"), (["http/1.0", "http/1.1"], "http/1.1"):
+        context = client_context()
+        context.set_alpn_protocols(offer)
+        s = tls("api.test", context=context)
+        eq((s.selected_alpn_protocol(), get("api.test", "/k", s)[0]), (chosen, 200))
+    context = client_context()
+    context.set_alpn_protocols(["smtp"])
+    try:
+        tls("api.test", context=context)
+        raise AssertionError("another protocol was taken")
+    except ssl.SSLError:
+        pass
+
+
+@case
+def http_1_0_clients_that_ask_for_it_are_told_that_the_connection_stays():
+    """ab -k waits for the end of the connection when it is not told."""
+    one = lambda s, method, extra=b"": ask(s, method + b" /k HTTP/1.0\r\nHost: api.test\r\n" + extra + b"\r\n")
+    s = tls("api.test")
+    for _ in range(2):
+        status, head, _ = one(s, b"GET", b"Connection: Keep-Alive\r\n")
+        eq((status, b"Connection: keep-alive" in head), (200, True))
+    status, head, _ = one(s, b"GET")
+    eq((status, b"Connection: close" in head, closed(s)), (200, True, True))
+    s = tls("api.test")
+    status, head, _ = one(s, b"DELETE", b"Connection: Keep-Alive\r\n")
+    eq((status, b"Connection: close" in head, closed(s)), (403, True, True))
+    eq(b"Connection" in get("api.test", "/k")[1], False)
+
+
+@case
 def a_nonsense_answer_is_502():
     origin.scripts["/nonsense"] = lambda srv, c, head: c.sendall(b"SSH-2.0-x\r\n\r\n")
     eq(get("api.test", "/nonsense")[0], 502)
