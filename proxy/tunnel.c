@@ -10,6 +10,8 @@
 #include "lib/placeholder.h"
 #include "lib/str.h"
 #include "lib/wsupgrade.h"
+#include "proxy/exchange.h"
+#include "proxy/exchange_internal.h"
 #include "proxy/inject.h"
 #include "proxy/inspect.h"
 #include "proxy/judge.h"
@@ -481,7 +483,14 @@ void tunnel_begin(struct conn *c, const struct http1_response *answer, const cha
 	struct buf in;
 	int r;
 
-	if (check_answer(c, answer, &why) < 0 || answer_client(c, answer) < 0) {
+	r = check_answer(c, answer, &why);
+	if (r < 0) {
+		leg_close(take_ptr(c->leg));
+		exchange_fault(c, 502, "upstream_failed", "upstream", "%s:%u: %s", c->host, c->port,
+			why ? why : "the upgrade was answered wrongly");
+		return;
+	}
+	if (answer_client(c, answer) < 0) {
 		conn_close(c);
 		return;
 	}

@@ -1235,6 +1235,27 @@ def a_websocket_is_upgraded_and_text_comes_back():
 
 
 @case
+def an_upgrade_that_is_answered_wrongly_is_502_with_the_reason():
+    def script(srv, c, head):
+        good = b"Sec-WebSocket-Accept: " + ws_accept(re.search(rb"(?i)Sec-WebSocket-Key: (\S+)", head).group(1)) + b"\r\n"
+        wrong = {b"good": good, b"accept": b"Sec-WebSocket-Accept: AAAA\r\n", b"none": b"", b"extension": good + b"Sec-WebSocket-Extensions: x-none\r\n",
+                 b"protocol": good + b"Sec-WebSocket-Protocol: none\r\n"}[head.split(b" ")[1].split(b"?")[1]]
+        c.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" + wrong + b"\r\n")
+        return bool(c.recv(1))
+    origin.scripts["/chat"] = script
+    def upgrade(way):
+        s = tls("ws.test")
+        s.sendall(b"GET /chat?%s HTTP/1.1\r\nHost: ws.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                  b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n" % way)
+        return response(s)
+    eq(upgrade(b"good")[0], 101)
+    for way in (b"accept", b"none", b"extension", b"protocol"):
+        status, _, body = upgrade(way)
+        eq((way, status, json.loads(body)["error"]), (way, 502, "upstream_failed"))
+        eq(any(json.loads(body)["detail"] in str(e) for e in D.events()), True)
+
+
+@case
 def a_text_message_that_no_rule_allows_closes_with_1008_and_does_not_arrive():
     s, head = ws_open("wsro.test")
     has(head, b"101")
