@@ -8,11 +8,13 @@
 #include "proxy/exchange.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/str.h"
 #include "proxy/entry.h"
 #include "proxy/exchange_internal.h"
 #include "proxy/inject.h"
@@ -293,9 +295,21 @@ static void down_broken(struct conn *c, const char *why)
 	exchange_fault(c, 502, "upstream_failed", "upstream", "%s:%u: %s", c->host, c->port, why);
 }
 
+/* A server that wants a certificate of ours says so in an alert after the handshake. */
+static void put_end_reason(char *ret, size_t size, const struct stream *s, ssize_t n)
+{
+	const char *tls = n == -EPROTO && stream_ssl(s) ? stream_tls_error(s) : "";
+
+	if (n < 0 && n != -EPROTO)
+		(void)str_copy(ret, size, err_name((int)n));
+	else
+		(void)snprintf(ret, size, "the server closed the connection%s%s", *tls ? ": " : "", tls);
+}
+
 static void down_ended(struct conn *c, ssize_t n)
 {
 	struct exchange *ex = &c->ex;
+	char why[128];
 
 	if (n == 0 && ex->has_answer && http1_body_may_end(&ex->down)) {
 		ex->keep_leg = false;
@@ -303,8 +317,8 @@ static void down_ended(struct conn *c, ssize_t n)
 			(void)side_send(&c->client, CHUNKED_LAST, sizeof(CHUNKED_LAST) - 1);
 		finish(c);
 	} else {
-		down_broken(c, n < 0 && n != -EPROTO ? err_name((int)n) :
-						       "the server closed the connection");
+		put_end_reason(why, sizeof(why), c->leg->side.stream, n);
+		down_broken(c, why);
 	}
 }
 

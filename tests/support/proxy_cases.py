@@ -771,6 +771,39 @@ def a_server_of_tls_1_0_is_502_with_the_reason():
 
 
 @case
+def a_server_that_wants_a_certificate_of_ours_is_502_with_the_reason():
+    """In TLS 1.3 it says so when the handshake is over for us, and the request perhaps on its way."""
+    def context(mode):
+        new = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        new.load_cert_chain(TMP + "/origin.crt", TMP + "/origin.key")
+        new.verify_mode = mode
+        return new
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        for mode in (ssl.CERT_OPTIONAL, ssl.CERT_REQUIRED):
+            c = context(mode).wrap_socket(listener.accept()[0], server_side=True, do_handshake_on_connect=False)
+            try:
+                c.do_handshake()
+                c.recv(4096)
+                c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+            except ssl.SSLError:
+                socket.socket.shutdown(c, socket.SHUT_WR)
+                while socket.socket.recv(c, 4096):
+                    pass
+            c.close()
+    threading.Thread(target=serve, daemon=True).start()
+    kept = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % listener.getsockname()[1])
+    try:
+        eq(get("api.test", "/")[0], 200)
+        status, _, body = get("api.test", "/")
+        eq((status, json.loads(body)["error"]), (502, "upstream_failed"))
+        has(json.loads(body)["detail"], "certificate required")
+    finally:
+        without_driver(kept)
+
+
+@case
 def sessions_with_servers_are_resumed():
     def bye(srv, c, head):
         c.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
