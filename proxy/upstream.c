@@ -332,11 +332,14 @@ static void ask_chain(struct leg *leg)
 static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 {
 	struct leg *leg = arg;
+	char text[128];
 
 	leg->dial = NULL;
 	leg->addr = *addr;
 	if (fd < 0) {
-		fail(leg, LEG_FAILED, err_name(fd));
+		(void)snprintf(text, sizeof(text), "%s%s", leg->target->is_chained ? "the upstream proxy: " : "",
+			err_name(fd));
+		fail(leg, LEG_FAILED, text);
 		return;
 	}
 	leg->side.w.fd = fd;

@@ -1813,6 +1813,12 @@ def a_corporate_proxy_that_refuses_is_named_in_the_502():
     finally:
         D.close()
         D = old
+    old = with_driver("--upstream-proxy", "http://127.0.0.1:%d" % free_port())
+    try:
+        has(json.loads(get("far.test", "/corp")[2])["detail"], "the upstream proxy: Connection refused")
+    finally:
+        without_driver(old)
+    has(json.loads(get("refused.test", "/")[2])["detail"], "failed: Connection refused")
 
 
 @case
