@@ -26,9 +26,24 @@ static int refuse(struct err *err, const struct spec *s, const char *why)
 	return err_set(err, -EINVAL, "%s '%s': %s", s->flag, s->text, why);
 }
 
-/* Cuts into at most @max segments: -EINVAL when there are more, or less than @min. */
-static int split(struct policy_doc *d, struct spec *s, size_t min, size_t max, const char *form,
-	struct err *err)
+/* The host is an IPv6 address in brackets, which go: what follows them, or NULL when it is none. */
+static char *cut_ipv6(char *text)
+{
+	char *end = strchr(text, ']');
+
+	if (!end || end[1] != ':')
+		return NULL;
+	*end = '\0';
+	memmove(text, text + 1, (size_t)(end - text));
+	return strchr(text, ':') ? end + 1 : NULL;
+}
+
+/*
+ * Cuts into at most @max segments: -EINVAL when there are more, or less than @min. A path, which is
+ * @open_end, may hold colons.
+ */
+static int split(struct policy_doc *d, struct spec *s, size_t min, size_t max, bool open_end,
+	const char *form, struct err *err)
 {
 	char *rest = (char *)(uintptr_t)policy_doc_string(d, s->text).text;
 
@@ -39,7 +54,7 @@ static int split(struct policy_doc *d, struct spec *s, size_t min, size_t max, c
 	for (size_t i = 0; i < UPDATE_SEGMENTS_MAX; i++)
 		s->at[i] = rest + strlen(rest);
 	for (char *next; rest; rest = next) {
-		next = strchr(rest, ':');
+		next = !s->n && *rest == '[' ? cut_ipv6(rest) : open_end && s->n == max - 1 ? NULL : strchr(rest, ':');
 		if (next)
 			*next++ = '\0';
 		if (s->n == max)
@@ -185,7 +200,7 @@ int update_parse_endpoint(
 	uint16_t port = 0;
 	int r;
 
-	r = split(d, &s, 2, 6, endpoint_form, err);
+	r = split(d, &s, 2, 6, false, endpoint_form, err);
 	if (r == 0)
 		r = take_host(&s, &e.host.text, err);
 	if (r == 0)
@@ -213,7 +228,7 @@ int update_parse_remove(struct policy_doc *d, const char *spec, const char **ret
 	struct spec s = { .flag = "--remove-endpoint", .text = spec };
 	int r;
 
-	r = split(d, &s, 2, 2, "host:port", err);
+	r = split(d, &s, 2, 2, false, "host:port", err);
 	if (r == 0)
 		r = take_host(&s, ret_host, err);
 	return r < 0 ? r : take_port(&s, ret_port, err);
@@ -248,7 +263,7 @@ int update_parse_l7(struct policy_doc *d, const char *flag, const char *spec, st
 	struct update_l7 l = { .rule.head.is_set = true };
 	int r;
 
-	r = split(d, &s, 4, 4, "host:port:METHOD:path_glob", err);
+	r = split(d, &s, 4, 4, true, "host:port:METHOD:path_glob", err);
 	if (r == 0)
 		r = take_host(&s, &l.host, err);
 	if (r == 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/learn_paths.h"
 #include "lib/str.h"
 #include "proxy/advisor.h"
 
@@ -63,22 +64,40 @@ static void put_missing(struct buf *b, int *r, const struct conn *c, const char 
 	put_raw(b, r, "}");
 }
 
+/* What was refused, and not what a "*" that somebody put into its path would mean in a rule. */
+static bool format_allow(char *ret, size_t size, const struct conn *c, const char *host, const char *method,
+	const char *path)
+{
+	auto_buf struct buf literal;
+
+	buf_init(&literal, size);
+	if (strchr(path, '\'') || learn_path_quote(&literal, path) < 0 || buf_putc(&literal, '\0') < 0)
+		return false;
+	return str_format(ret, size, "openshell policy update %s --add-allow '%s:%u:%s:%s' --wait", c->px->sandbox,
+		host, c->port, method, buf_head(&literal));
+}
+
+static bool format_endpoint(char *ret, size_t size, const struct conn *c, const char *host)
+{
+	const char *binary = c->binary ? c->binary : "PATH";
+
+	return !strpbrk(binary, "'*") &&
+	       str_format(ret, size, "openshell policy update %s --add-endpoint '%s:%u' --binary '%s' --wait",
+		       c->px->sandbox, host, c->port, binary);
+}
+
+/* None where the command, pasted, would mean something else. */
 static void put_command(struct buf *b, int *r, const struct conn *c, const char *method,
 	const char *path)
 {
-	char step[2048];
-	bool fits;
+	char step[2048], host[URL_HOST_MAX + 3];
+	bool fits = str_format(host, sizeof(host), strchr(c->host, ':') ? "[%s]" : "%s", c->host);
 
-	if (method)
-		fits = str_format(step, sizeof(step),
-			"openshell policy update %s --add-allow '%s:%u:%s:%s' --wait", c->px->sandbox,
-			c->host, c->port, method, path);
-	else
-		fits = str_format(step, sizeof(step),
-			"openshell policy update %s --add-endpoint '%s:%u' --binary '%s' --wait",
-			c->px->sandbox, c->host, c->port, c->binary ? c->binary : "PATH");
-	/* A quote in it would make the command mean something else when pasted. */
-	if (!fits || strchr(method ? path : (c->binary ? c->binary : ""), '\''))
+	if (fits && method)
+		fits = format_allow(step, sizeof(step), c, host, method, path);
+	else if (fits)
+		fits = format_endpoint(step, sizeof(step), c, host);
+	if (!fits)
 		return;
 	put_raw(b, r, "\"outside the sandbox, if this is wanted: ");
 	if (*r == 0)

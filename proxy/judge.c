@@ -244,5 +244,7 @@ void judge_refusal(const struct conn *c, const struct decision *d, const char *m
 		(void)snprintf(ret->detail, sizeof(ret->detail), "%s", d->reason);
 	else
 		(void)snprintf(ret->detail, sizeof(ret->detail),
-			"CONNECT %s:%u not permitted by policy", c->host, c->port);
+			strchr(c->host, ':') ? "CONNECT [%s]:%u not permitted by policy"
+					     : "CONNECT %s:%u not permitted by policy",
+			c->host, c->port);
 }

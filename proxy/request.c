@@ -114,11 +114,23 @@ static bool host_agrees(const struct conn *c, const struct judged *j)
 	return strcmp(a->host, c->host) == 0 && (a->port == c->port || !a->port);
 }
 
+/* A client of forward mode never said CONNECT. */
+static void refuse_connection(const struct conn *c, struct judged *j)
+{
+	struct refusal *r = &j->refusal;
+
+	*r = *c->refusal;
+	if (c->is_forward && r->is_denial && r->layer == LAYER_L4)
+		(void)snprintf(r->detail, sizeof(r->detail),
+			strchr(c->host, ':') ? "%s [%s]:%u%s not permitted by policy" : "%s %s:%u%s not permitted by policy",
+			request_method(j), c->host, c->port, request_path(j));
+}
+
 /* What was decided for the whole connection is told to each request on it. */
 static bool connection_is_good(struct conn *c, struct judged *j)
 {
 	if (c->refusal) {
-		j->refusal = *c->refusal;
+		refuse_connection(c, j);
 		return false;
 	}
 	if (host_agrees(c, j))

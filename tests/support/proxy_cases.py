@@ -392,6 +392,22 @@ def connect_to_an_unknown_host_is_403_with_a_reason():
 
 
 @case
+def what_is_suggested_is_what_was_refused_and_can_be_pasted():
+    step = lambda answer: (json.loads(answer[2])["next_steps"] or [""])[0]
+    ask_for = lambda path: step(ask(tls("api.test"), b"DELETE " + path + b" HTTP/1.1\r\nHost: api.test\r\n\r\n"))
+    has(ask_for(b"/a"), "--add-allow 'api.test:443:DELETE:/a' --wait")
+    has(ask_for(b"/v1/x:run"), "--add-allow 'api.test:443:DELETE:/v1/x:run' --wait")
+    has(ask_for(b"/**"), "--add-allow 'api.test:443:DELETE:/[*][*]' --wait")
+    eq(ask_for(b"/it's"), "")
+    plain_ask = lambda host: ask(D.connect(), b"GET http://%s/p?q HTTP/1.1\r\nHost: %s\r\n\r\n" % (host, host))
+    answer = plain_ask(b"unknown.test:81")
+    eq(json.loads(answer[2])["detail"], "GET unknown.test:81/p not permitted by policy")
+    answer = plain_ask(b"[2001:db8::1]:81")
+    eq(json.loads(answer[2])["detail"], "GET [2001:db8::1]:81/p not permitted by policy")
+    has(step(answer), "--add-endpoint '[2001:db8::1]:81' --binary '/usr/bin/curl'")
+
+
+@case
 def an_allowed_request_reaches_the_server_and_is_logged_first():
     status, _, body = get("api.test", "/logged")
     eq(status, 200)

@@ -329,6 +329,34 @@ static void upstream_update_grammar_vectors_pass(void **state)
 	assert_int_equal(vectors_run("tests/vectors/cli_specs.jsonl", spec_case), 0);
 }
 
+/* Ours: upstream can write neither. */
+static void ipv6_stands_in_brackets_and_paths_keep_their_colons(void **state)
+{
+	static const char *const bad[] = { "2001:db8::1:443", "[2001:db8::1]443", "[2001:db8::1]", "[2001:db8::1:443", "[]:443",
+		"[a.test]:443", "[2001:db8::1]:443:full:rest:enforce::x" };
+	auto_policy_doc struct policy_doc *d = policy_doc_new();
+	struct err err = { 0 };
+	struct doc_endpoint e;
+	struct update_l7 l;
+	const char *host;
+	uint16_t port;
+
+	(void)state;
+	assert_int_equal(update_parse_endpoint(d, "[2001:db8::1]:443:read-only:rest", &e, &err), 0);
+	assert_string_equal(e.host.text, "2001:db8::1");
+	assert_int_equal(e.port.value, 443);
+	assert_string_equal(e.access.text, "read-only");
+	assert_int_equal(update_parse_l7(d, "--add-allow", "[::2]:80:post:/v1/models/x:run", &l, &err), 0);
+	assert_string_equal(l.host, "::2");
+	assert_int_equal(l.port, 80);
+	assert_string_equal(l.rule.method.text, "POST");
+	assert_string_equal(l.rule.path.text, "/v1/models/x:run");
+	assert_int_equal(update_parse_remove(d, "[::2]:80", &host, &port, &err), 0);
+	assert_string_equal(host, "::2");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_true(update_parse_endpoint(d, bad[i], &e, &err) < 0);
+}
+
 /* --- whole updates --- */
 
 static const char github[] = "version: 1\n"
@@ -692,6 +720,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(upstream_merge_vectors_pass),
 		cmocka_unit_test(upstream_update_grammar_vectors_pass),
+		cmocka_unit_test(ipv6_stands_in_brackets_and_paths_keep_their_colons),
 		cmocka_unit_test(allowing_a_method_writes_the_preset_out),
 		cmocka_unit_test(a_new_endpoint_becomes_a_rule_of_its_own),
 		cmocka_unit_test(another_binary_does_not_inherit_what_it_did_not_ask_for),
