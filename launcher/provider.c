@@ -339,8 +339,9 @@ static int bundle_make(struct bundle *b, char *const *names, struct err *err)
 	int r = 0;
 
 	buf_init(&b->secrets, BUNDLE_MAX);
-	/* One block from the start: nothing of it is left behind by growing. */
-	if (!buf_reserve(&b->secrets, 1024 * 1024))
+	/* One block from the start: nothing of it is left behind by growing. Where there is nothing to
+	 * keep, nothing of that size is to be wiped at each start either. */
+	if (strv_len(names) > 0 && !buf_reserve(&b->secrets, 1024 * 1024))
 		return err_set(err, -ENOMEM, "out of memory");
 	if (strv_len(names) > PROVIDERS_ATTACHED_MAX)
 		return err_set(err, -E2BIG, "more than %d providers", PROVIDERS_ATTACHED_MAX);
