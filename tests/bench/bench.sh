@@ -19,7 +19,7 @@ bench() {
 	local name=$1 value=${2:--} unit=$3 yardstick=${4:--} budget=$5
 
 	shift 5
-	[ "$value" != - ] || set -- 'failed:' "$@"
+	[ "$value" != - ] || [[ $* = 'not run'* ]] || set -- 'failed:' "$@"
 	awk -v name="$name" -v value="$value" -v unit="$unit" -v yard="$yardstick" -v budget="$budget" -v note="$*" 'BEGIN {
 		ratio = yard != "-" && yard > 0 ? value / yard : "-"
 		verdict = "info"
@@ -56,4 +56,41 @@ helper() {
 	t_cleanup_pid $!
 	read -r -t 10 helper_port <&7
 	printf -v "$helper_name" %s "$helper_port"
+}
+
+# --- the server that proxies are measured in front of: nginx, TLS, one worker ---
+
+free_port() {
+	/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# In $W what it serves, and its certificate.
+origin_files() {
+	nginx=$(PATH=$PATH:/usr/sbin command -v nginx)
+	W=$T/work
+	mkdir "$W/www" "$W/tmp"
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/o.key" -out "$W/o.crt" -days 2 \
+		-subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
+	head -c 1024 /dev/zero | tr '\0' x >"$W/www/1k"
+	truncate -s 512M "$W/www/512m"
+	tls="ssl_certificate $W/o.crt; ssl_certificate_key $W/o.key;"
+}
+
+nginx_common() { # NAME
+	echo "worker_processes 1; daemon off; error_log /dev/null; pid $W/tmp/$1.pid;"
+	echo 'events { worker_connections 8192; }'
+	echo "http { access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 600s;"
+	echo "client_body_temp_path $W/tmp; proxy_temp_path $W/tmp; fastcgi_temp_path $W/tmp; uwsgi_temp_path $W/tmp; scgi_temp_path $W/tmp;"
+}
+
+# Of the server on the port $origin.
+origin_conf() {
+	nginx_common origin
+	echo "server { listen 127.0.0.1:$origin ssl backlog=4096; $tls root $W/www; } }"
+}
+
+start_nginx() { # VARIABLE CONF
+	T_EXEC="exec" t_env "${T_DROP[@]}" "$nginx" -p "$W" -e /dev/null -c "$2" &
+	t_cleanup_pid $!
+	printf -v "$1" %s $!
 }

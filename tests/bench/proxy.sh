@@ -11,34 +11,15 @@ for tool in nginx wrk openssl "${CC:-cc}"; do
 	bench_absent proxy_requests "no $tool here"
 	exit 0
 done
-nginx=$(PATH=$PATH:/usr/sbin command -v nginx)
-W=$T/work
-mkdir "$W/www" "$W/tmp"
-openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$W/o.key" -out "$W/o.crt" -days 2 \
-	-subj /CN=localhost -addext subjectAltName=DNS:localhost 2>/dev/null
-head -c 1024 /dev/zero | tr '\0' x >"$W/www/1k"
-truncate -s 512M "$W/www/512m"
+origin_files
 "${CC:-cc}" -shared -fPIC -O2 -o "$W/tuple.so" "$T_TOP/tests/support/preload/tuple.c" -ldl
 
-free_port() {
-	/usr/bin/python3 -c 'import socket; s = socket.create_server(("127.0.0.1", 0)); print(s.getsockname()[1])'
-}
 origin=$(free_port) front=$(free_port) ours=$(free_port) raw=$(free_port) second=$(free_port)
 haproxy=$(PATH=$PATH:/usr/sbin command -v haproxy)
 
-common() {
-	echo "worker_processes 1; daemon off; error_log /dev/null; pid $W/tmp/$1.pid;"
-	echo 'events { worker_connections 8192; }'
-	echo "http { access_log off; sendfile on; keepalive_requests 100000000; keepalive_timeout 600s;"
-	echo "client_body_temp_path $W/tmp; proxy_temp_path $W/tmp; fastcgi_temp_path $W/tmp; uwsgi_temp_path $W/tmp; scgi_temp_path $W/tmp;"
-}
-tls="ssl_certificate $W/o.crt; ssl_certificate_key $W/o.key;"
+origin_conf >"$W/origin.conf"
 {
-	common origin
-	echo "server { listen 127.0.0.1:$origin ssl backlog=4096; $tls root $W/www; } }"
-} >"$W/origin.conf"
-{
-	common front
+	nginx_common front
 	echo "upstream o { server 127.0.0.1:$origin; keepalive 128; keepalive_requests 100000000; }"
 	echo "server { listen 127.0.0.1:$front ssl backlog=4096; $tls location / { proxy_pass https://o; proxy_http_version 1.1;"
 	echo "proxy_set_header Connection ''; proxy_set_header Host localhost; proxy_ssl_name localhost; proxy_ssl_server_name on;"
@@ -133,11 +114,6 @@ chmod 0755 "$W/inner"
 chmod -R a+rX "$W"
 [ "$(id -u)" != 0 ] || chown -R "$T_UID" "$W"
 
-start_nginx() { # VARIABLE CONF
-	T_EXEC="exec" t_env "${T_DROP[@]}" "$nginx" -p "$W" -e /dev/null -c "$2" &
-	t_cleanup_pid $!
-	printf -v "$1" %s $!
-}
 start_nginx origin_pid "$W/origin.conf"
 start_nginx front_pid "$W/front.conf"
 until curl -sk --noproxy '*' -o /dev/null "https://localhost:$origin/1k" && curl -sk --noproxy '*' -o /dev/null "https://localhost:$front/1k"; do
