@@ -169,24 +169,24 @@ static void memory_has_a_limit(void **state)
 #endif
 }
 
-/* The child is stopped once it is confined, so that it can be looked at. */
+/* The child waits once it is confined, so that it can be looked at. */
 static void nothing_is_left_to_dump(void **state)
 {
 	struct rlimit core = { 1, 1 };
 	struct err err = { .text = "" };
-	int status = 0, ready[2];
+	int status = 0, ready[2], hold[2];
 	char byte = 0;
 	pid_t pid;
 
 	(void)state;
 	assert_int_equal(pipe(ready), 0);
+	assert_int_equal(pipe(hold), 0);
 	pid = fork();
 	if (pid == 0) {
 		/* Nobody may look into it any more, so it says itself. */
 		byte = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1 && isolate_final(&err) == 0 ? 'y' : 'n';
 		(void)!write(ready[1], &byte, 1);
-		(void)!read(ready[0], &byte, 1);
-		(void)!read(ready[0], &byte, 1);
+		(void)!read(hold[0], &byte, 1);
 		_exit(0);
 	}
 	assert_int_equal(read(ready[0], &byte, 1), 1);
@@ -195,8 +195,10 @@ static void nothing_is_left_to_dump(void **state)
 	assert_true(core.rlim_cur == 0 && core.rlim_max == 0);
 	(void)kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	(void)close(ready[0]);
-	(void)close(ready[1]);
+	for (int i = 0; i < 2; i++) {
+		(void)close(ready[i]);
+		(void)close(hold[i]);
+	}
 }
 
 int main(void)
