@@ -152,6 +152,10 @@ static bool decide_connection(const struct policy *p, const struct intent *in, s
 		refuse(d, LAYER_L4, "%s", in->identity_error);
 		return false;
 	}
+	if (in->port == 0) { /* any port, where the index is asked */
+		refuse(d, LAYER_L4, "port 0 is no port");
+		return false;
+	}
 	if (!in->binary) {
 		refuse(d, LAYER_L4, "the calling binary is unknown");
 		return false;

@@ -219,7 +219,8 @@ static struct answer judge(struct sandbox *s, const struct sockcall *sc, struct 
 		(void)snprintf(dec.reason, sizeof(dec.reason), "the address stands for no name");
 	else
 		policy_decide(s->policy, &in, &dec);
-	if (dec.verdict == VERDICT_DENY && (!s->spec.audit || dec.is_barred) &&
+	/* Port 0 there is not to be let through to, either. */
+	if (dec.verdict == VERDICT_DENY && (!s->spec.audit || dec.is_barred || d->port == 0) &&
 		!is_web_port(d->port)) {
 		log_denied(s, d, who, &dec);
 		return answer_error(-ECONNREFUSED);

@@ -17,6 +17,8 @@ unlike "$out" ': ok$' "the host's loopback has no spelling"
 attack again allowed.test denied.test 7000
 is "$(outcome allowed)" ok 'the first connect of a socket'
 like "$(outcome again)" '^E' 'does not cover a second'
+attack reach allowed.test 0
+is "$(outcome reach)" ECONNREFUSED 'an allowed host has no port 0'
 attack arguments allowed.test 7000
 like "$(outcome 'length 0')" '^EINVAL' 'a length of nothing'
 for what in 'length 1' 'length 15' 'length 129' 'length 4294967295'; do
@@ -28,4 +30,6 @@ done
 is "$(outcome 'at the edge')" ok 'an address at the very end of a page is fine'
 is "$(outcome 'descriptor -1'):$(outcome 'a file')" EBADF:ENOTSOCK 'descriptors that are none'
 control
+run openshell logs "$arena" --since 5m
+like "$out" 'action=deny .*dst_host=allowed\.test.*deny_reason="port 0 is no port"' 'port 0 is denied, and in the log'
 arena_closed 'action=deny .*dst_host=169\.254\.169\.254'

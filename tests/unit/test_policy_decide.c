@@ -139,6 +139,18 @@ static void the_nearest_rule_differs_in_port_or_host(void **state)
 	policy_unref(p);
 }
 
+static void port_0_is_not_any_port(void **state)
+{
+	struct policy *p = policy_of(quickstart);
+	struct intent in = curl_to("api.github.com", 0);
+	struct decision d = ask(p, &in);
+
+	(void)state;
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	assert_string_equal(d.reason, "port 0 is no port");
+	policy_unref(p);
+}
+
 static void read_only_allows_get_and_denies_post(void **state)
 {
 	struct policy *p = policy_of(quickstart);
@@ -309,6 +321,7 @@ int main(void)
 		cmocka_unit_test(a_binary_miss_names_policy_and_binary),
 		cmocka_unit_test(an_unknown_binary_is_denied),
 		cmocka_unit_test(the_nearest_rule_differs_in_port_or_host),
+		cmocka_unit_test(port_0_is_not_any_port),
 		cmocka_unit_test(read_only_allows_get_and_denies_post),
 		cmocka_unit_test(omitted_enforcement_audits),
 		cmocka_unit_test(a_declared_host_may_be_private_but_never_loopback),
