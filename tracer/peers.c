@@ -51,6 +51,31 @@ static int domain_of(int sock)
 	return getsockopt(sock, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ? 0 : domain;
 }
 
+/*
+ * As the kernel tells a peer: whole, whatever length it was given with, and without what connect()
+ * does not keep (padding; flow; the scope of an address that has none).
+ */
+static socklen_t as_told(const struct sockaddr *asked, socklen_t len, struct sockaddr_in6 *ret)
+{
+	struct sockaddr_in6 in6 = { 0 };
+	struct sockaddr_in in = { 0 };
+
+	memset(ret, 0, sizeof(*ret));
+	if (asked->sa_family == AF_INET) {
+		memcpy(&in, asked, len < sizeof(in) ? len : sizeof(in));
+		memset(in.sin_zero, 0, sizeof(in.sin_zero));
+		memcpy(ret, &in, sizeof(in));
+		return sizeof(in);
+	}
+	memcpy(&in6, asked, len < sizeof(in6) ? len : sizeof(in6));
+	ret->sin6_family = AF_INET6;
+	ret->sin6_port = in6.sin6_port;
+	ret->sin6_addr = in6.sin6_addr;
+	if (IN6_IS_ADDR_LINKLOCAL(&in6.sin6_addr))
+		ret->sin6_scope_id = in6.sin6_scope_id;
+	return sizeof(*ret);
+}
+
 /* gcc 12: the table owns the entry. */
 ANALYZER_OFF("-Wanalyzer-malloc-leak")
 int peers_set(struct peers *p, int sock, uint16_t port, const struct sockaddr *asked, socklen_t len)
@@ -65,10 +90,8 @@ int peers_set(struct peers *p, int sock, uint16_t port, const struct sockaddr *a
 		*slot = malloc(sizeof(**slot));
 	if (!*slot)
 		return -ENOMEM;
-	if (len > sizeof((*slot)->asked))
-		len = sizeof((*slot)->asked);
-	**slot = (struct entry){ .cookie = cookie, .len = len };
-	memcpy(&(*slot)->asked, asked, len);
+	(*slot)->cookie = cookie;
+	(*slot)->len = as_told(asked, len, &(*slot)->asked);
 	return 0;
 }
 ANALYZER_ON

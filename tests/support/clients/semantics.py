@@ -104,6 +104,23 @@ def mapped():
     say("v4-mapped", name(s.connect_ex(to)), s.getpeername()[:2] == to)
 
 
+def told():
+    """getpeername() tells the address as the kernel keeps it, not the bytes that were given."""
+    def peer(family, to, length):
+        s = socket.socket(family)
+        given = ctypes.create_string_buffer(to, 128)
+        if libc.connect(s.fileno(), given, length):
+            return name(ctypes.get_errno())
+        back, room = ctypes.create_string_buffer(b"\x55" * 128, 128), ctypes.c_uint32(128)
+        libc.getpeername(s.fileno(), back, ctypes.byref(room))
+        return room.value, back.raw[room.value - 8 if family == socket.AF_INET else 4:room.value].hex().replace(address.hex(), "address")
+    address = socket.inet_aton(v4[0])
+    to4 = struct.pack("=H", socket.AF_INET) + struct.pack(">H", v4[1]) + address + b"Z" * 8
+    to6 = struct.pack("=H", socket.AF_INET6) + struct.pack(">HI", v4[1], 0x12345) + b"\0" * 10 + b"\xff\xff" + address
+    say("told, padding", *[peer(socket.AF_INET, to4, n) for n in (16, 17, 128)])
+    say("told, flow and scope", *[peer(socket.AF_INET6, to6 + struct.pack("=I", 7), n) for n in (24, 28, 29)])
+
+
 def multipath():
     try:
         s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
@@ -317,7 +334,7 @@ def messages():
         say("sendmsg " + what, libc.sendmsg(s.fileno(), *args), name(ctypes.get_errno()))
 
 
-for case in (blocking, nonblocking, refused, bound, listening, arguments, disconnect, mapped, multipath, fast_open, timeout, interrupted,
+for case in (blocking, nonblocking, refused, bound, listening, arguments, disconnect, mapped, told, multipath, fast_open, timeout, interrupted,
              own_files, children, unix, datagrams, messages):
     try:
         case()
