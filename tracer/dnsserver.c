@@ -104,15 +104,17 @@ static bool client_send(struct client *c)
 	return true;
 }
 
-/* Answers a whole query: false when it is not one. */
+/* How long the next query is, its length included, as far as is known. */
+static size_t client_wants(const struct client *c)
+{
+	return c->n_in < 2 ? 2 : 2 + ((size_t)c->in[0] << 8 | c->in[1]);
+}
+
+/* Answers the next query, which is there whole: false when it is none. */
 static bool client_answer(struct client *c)
 {
-	size_t want = (size_t)c->in[0] << 8 | c->in[1], len;
+	size_t want = client_wants(c) - 2, len;
 
-	if (want > DNS_MESSAGE_MAX)
-		return false;
-	if (c->n_in < want + 2)
-		return true;
 	len = dns_answer(c->server->names, c->server->own_name, c->in + 2, want, c->out + 2);
 	if (!len)
 		return false;
@@ -124,11 +126,20 @@ static bool client_answer(struct client *c)
 	return client_send(c);
 }
 
+/* Answers what is there, one after the other, as far as the answers can be sent (RFC 7766, 6.2.1.1). */
+static bool client_answer_all(struct client *c)
+{
+	while (!c->n_out && c->n_in >= 2 && c->n_in >= client_wants(c))
+		if (!client_answer(c))
+			return false;
+	return client_wants(c) <= sizeof(c->in);
+}
+
 static bool client_step(struct client *c, uint32_t events)
 {
 	ssize_t n;
 
-	if (c->n_out && !client_send(c))
+	if (c->n_out && (!client_send(c) || !client_answer_all(c)))
 		return false;
 	if (c->n_out || !(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return true;
@@ -136,7 +147,7 @@ static bool client_step(struct client *c, uint32_t events)
 	if (n <= 0)
 		return n < 0 && errno == EAGAIN;
 	c->n_in += (size_t)n;
-	return c->n_in < 2 || client_answer(c);
+	return client_answer_all(c);
 }
 
 static void on_client(struct loop *loop, struct watch *w, uint32_t events)

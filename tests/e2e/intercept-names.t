@@ -20,6 +20,24 @@ is "$out" $'127.0.0.1\n127.0.0.1' 'localhost and the own host name are loopback'
 run inside resolvers 'getent ahosts Mixed.Case.TEST. | head -1 | cut -d" " -f1; getent ahosts mixed.case.test | head -1 | cut -d" " -f1'
 is "$(sort -u <<<"$out" | wc -l)" 1 'case and the trailing dot do not matter'
 
+cat >"$T/work/pipelined.py" <<'PY'
+import socket, struct
+server = [l.split()[1] for l in open("/etc/resolv.conf") if l.startswith("nameserver")][0]
+query = struct.pack(">6H", 7, 0x100, 1, 0, 0, 0) + b"\x04many\x04test\0\0\1\0\1"
+s = socket.create_connection((server, 53), 5)
+s.sendall((struct.pack(">H", len(query)) + query) * 20)
+s.shutdown(socket.SHUT_WR)
+stream, answers = s.makefile("rb"), 0
+while head := stream.read(2):
+    answers += len(stream.read(struct.unpack(">H", head)[0])) > len(query)
+print(answers)
+PY
+chmod 0644 "$T/work/pipelined.py"
+run openshell sandbox exec -n resolvers -- /usr/bin/python3 "$T/work/pipelined.py"
+is "$out" 20 'questions over TCP that come at once are all answered'
+run inside resolvers 'RES_OPTIONS="use-vc timeout:2 attempts:1" getent ahosts pipelined.name.test'
+like "$out" '^198\.1.*STREAM' "glibc's two questions over TCP"
+
 cat >"$T/work/names.py" <<'PY'
 import asyncio, socket, time
 start = time.monotonic()
