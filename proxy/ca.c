@@ -35,10 +35,18 @@ enum {
 	SKEW_S = 3600, /* clocks that lag behind accept the certificate too */
 };
 
+/*
+ * The authority lives as long as this process and is trusted by one sandbox: what bounds it is not the
+ * calendar. The clock of a laptop jumps, from 1970 when its battery was empty, and programs that have read
+ * the authority cannot be given another; so it holds from the first second to the last of the century.
+ */
+enum { CA_NOT_BEFORE = 0 };
+#define CA_NOT_AFTER INT64_C(4102444799)
+
 struct leaf {
 	TAILQ_ENTRY(leaf) link;
 	char host[HOST_MAX + 1];
-	int64_t not_after;
+	int64_t not_before, not_after;
 	X509 *x509;
 };
 
@@ -48,7 +56,6 @@ struct ca {
 	uint8_t point[POINT_LEN];
 	uint8_t key_id[SHA_DIGEST_LENGTH];
 	char name[CN_MAX + 1];
-	int64_t not_after;
 	struct der cert;
 	TAILQ_HEAD(leaf_list, leaf) leaves; /* the most recently used first */
 	unsigned int n_leaves;
@@ -327,7 +334,7 @@ static int key_new(EC_KEY **ret, uint8_t point[POINT_LEN])
 
 DEFINE_CLEANUP(ca, ca_free)
 
-int ca_new(const char *name, int64_t now, struct ca **ret)
+int ca_new(const char *name, struct ca **ret)
 {
 	__attribute__((cleanup(cleanup_ca))) struct ca *ca = calloc(1, sizeof(*ca));
 	struct cert_spec spec;
@@ -341,11 +348,10 @@ int ca_new(const char *name, int64_t now, struct ca **ret)
 		return r;
 	(void)SHA1(ca->point, sizeof(ca->point), ca->key_id);
 	(void)snprintf(ca->name, sizeof(ca->name), "openshell %.40s sandbox CA", name);
-	ca->not_after = now + (int64_t)CA_DAYS * 86400;
 	spec = (struct cert_spec){ .subject = ca->name,
 		.point = ca->point,
-		.not_before = now - SKEW_S,
-		.not_after = ca->not_after };
+		.not_before = CA_NOT_BEFORE,
+		.not_after = CA_NOT_AFTER };
 	r = put_certificate(&ca->cert, ca, &spec);
 	if (r < 0)
 		return r;
@@ -421,7 +427,7 @@ static int leaf_point(const struct ca *ca, uint8_t point[POINT_LEN])
 		-EIO;
 }
 
-static int leaf_mint(struct ca *ca, const char *host, int64_t now, struct leaf *leaf)
+static int leaf_mint(struct ca *ca, const char *host, struct leaf *leaf)
 {
 	uint8_t point[POINT_LEN];
 	const uint8_t *p;
@@ -429,7 +435,7 @@ static int leaf_mint(struct ca *ca, const char *host, int64_t now, struct leaf *
 	struct cert_spec spec = { .subject = strlen(host) <= CN_MAX ? host : "openshell leaf",
 		.host = host,
 		.point = point,
-		.not_before = now - SKEW_S,
+		.not_before = leaf->not_before,
 		.not_after = leaf->not_after };
 	int r;
 
@@ -452,8 +458,7 @@ static struct leaf *leaf_find(struct ca *ca, const char *host, int64_t now)
 	TAILQ_FOREACH(leaf, &ca->leaves, link)
 		if (strcmp(leaf->host, host) == 0)
 			break;
-	if (leaf && leaf->not_after - now < (int64_t)LEAF_DAYS * 86400 / 2 &&
-		leaf->not_after < ca->not_after) {
+	if (leaf && (now < leaf->not_before || leaf->not_after - now < (int64_t)LEAF_DAYS * 86400 / 2)) {
 		leaf_free(ca, leaf);
 		return NULL;
 	}
@@ -471,10 +476,9 @@ static int leaf_add(struct ca *ca, const char *host, int64_t now, struct leaf **
 	if (!leaf)
 		return -ENOMEM;
 	memcpy(leaf->host, host, strlen(host) + 1);
+	leaf->not_before = now > SKEW_S ? now - SKEW_S : 0;
 	leaf->not_after = now + (int64_t)LEAF_DAYS * 86400;
-	if (leaf->not_after > ca->not_after)
-		leaf->not_after = ca->not_after;
-	r = leaf_mint(ca, host, now, leaf);
+	r = leaf_mint(ca, host, leaf);
 	if (r < 0) {
 		free(leaf);
 		return r;

@@ -14,13 +14,13 @@
 
 struct ca;
 
-enum { CA_DAYS = 90, LEAF_DAYS = 7 };
+enum { LEAF_DAYS = 7 };
 
 /* Sets OpenSSL up without configuration files and with the kernel as its random source. Once. */
 void ca_crypto_init(void);
 
-/* A new authority for the sandbox @name, valid from @now for CA_DAYS. 0, -ENOMEM, -EIO. */
-int ca_new(const char *name, int64_t now, struct ca **ret);
+/* A new authority for the sandbox @name, valid whatever the clock says. 0, -ENOMEM, -EIO. */
+int ca_new(const char *name, struct ca **ret);
 /* NULL is fine. The key is wiped. */
 void ca_free(struct ca *ca);
 
@@ -29,7 +29,7 @@ int ca_pem(const struct ca *ca, struct buf *out);
 
 /*
  * Gives @ssl a leaf for @host (canonical name or address literal) and its key; mints it unless it
- * is in the cache and good for half its life still. 0, -ENOMEM, -EIO, -EINVAL for a name no
+ * is in the cache, valid and good for half its life still. 0, -ENOMEM, -EIO, -EINVAL for a name no
  * certificate can carry.
  */
 int ca_use_leaf(struct ca *ca, const char *host, int64_t now, SSL *ssl);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/barred.h"
@@ -148,7 +147,7 @@ static int on_setup(struct proxy *px, struct msg_in *m)
 	if (r == 0)
 		r = take_files(px, m, has_extra);
 	if (r == 0)
-		r = ca_new(px->sandbox, (int64_t)time(NULL), &px->ca);
+		r = ca_new(px->sandbox, &px->ca);
 	if (r < 0)
 		return r;
 	px->tls = tls_new(px->ca, px->trust);

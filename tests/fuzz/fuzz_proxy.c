@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -87,7 +86,7 @@ static void begin(void)
 	px.log = log_new(null);
 	px.trust = trust_new(&roots, 1);
 	assert(px.loop && px.log && px.trust && route_begin() == 0);
-	assert(ca_new("fuzz", (int64_t)time(NULL), &px.ca) == 0);
+	assert(ca_new("fuzz", &px.ca) == 0);
 	px.tls = tls_new(px.ca, px.trust);
 	px.resolver = resolver_new(px.loop, no_resolver, NULL);
 	upstream_keep_sessions(px.tls);

@@ -22,7 +22,7 @@ static int set_up(void **state)
 {
 	(void)state;
 	now = (int64_t)time(NULL);
-	return ca_new("demo", now, &ca);
+	return ca_new("demo", &ca);
 }
 
 static int tear_down(void **state)
@@ -57,7 +57,7 @@ static SSL *session(void)
 }
 
 /* Verifies as strict clients do (Python 3.13): RFC 5280 in full. */
-static int verify(X509 *leaf, const char *host, const char *ip)
+static int verify_at(int64_t when, X509 *leaf, const char *host, const char *ip)
 {
 	X509_STORE *store = X509_STORE_new();
 	X509_STORE_CTX *ctx = X509_STORE_CTX_new();
@@ -67,6 +67,7 @@ static int verify(X509 *leaf, const char *host, const char *ip)
 	X509_STORE_add_cert(store, root);
 	X509_STORE_CTX_init(ctx, store, leaf, NULL);
 	X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(ctx), X509_V_FLAG_X509_STRICT);
+	X509_VERIFY_PARAM_set_time(X509_STORE_CTX_get0_param(ctx), (time_t)when);
 	X509_VERIFY_PARAM_set_purpose(X509_STORE_CTX_get0_param(ctx), X509_PURPOSE_SSL_SERVER);
 	if (host)
 		X509_VERIFY_PARAM_set1_host(X509_STORE_CTX_get0_param(ctx), host, 0);
@@ -78,6 +79,11 @@ static int verify(X509 *leaf, const char *host, const char *ip)
 	X509_STORE_free(store);
 	X509_free(root);
 	return r;
+}
+
+static int verify(X509 *leaf, const char *host, const char *ip)
+{
+	return verify_at(now, leaf, host, ip);
 }
 
 static void a_leaf_is_valid_for_its_host_and_no_other(void **state)
@@ -136,6 +142,21 @@ static void the_same_host_gets_the_same_leaf_until_half_its_life(void **state)
 	SSL_free(ssl);
 }
 
+static void a_clock_that_jumps_finds_valid_certificates(void **state)
+{
+	const int64_t jumps[] = { now, now + 400 * INT64_C(86400), now - 30 * INT64_C(86400),
+		now + 3 * INT64_C(86400), now - 2 * INT64_C(3600), 60, now + 20000 * INT64_C(86400), now };
+	SSL *ssl = session();
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
+		assert_int_equal(ca_use_leaf(ca, "a.test", jumps[i], ssl), 0);
+		assert_int_equal(verify_at(jumps[i], SSL_get_certificate(ssl), "a.test", NULL), X509_V_OK);
+	}
+	assert_int_not_equal(verify_at(now + 30 * INT64_C(86400), SSL_get_certificate(ssl), "a.test", NULL), X509_V_OK);
+	SSL_free(ssl);
+}
+
 static void many_hosts_do_not_grow_the_cache(void **state)
 {
 	SSL *ssl = session();
@@ -166,6 +187,7 @@ int main(void)
 		cmocka_unit_test(a_leaf_for_an_address_carries_the_address),
 		cmocka_unit_test(a_host_too_long_for_a_common_name_still_gets_a_leaf),
 		cmocka_unit_test(the_same_host_gets_the_same_leaf_until_half_its_life),
+		cmocka_unit_test(a_clock_that_jumps_finds_valid_certificates),
 		cmocka_unit_test(many_hosts_do_not_grow_the_cache),
 		cmocka_unit_test(the_authority_signs_no_further_authority),
 	};
