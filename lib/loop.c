@@ -27,17 +27,17 @@ struct loop {
 	unsigned int misses, passes; /* looks in vain in a row, and what is passed over for them */
 };
 
-static uint64_t clock_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
+	(void)clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static uint64_t clock_ms(void)
+static uint64_t clock_ms(clockid_t clock)
 {
-	return clock_ns() / 1000000;
+	return clock_ns(clock) / 1000000;
 }
 
 struct loop *loop_new(void)
@@ -52,7 +52,7 @@ struct loop *loop_new(void)
 		return NULL;
 	}
 	TAILQ_INIT(&loop->dead);
-	loop->now_ms = clock_ms();
+	loop->now_ms = clock_ms(CLOCK_MONOTONIC);
 	return loop;
 }
 
@@ -78,6 +78,13 @@ void loop_free(struct loop *loop)
 uint64_t loop_now_ms(const struct loop *loop)
 {
 	return loop->now_ms;
+}
+
+uint64_t loop_slept_ms(void)
+{
+	uint64_t awake = clock_ms(CLOCK_MONOTONIC);
+
+	return clock_ms(CLOCK_BOOTTIME) - awake;
 }
 
 void loop_set_after_turn(struct loop *loop, void (*fn)(struct loop *loop, void *arg), void *arg)
@@ -244,11 +251,11 @@ static int sleep_ms(const struct loop *loop, int max_wait_ms)
 
 static int sleep_for_events(struct loop *loop, struct epoll_event *ev, int ms)
 {
-	uint64_t since = loop->poll_ns ? clock_ns() : 0;
+	uint64_t since = loop->poll_ns ? clock_ns(CLOCK_MONOTONIC) : 0;
 	int n = epoll_wait(loop->epfd, ev, LOOP_BATCH, ms);
 
 	loop->is_busy = false;
-	if (!loop->poll_ns || n <= 0 || clock_ns() - since >= 2 * loop->poll_ns)
+	if (!loop->poll_ns || n <= 0 || clock_ns(CLOCK_MONOTONIC) - since >= 2 * loop->poll_ns)
 		return n;
 	if (loop->passes)
 		loop->passes--;
@@ -268,13 +275,13 @@ static void looked_in_vain(struct loop *loop)
 static int look_for_events(struct loop *loop, struct epoll_event *ev)
 {
 	int n = epoll_wait(loop->epfd, ev, LOOP_BATCH, 0);
-	uint64_t since = n == 0 ? clock_ns() : 0;
+	uint64_t since = n == 0 ? clock_ns(CLOCK_MONOTONIC) : 0;
 
 	if (n != 0)
 		return n;
 	do
 		n = epoll_wait(loop->epfd, ev, LOOP_BATCH, 0);
-	while (n == 0 && clock_ns() - since < loop->poll_ns);
+	while (n == 0 && clock_ns(CLOCK_MONOTONIC) - since < loop->poll_ns);
 	if (n == 0)
 		looked_in_vain(loop);
 	else
@@ -293,7 +300,7 @@ int loop_turn(struct loop *loop, int max_wait_ms)
 		n = sleep_for_events(loop, ev, ms);
 	if (n < 0 && errno != EINTR)
 		return -errno;
-	loop->now_ms = clock_ms();
+	loop->now_ms = clock_ms(CLOCK_MONOTONIC);
 	for (int i = 0; i < n && !loop->is_stopping; i++) {
 		struct watch *w = ev[i].data.ptr;
 
@@ -312,7 +319,7 @@ int loop_run(struct loop *loop)
 	int r = 0;
 
 	loop->is_stopping = false;
-	loop->now_ms = clock_ms();
+	loop->now_ms = clock_ms(CLOCK_MONOTONIC);
 	while (!loop->is_stopping && r == 0)
 		r = loop_turn(loop, -1);
 	return r;

@@ -43,6 +43,9 @@ void loop_free(struct loop *loop);
 /* Milliseconds on a clock that only goes forward; read once a turn. */
 uint64_t loop_now_ms(const struct loop *loop);
 
+/* How long the host has slept since it was started: that clock stands still meanwhile. */
+uint64_t loop_slept_ms(void);
+
 /* Called once at the end of every turn, after handlers and before the loop sleeps again. */
 void loop_set_after_turn(struct loop *loop, void (*fn)(struct loop *loop, void *arg), void *arg);
 

@@ -24,6 +24,7 @@ struct back {
 	TAILQ_HEAD(, lane) lanes;
 	unsigned int n_lanes;
 	bool is_tls;
+	bool is_forgotten; /* takes no further request */
 };
 
 static struct proxy *px_of(const struct back *b)
@@ -282,7 +283,7 @@ static void settle(struct back *b)
 	flush(b);
 	if (b->side.w.is_dead)
 		return;
-	if (!b->n_lanes && (h2_is_done(b->h2) || b->target->generation != px->now.number)) {
+	if (!b->n_lanes && (h2_is_done(b->h2) || b->is_forgotten || b->target->generation != px->now.number)) {
 		back_close(b);
 		return;
 	}
@@ -413,8 +414,8 @@ struct back *back_find(const struct target *t, bool is_tls)
 	struct back *b;
 
 	TAILQ_FOREACH (b, &t->px->backs, link)
-		if (b->target == t && b->is_tls == is_tls && b->n_lanes < H2_STREAMS_MAX &&
-			h2_can_request(b->h2))
+		if (b->target == t && b->is_tls == is_tls && !b->is_forgotten &&
+			b->n_lanes < H2_STREAMS_MAX && h2_can_request(b->h2))
 			return b;
 	return NULL;
 }
@@ -426,6 +427,18 @@ void backs_retire(struct proxy *px, uint32_t generation)
 	for (b = TAILQ_FIRST(&px->backs); b; b = next) {
 		next = TAILQ_NEXT(b, link);
 		if (b->target->generation != generation && !b->n_lanes)
+			back_close(b);
+	}
+}
+
+void backs_forget(struct proxy *px)
+{
+	struct back *b, *next;
+
+	for (b = TAILQ_FIRST(&px->backs); b; b = next) {
+		next = TAILQ_NEXT(b, link);
+		b->is_forgotten = true;
+		if (!b->n_lanes)
 			back_close(b);
 	}
 }

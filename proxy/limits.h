@@ -52,6 +52,7 @@ enum {
 	PROXY_HANDSHAKE_MS = 30 * 1000,	   /* CONNECT through --upstream-proxy: 502 */
 	RESPONSE_MS = 600 * 1000, /* no byte in either direction of an exchange: 504 or close */
 	POST_IDLE_MS = 10 * 1000, /* warm connection for a request that cannot be repeated */
+	SLEEP_MS = 2000,	  /* of the host: then no connection is warm any more */
 	POOL_IDLE_MS = 60 * 1000, /* a warm connection nobody used */
 	DRAIN_MS = 2 * 1000,	  /* lingering close, so that an answer is not lost to a reset */
 	RELAY_IDLE_MS = 4 * 3600 * 1000, /* relay without a byte either way: close */

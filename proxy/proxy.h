@@ -76,6 +76,7 @@ struct proxy {
 	TAILQ_HEAD(, leg) idle_legs; /* the longest idle first */
 	unsigned int n_idle_legs;
 	TAILQ_HEAD(, back) backs; /* connections to servers that speak HTTP/2 */
+	uint64_t slept_ms;	  /* of the host, when that was last looked at */
 
 	TAILQ_HEAD(conn_list, conn) conns;
 	unsigned int n_conns;

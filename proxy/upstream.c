@@ -489,15 +489,31 @@ static int leg_local(struct target *t, struct conn *c, struct leg **ret)
 	return -ENOMEM;
 }
 
+/* Servers and everything on the way have given up meanwhile what was warm, and could not tell. */
+static void forget_after_sleep(struct proxy *px)
+{
+	uint64_t slept = loop_slept_ms();
+
+	if (slept < px->slept_ms + SLEEP_MS)
+		return;
+	px->slept_ms = slept;
+	while (!TAILQ_EMPTY(&px->idle_legs))
+		leg_close(TAILQ_FIRST(&px->idle_legs));
+	backs_forget(px);
+}
+
 int leg_open(struct target *t, struct conn *c, bool is_tls, uint64_t idle_max_ms,
 	struct leg **ret)
 {
-	struct leg *leg = TAILQ_FIRST(&t->idle[is_tls]);
 	bool may_h2 = c->is_inner || t->is_only_http2;
-	struct back *b = may_h2 && idle_max_ms ? back_find(t, is_tls) : NULL;
+	struct leg *leg;
+	struct back *b;
 
 	if (c->is_advisor)
 		return leg_local(t, c, ret);
+	forget_after_sleep(t->px);
+	leg = TAILQ_FIRST(&t->idle[is_tls]);
+	b = may_h2 && idle_max_ms ? back_find(t, is_tls) : NULL;
 	if (b)
 		return leg_join(b, c, ret);
 	if (!leg || loop_now_ms(t->px->loop) - leg->idle_since_ms >= idle_max_ms)

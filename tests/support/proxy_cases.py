@@ -227,16 +227,16 @@ class Driver:
             subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
         path = self.log_path + ".clock"
         with open(path, "wb") as f:
-            f.write(bytes(16))
+            f.write(bytes(32))
         with open(path, "r+b") as f:
-            self.clock = mmap.mmap(f.fileno(), 16)
+            self.clock = mmap.mmap(f.fileno(), 32)
         return {"LD_PRELOAD": library, "CLOCK_FILE": path}
 
     def settle(self):
         """Returns when the proxy has looked at what was there."""
-        turns = struct.unpack("Q", self.clock[8:])[0]
+        turns = struct.unpack("Q", self.clock[8:16])[0]
         until = time.monotonic() + TIMEOUT
-        while struct.unpack("Q", self.clock[8:])[0] < turns + 4:
+        while struct.unpack("Q", self.clock[8:16])[0] < turns + 4:
             if time.monotonic() > until:
                 raise AssertionError("the proxy does not turn")
             time.sleep(0.001)
@@ -245,6 +245,16 @@ class Driver:
         """Lets `ms` pass, and returns when the proxy has seen it."""
         self.settle()
         self.clock[:8] = struct.pack("Q", struct.unpack("Q", self.clock[:8])[0] + ms)
+        self.settle()
+
+    def set_wall(self, ms):
+        """The wall clock is that much ahead, or behind, from now on."""
+        self.clock[16:24] = struct.pack("q", ms)
+        self.settle()
+
+    def sleep(self, ms):
+        """The host slept that long."""
+        self.clock[24:] = struct.pack("q", struct.unpack("q", self.clock[24:])[0] + ms)
         self.settle()
 
     def proxy_pid(self):

@@ -32,6 +32,9 @@ with open(TMP + "/limits.yaml", "w") as f:
     f.write(LIMITS_POLICY)
 
 
+GET_FULL = b"GET / HTTP/1.1\r\nHost: full.test\r\n\r\n"
+
+
 def pin(name, port, to):
     return ["--connect-to", "%s:%d:127.0.0.1:%d" % (name, port, to)]
 
@@ -299,6 +302,58 @@ def a_warm_connection_is_kept_for_60_s_and_for_a_post_for_10():
         eq(ask_after(61000, get_), 1)
         eq(ask_after(9000, body), 0)
         eq(ask_after(11000, body), 1)
+
+
+@case
+def no_connection_is_warm_after_the_host_has_slept():
+    body = b"POST / HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n"
+    with limited():
+        def opened():
+            before = origin.connections
+            eq(ask(tls("full.test"), body)[0], 200)
+            return origin.connections - before
+        opened()
+        D.sleep(1000)
+        eq(opened(), 0)
+        D.sleep(3600000)
+        eq(opened(), 1)
+        eq(opened(), 0)
+
+
+@case
+def a_wall_clock_that_jumps_changes_no_deadline_and_spoils_no_certificate():
+    # The client's clock jumps with it: it looks at the leaf as of then.
+    def leaf_holds_at(ahead_ms):
+        s = tls("api.test", context=client_context(verify=False))
+        leaf = s.getpeercert(binary_form=True)
+        s.close()
+        with open(TMP + "/jump.pem", "w") as f:
+            f.write(ssl.DER_cert_to_PEM_cert(leaf))
+        return subprocess.run(["openssl", "verify", "-x509_strict", "-attime", str(int(time.time()) + ahead_ms // 1000), "-CAfile", D.ca,
+                               "-verify_hostname", "api.test", TMP + "/jump.pem"], capture_output=True).returncode == 0
+    day = 86400000
+    with limited():
+        kept = tls("full.test")
+        eq(ask(kept, GET_FULL)[0], 200)
+        for ahead in (0, 400 * day, -30 * day, 3 * day, -2 * 3600000):
+            D.set_wall(ahead)
+            eq(leaf_holds_at(ahead), True)
+            eq(leaf_holds_at(ahead + 30 * day), False)
+            # 120 s between requests is 120 s, and what was open stays open.
+            eq(ask(kept, GET_FULL)[0], 200)
+            t = D.request_event()["t"] - time.time() * 1000 - ahead
+            if abs(t) > 60000:
+                raise AssertionError("the log says a time that is %d ms off" % t)
+        # A server's certificate is judged as of now, and the reason is told.
+        D.set_wall(4000 * day)
+        status, _, text = ask(tls("api.test", context=client_context(verify=False)), b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n")
+        eq(status, 502)
+        has(text, b"expired")
+        D.set_wall(0)
+        D.advance(100000)
+        eq(ask(kept, GET_FULL)[0], 200)
+        D.advance(121000)
+        eq(closed(kept), True)
 
 
 @case

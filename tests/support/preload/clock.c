@@ -1,9 +1,11 @@
 /*
- * For tests of deadlines: the test owns the proxy's monotonic clock.
+ * For tests of deadlines and of clocks that jump: the test owns the clocks of a process.
  *
- * CLOCK_FILE names 16 bytes that the test shares with the process. The first eight are milliseconds
- * that are added to the clock; the second eight count the returns of epoll_wait(), so that the test
- * knows when a jump has been seen. Waits are cut short, for a jump wakes nobody.
+ * CLOCK_FILE names four 64-bit numbers that the test shares with the process: milliseconds that are added to
+ * the monotonic clock; a count of the returns of epoll_wait(), so that the test knows when a jump has been
+ * seen; milliseconds that are added to the wall clock (signed); milliseconds that the host has slept, which
+ * the clock of the time since boot has and the monotonic one has not. Waits are cut short, for a jump wakes
+ * nobody.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +22,7 @@ enum { WAIT_MS = 5 };
 
 static struct {
 	_Atomic uint64_t ahead_ms, turns;
+	_Atomic int64_t wall_ms, slept_ms;
 } * shared;
 
 __attribute__((constructor)) static void attach(void)
@@ -35,6 +39,14 @@ __attribute__((constructor)) static void attach(void)
 	(void)close(fd);
 }
 
+static void add(struct timespec *t, int64_t ms)
+{
+	int64_t ns = t->tv_nsec + ms % 1000 * 1000000;
+
+	t->tv_sec += (time_t)(ms / 1000) - (ns < 0) + (ns >= 1000000000);
+	t->tv_nsec = (long)((ns + 1000000000) % 1000000000);
+}
+
 int clock_gettime(clockid_t id, struct timespec *t)
 {
 	static int (*real)(clockid_t, struct timespec *);
@@ -43,14 +55,32 @@ int clock_gettime(clockid_t id, struct timespec *t)
 	if (!real)
 		real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
 	r = real(id, t);
-	if (r == 0 && id == CLOCK_MONOTONIC && shared) {
-		uint64_t ahead = shared->ahead_ms;
-		uint64_t ns = (uint64_t)t->tv_nsec + ahead % 1000 * 1000000;
-
-		t->tv_sec += (time_t)(ahead / 1000 + ns / 1000000000);
-		t->tv_nsec = (long)(ns % 1000000000);
-	}
+	if (r == 0 && shared)
+		add(t, id == CLOCK_MONOTONIC ? (int64_t)shared->ahead_ms
+		       : id == CLOCK_BOOTTIME ? (int64_t)shared->ahead_ms + shared->slept_ms
+		       : id == CLOCK_REALTIME ? shared->wall_ms : 0);
 	return r;
+}
+
+time_t time(time_t *ret)
+{
+	struct timespec t = { 0 };
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	if (ret)
+		*ret = t.tv_sec;
+	return t.tv_sec;
+}
+
+int gettimeofday(struct timeval *restrict ret, void *restrict zone)
+{
+	struct timespec t = { 0 };
+
+	(void)zone;
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	ret->tv_sec = t.tv_sec;
+	ret->tv_usec = t.tv_nsec / 1000;
+	return 0;
 }
 
 int epoll_wait(int fd, struct epoll_event *ev, int n, int timeout)
