@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "tracer/thread.h"
 
 enum { READ_CHUNK = 256 * 1024 };
 
@@ -192,20 +192,15 @@ void filehash_free(struct filehash *f)
 	free(f);
 }
 
-/* The worker takes no signals: they belong to the loop. */
 static int worker_start(struct filehash *f)
 {
-	sigset_t all, old;
 	int r;
 
 	if (f->is_running)
 		return 0;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&f->thread, NULL, work, f);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&f->thread, work, f);
 	f->is_running = r == 0;
-	return -r;
+	return r;
 }
 
 int filehash_start(struct filehash *f, int fd, filehash_fn *done, void *arg)

@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@
 #include "lib/msg.h"
 #include "lib/netaddr.h"
 #include "lib/proto.h"
+#include "tracer/thread.h"
 
 struct question {
 	uint32_t id;
@@ -142,6 +144,7 @@ static void refuse(uint32_t id, int e)
 static int enqueue(uint32_t id, const char *name)
 {
 	struct question *q = self.n_queued < RESOLVER_QUEUE_MAX ? calloc(1, sizeof(*q)) : NULL;
+	bool is_hopeless;
 	pthread_t t;
 
 	if (!q || !(q->name = strdup(name))) {
@@ -153,13 +156,22 @@ static int enqueue(uint32_t id, const char *name)
 	STAILQ_INSERT_TAIL(&self.queue, q, link);
 	self.n_queued++;
 	if (self.n_idle < self.n_queued && self.n_threads < RESOLVER_THREADS &&
-		pthread_create(&t, NULL, work, NULL) == 0) {
+		thread_start(&t, work, NULL) == 0) {
 		(void)pthread_detach(t);
 		self.n_threads++;
 	}
+	is_hopeless = self.n_threads == 0;
+	if (is_hopeless) {
+		STAILQ_REMOVE(&self.queue, q, question, link);
+		self.n_queued--;
+	}
 	(void)pthread_cond_signal(&self.wake);
 	(void)pthread_mutex_unlock(&self.lock);
-	return 0;
+	if (!is_hopeless)
+		return 0;
+	free(q->name);
+	free(q);
+	return EAI_MEMORY;
 }
 
 static _Noreturn void serve(int sock)

@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tracer/thread.h"
+
 enum { IDLE_TICKS = 100, SIGNAL = SIGUSR1 };
 
 struct watchman {
@@ -78,15 +80,10 @@ static void *watch(void *arg)
 
 static int start(struct watchman *w)
 {
-	sigset_t all, old;
-	int r;
+	int r = thread_start(&w->thread, watch, w);
 
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&w->thread, NULL, watch, w);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
 	w->is_running = r == 0;
-	return -r;
+	return r;
 }
 
 int watchman_begin(struct watchman *w)
