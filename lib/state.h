@@ -168,6 +168,8 @@ int state_revision_write(
 	const struct state *s, const struct state_revision *r, const char *yaml, size_t len);
 /* Rewrites the record alone (a new status). */
 int state_revision_update(const struct state *s, const struct state_revision *r);
+/* As if it had never been written. */
+int state_revision_remove(const struct state *s, uint32_t version);
 /* Reads revision @version; @ret_yaml (may be NULL) is the caller's. -ENOENT. */
 int state_revision_read(const struct state *s, uint32_t version, struct state_revision *ret,
 	char **ret_yaml, size_t *ret_len);

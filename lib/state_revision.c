@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
@@ -66,6 +67,21 @@ int state_revision_write(
 
 	e = write_file(s, r->version, "yaml", yaml, len);
 	return e < 0 ? e : state_revision_update(s, r);
+}
+
+int state_revision_remove(const struct state *s, uint32_t version)
+{
+	static const char *const suffixes[] = { "json", "yaml" };
+	auto_close int dir = dir_open(s);
+	char name[24];
+	int r = dir < 0 ? dir : 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_SIZE(suffixes); i++) {
+		(void)str_format(name, sizeof(name), "%u.%s", version, suffixes[i]);
+		if (unlinkat(dir, name, 0) < 0)
+			r = -errno;
+	}
+	return r;
 }
 
 static int parse(const char *text, size_t len, struct state_revision *ret)

@@ -201,8 +201,11 @@ static int accept_change(struct sandbox *s, struct policy_change *ch, const char
 		return err_set(err, r, "policy revision %u: %s", ch->revision.version, err_name(r));
 	s->revision = ch->revision.version;
 	r = send_policy(s, yaml);
-	if (r < 0)
-		return err_set(err, r, "telling the proxy: %s", err_name(r));
+	if (r < 0) {
+		/* Else the next start would take it for the policy in force. */
+		(void)state_revision_remove(s->state, ch->revision.version);
+		return err_set(err, r, "telling the proxy: %s", r == -EAGAIN ? "it does not read" : err_name(r));
+	}
 	policy_unref(s->policy);
 	s->policy = policy_ref(policy);
 	(void)str_copy(s->policy_hash, sizeof(s->policy_hash), ch->revision.hash);
