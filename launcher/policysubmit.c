@@ -66,11 +66,26 @@ int policy_send(const struct state *s, const char *yaml, const char *origin, int
 		s->name, completed ? completed : yaml, origin, timeout_ms, ret, ret_status, err);
 }
 
+/* Who it is that does not answer. */
+static void explain_timeout(const char *name)
+{
+	struct sandbox_info i = { 0 };
+	struct err err;
+
+	if (sandbox_info_load(&i, name, &err) == 0 && str_eq(i.phase, "Ready"))
+		out_hint("its proxy has not confirmed it, and nothing new gets out until it does; 'openshell sandbox "
+			 "stop %s' ends it", name);
+	else
+		out_hint("its supervisor does not answer; 'openshell sandbox stop %s' ends it", name);
+	sandbox_info_done(&i);
+}
+
 int policy_report(const struct state *s, int r, int status, const struct policy_answer *a,
 	bool waited, const struct err *err)
 {
 	if (r == -ETIME) {
 		out_mark("✗", "Timeout waiting for the policy of sandbox '%s' to load", s->name);
+		explain_timeout(s->name);
 		return CLI_TIMEOUT;
 	}
 	if (r < 0)

@@ -28,6 +28,7 @@ enum {
 	KEY_EOF = 0x04,
 	RELAY_CHUNK = 64 * 1024,
 	INPUT_MAX = 256 * 1024, /* typed and not yet taken; then we stop reading the keyboard */
+	ANSWER_MS = 10000,
 	DRAIN_MS = 50,	  /* the kernel may still be moving the last output of an ended command */
 	KILL_GRACE_S = 2, /* between SIGTERM and SIGKILL of a command that ran out of time */
 };
@@ -371,14 +372,27 @@ static void want(const struct run *run, struct pollfd p[SOURCES])
 		.events = (short)(POLLIN | (run->input.len ? POLLOUT : 0)) };
 }
 
+static int no_answer(const struct run *run)
+{
+	(void)out_error(CLI_FAILED, "sandbox '%s' runs but does not answer", run->s->name);
+	out_hint("'openshell sandbox stop %s' ends it", run->s->name);
+	return CLI_FAILED;
+}
+
 static int turn(struct run *run)
 {
 	struct pollfd p[SOURCES];
 	int r = ON_GOING;
 
+	bool is_asking = !run->is_started && !run->s->on_ready;
+	int n;
+
 	want(run, p);
-	if (poll(p, SOURCES, -1) < 0)
+	n = poll(p, SOURCES, is_asking ? ANSWER_MS : -1);
+	if (n < 0)
 		return errno == EINTR ? ON_GOING : out_error(CLI_FAILED, "poll failed");
+	if (n == 0 && is_asking)
+		return no_answer(run);
 	if (p[FROM_MASTER].revents & POLLOUT)
 		feed(run);
 	if (p[FROM_MASTER].revents & (POLLIN | POLLHUP | POLLERR) && !pump_output(run))

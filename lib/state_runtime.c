@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 #include "lib/state_internal.h"
 #include "lib/str.h"
 
-enum { CONTROL_BACKLOG = 64, PID_TEXT_MAX = 24 };
+enum { CONTROL_BACKLOG = 64, CONNECT_TIMEOUT_S = 10, PID_TEXT_MAX = 24 };
 
 static int dir_make(int runtime, const char *name)
 {
@@ -117,6 +118,7 @@ int state_control_listen(int dir, struct err *err)
 
 static int control_connect(const char *name)
 {
+	const struct timeval patience = { .tv_sec = CONNECT_TIMEOUT_S };
 	auto_close int runtime = state_runtime_open(NULL), dir = -1, fd = -1;
 	struct sockaddr_un a;
 
@@ -127,8 +129,12 @@ static int control_connect(const char *name)
 		return -errno;
 	control_address(&a, dir);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+	if (fd < 0)
 		return -errno;
+	/* With a supervisor that is stopped the queue of connections, and then of each, becomes full. */
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		return errno == EAGAIN ? -ETIMEDOUT : -errno;
 	return take_fd(fd);
 }
 
