@@ -261,8 +261,10 @@ int msg_recv(int sock, struct msg_in *ret)
 	take_control(&m, &mh);
 	if (n == 0)
 		r = 0;
-	else if ((size_t)n < sizeof(f) || (mh.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+	else if ((size_t)n < sizeof(f) || (mh.msg_flags & MSG_TRUNC))
 		r = -EPROTO;
+	else if (mh.msg_flags & MSG_CTRUNC)
+		r = -EMFILE; /* its descriptors found no room; they are lost, and it is */
 	else
 		r = unpack(&m, &f, body, (size_t)n - sizeof(f));
 	if (r < 0 || n == 0) {

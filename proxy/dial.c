@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "proxy/isolate.h"
 #include "proxy/limits.h"
 
 struct attempt {
@@ -109,6 +110,10 @@ static int attempt_connect(struct dial *d, struct attempt *a)
 	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
 	if (fd < 0)
 		return -errno;
+	if (isolate_is_reserved(fd)) {
+		cleanup_close(&fd);
+		return -EMFILE;
+	}
 	watch_init(&a->w, fd, on_writable, attempt_destroy);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)

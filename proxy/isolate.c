@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -24,7 +25,7 @@
 #error "state the audit architecture of this machine"
 #endif
 
-enum { NOFILE_WANTED = 65536 };
+enum { NOFILE_WANTED = 65536, FILES_RESERVED = 16 };
 
 /* Should all connections use what they may at once, some fail and are closed; the host stays well. */
 #define MEMORY_MAX (1024UL * 1024 * 1024)
@@ -132,18 +133,33 @@ static const struct sock_filter filter[] = {
 	VERDICT(SECCOMP_RET_KILL_PROCESS),
 };
 
+/* The numbers from here on are for what the supervisor sends: peers do not get at them. */
+static int first_reserved = INT_MAX;
+
+bool isolate_is_reserved(int fd)
+{
+	return fd >= first_reserved;
+}
+
 static int limit_resources(void)
 {
-	const struct rlimit none = { 0, 0 }, memory = { MEMORY_MAX, MEMORY_MAX };
-	struct rlimit files;
+	const struct rlimit none = { 0, 0 };
+	struct rlimit files, memory;
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NPROC, &none) < 0)
 		return -errno;
+	if (getrlimit(RLIMIT_DATA, &memory) < 0)
+		return -errno;
+	/* The caller may have set less (ulimit -d), and less it stays. */
+	if (memory.rlim_max > MEMORY_MAX)
+		memory.rlim_max = MEMORY_MAX;
+	memory.rlim_cur = memory.rlim_max;
 	if (!IS_SANITIZED && setrlimit(RLIMIT_DATA, &memory) < 0)
 		return -errno;
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
 	files.rlim_cur = files.rlim_max < NOFILE_WANTED ? files.rlim_max : NOFILE_WANTED;
+	first_reserved = (int)files.rlim_cur - FILES_RESERVED;
 	return setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0;
 }
 

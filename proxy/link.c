@@ -33,15 +33,23 @@
 
 enum phase { PHASE_FRESH = 1, PHASE_SETUP = 2, PHASE_READY = 4 };
 
+/* Where leave() writes down why; NULL before there is one. */
+static struct log *last_words;
+
 static __attribute__((noreturn, format(printf, 1, 2))) void leave(const char *fmt, ...)
 {
+	char text[512];
 	va_list ap;
 
 	va_start(ap, fmt);
-	(void)fputs("openshell-proxy: ", stderr);
-	(void)vfprintf(stderr, fmt, ap);
-	(void)fputc('\n', stderr);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	(void)fprintf(stderr, "openshell-proxy: %s\n", text);
+	if (last_words) {
+		log_event(last_words,
+			&(struct event){ .level = EVENT_ERROR, .adapter = EVENT_LIFECYCLE, .message = text });
+		(void)log_flush(last_words);
+	}
 	_exit(1);
 }
 
@@ -96,7 +104,7 @@ static int take_files(struct proxy *px, struct msg_in *m, bool has_extra)
 {
 	int roots[2];
 
-	px->log = log_new(msg_get_fd(m));
+	px->log = last_words = log_new(msg_get_fd(m));
 	roots[0] = msg_get_fd(m);
 	roots[1] = has_extra ? msg_get_fd(m) : -1;
 	px->trust = trust_new(roots, has_extra ? 2 : 1);
@@ -212,7 +220,7 @@ static int on_listen(struct proxy *px, struct msg_in *m)
 	}
 	r = isolate_final(&err);
 	if (r < 0)
-		leave("cannot confine myself: %s", err.text);
+		leave("the proxy cannot confine itself: %s", err.text);
 	px->is_ready = true;
 	return msg_send_empty(px->link.fd, PROXY_READY, m->id);
 }
@@ -286,7 +294,7 @@ static void on_link(struct loop *loop, struct watch *w, uint32_t events)
 	if (r > 0)
 		r = obey(px, &m);
 	if (r < 0)
-		leave("message %u from the supervisor: %s", m.type, err_name(r));
+		leave("the proxy cannot go on: message %u from the supervisor: %s", m.type, err_name(r));
 }
 
 int link_begin(struct proxy *px)

@@ -11,6 +11,7 @@
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "proxy/conn.h"
+#include "proxy/isolate.h"
 
 enum { FAMILIES = 2, ACCEPT_BURST = 64, BUCKETS = 256 };
 
@@ -102,13 +103,13 @@ void listener_free(struct listener *l)
 	free(l);
 }
 
-static void refuse_one(struct listener *l, int fd)
+static void refuse_one(struct listener *l, int fd, const char *reason)
 {
 	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	const struct event e = { .level = EVENT_WARN,
 		.adapter = EVENT_TCP,
 		.action = EVENT_DENY,
-		.reason = "too many connections" };
+		.reason = reason };
 
 	log_event(l->px->log, &e);
 	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -127,8 +128,12 @@ static void welcome(struct listener *l, int fd, const struct sockaddr_storage *f
 	struct waiting *w;
 	struct conn *c;
 
-	if (l->px->n_conns >= CONNS_MAX || conn_new(l->px, fd, from->ss_family, port, &c) < 0) {
-		refuse_one(l, fd);
+	if (l->px->n_conns >= CONNS_MAX) {
+		refuse_one(l, fd, "too many connections");
+		return;
+	}
+	if (conn_new(l->px, fd, from->ss_family, port, &c) < 0) {
+		refuse_one(l, fd, "out of memory");
 		return;
 	}
 	w = waiting_find(l, from->ss_family, port);
@@ -168,6 +173,11 @@ static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
 			pause_accepting(l);
 		if (fd < 0)
 			break;
+		if (isolate_is_reserved(fd)) {
+			refuse_one(l, fd, "out of descriptors");
+			pause_accepting(l);
+			break;
+		}
 		welcome(l, fd, &from);
 	}
 }

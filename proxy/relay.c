@@ -14,6 +14,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
+#include "proxy/isolate.h"
 
 struct relay_way {
 	int pipe[2];	/* -1 while empty */
@@ -29,6 +30,13 @@ enum { WAY_UP = 0, WAY_DOWN, WAYS };
 static int spare[RELAY_PIPES_SPARE][2];
 static unsigned int n_spare;
 
+static void close_pipe(struct relay_way *w)
+{
+	(void)close(w->pipe[0]);
+	(void)close(w->pipe[1]);
+	w->pipe[0] = w->pipe[1] = -1;
+}
+
 static int take_pipe(struct relay_way *w)
 {
 	if (w->pipe[0] >= 0)
@@ -42,6 +50,10 @@ static int take_pipe(struct relay_way *w)
 	if (pipe2(w->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
 		w->pipe[0] = w->pipe[1] = -1;
 		return -errno;
+	}
+	if (isolate_is_reserved(w->pipe[1])) {
+		close_pipe(w);
+		return -EMFILE;
 	}
 	/* Best effort: the user's quota for pipes may be used up. */
 	(void)fcntl(w->pipe[0], F_SETPIPE_SZ, RELAY_PIPE_SIZE);
@@ -132,14 +144,14 @@ static int move(struct relay_way *w, int from, int to)
 	return r;
 }
 
-static void log_end(struct conn *c)
+static void log_end(struct conn *c, int r)
 {
 	struct event e = conn_event(c);
 
 	e.level = EVENT_INFO;
 	e.action = EVENT_ALLOW;
 	e.engine = "l4";
-	e.message = "closed";
+	e.message = r == -EMFILE || r == -ENFILE ? "cut: out of descriptors" : "closed";
 	e.bytes_up = c->relay[WAY_UP].moved + c->bytes_up;
 	e.bytes_down = c->relay[WAY_DOWN].moved;
 	log_event(c->px->log, &e);
@@ -190,7 +202,7 @@ void relay_on_event(struct conn *c, uint32_t events)
 		(void)timer_set(c->px->loop, &c->deadline, RELAY_IDLE_MS);
 		return;
 	}
-	log_end(c);
+	log_end(c, r);
 	if (r < 0)
 		conn_reset(c);
 	else

@@ -48,6 +48,7 @@ static int set_up_signals(posix_spawnattr_t *attr)
 	(void)sigemptyset(&ignored);
 	(void)sigaddset(&ignored, SIGPIPE);
 	(void)sigaddset(&ignored, SIGHUP);
+	(void)sigaddset(&ignored, SIGXFSZ);
 	r = posix_spawnattr_setsigmask(attr, &none);
 	if (r == 0)
 		r = posix_spawnattr_setsigdefault(attr, &ignored);

@@ -145,6 +145,11 @@ static bool must_wait(const struct sandbox *s, const struct call *c)
 	return ioctl(s->proxy_link.fd, SIOCOUTQ, &queued) == 0 && queued > room;
 }
 
+static void log_proxy_gone(struct sandbox *s, const struct sockcall *sc, const struct destination *d)
+{
+	sockcall_log_refused(s, sc, EVENT_TCP, "tcp", d->host, d->port, "the proxy is gone");
+}
+
 /* Connects to the proxy and says whose connection it is. */
 static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *sc, struct call *c,
 	const struct destination *d, const struct owner *who, enum tuple_mode mode,
@@ -165,13 +170,19 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		.stack = d->stack };
 	int r;
 
-	if (sandbox_wake_proxy(s) < 0)
+	if (sandbox_wake_proxy(s) < 0) {
+		log_proxy_gone(s, sc, d);
 		return answer_error(-ECONNREFUSED);
+	}
 	if (must_wait(s, c))
 		return (struct answer){ .kind = ANSWER_PARK_PROXY, .fd = -1 };
 	r = connect_watched(s, sc, c, (struct sockaddr *)&proxy, len);
-	if (r < 0 && r != -EINPROGRESS && r != -EINTR)
+	if (r < 0 && r != -EINPROGRESS && r != -EINTR) {
+		if (r == -ECONNREFUSED)
+			log_proxy_gone(s, sc, d);
+		sockcall_log_shortage(s, sc->tid, r, d->host, d->port);
 		return answer_error(r);
+	}
 	t.source_port = sockcall_port(sc);
 	(void)peers_set(s->peers, sc->sock, (uint16_t)t.source_port, asked, asked_len);
 	if (sandbox_send_tuple(s, &t) < 0) {
@@ -242,6 +253,8 @@ static struct answer connect_outside(struct sandbox *s, struct notifier *n,
 	r = owner_get(s->owners, sc->tid, &who);
 	if (r == -EINPROGRESS)
 		return (struct answer){ .kind = ANSWER_PARK_HASH, .fd = -1 };
+	if (r < 0)
+		sockcall_log_shortage(s, sc->tid, r, NULL, d->port);
 	if (r < 0 || !notifier_is_valid(n, c))
 		return answer_error(-ECONNREFUSED);
 	c->cookie = ++s->next_connection;

@@ -20,6 +20,7 @@
 #include "tracer/owner.h"
 #include "tracer/sandbox.h"
 #include "tracer/session.h"
+#include "tracer/spare.h"
 
 static void control_destroy(struct watch *w)
 {
@@ -200,6 +201,26 @@ static void on_request(struct control *c, struct msg_in *m)
 	}
 }
 
+/* What whoever asks is told when there is no descriptor for the answer. */
+static void put_no_room(struct msg_out *m)
+{
+	msg_out_init(m, CTL_FAILED, 0);
+	msg_put_u32(m, EMFILE);
+	msg_put_u32(m, 1);
+	msg_put_str(m, "the supervisor of the sandbox is out of file descriptors");
+	msg_put_str(m, "fewer things at once, or stop it and start it where 'ulimit -n' is larger");
+}
+
+/* The descriptors of a request found no room; it cannot be answered but with that. */
+static void no_room_for(struct control *c)
+{
+	auto_msg_out struct msg_out m;
+
+	sandbox_say(c->sandbox, EVENT_WARN, "a command was refused: out of file descriptors");
+	put_no_room(&m);
+	control_send(c, &m);
+}
+
 static void on_control(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct control *c = container_of(w, struct control, watch);
@@ -210,7 +231,9 @@ static void on_control(struct loop *loop, struct watch *w, uint32_t events)
 	(void)events;
 	if (r == -EAGAIN)
 		return;
-	if (r <= 0)
+	if (r == -EMFILE)
+		no_room_for(c);
+	else if (r <= 0)
 		control_end(c);
 	else
 		on_request(c, &m);
@@ -246,14 +269,27 @@ struct control *control_new(struct sandbox *s, int fd)
 	return NULL;
 }
 
+static void turn_away(struct sandbox *s, int fd)
+{
+	auto_msg_out struct msg_out m;
+
+	sandbox_say(s, EVENT_WARN, "a command was refused: out of file descriptors");
+	put_no_room(&m);
+	(void)msg_send(fd, &m);
+	spare_close(fd);
+}
+
 static void on_connection(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct sandbox *s = container_of(w, struct sandbox, control);
-	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	bool is_last;
+	int fd = spare_accept(w->fd, &is_last);
 
 	(void)loop;
 	(void)events;
-	if (fd >= 0)
+	if (is_last)
+		turn_away(s, fd);
+	else if (fd >= 0)
 		(void)control_new(s, fd);
 }
 

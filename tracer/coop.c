@@ -15,6 +15,7 @@
 #include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "tracer/notify.h"
+#include "tracer/spare.h"
 #include "tracer/stacks.h"
 
 enum { BACKLOG = 128 };
@@ -63,10 +64,13 @@ static struct peer *peer_of(struct coop *c, const struct call *call)
 /* Whoever is too many is refused by closing. */
 static void accept_peer(struct coop *c)
 {
-	auto_close int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct peer *p = fd >= 0 && c->n_peers < COOPS_PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
+	bool is_last;
+	auto_close int fd = spare_accept(c->listener, &is_last);
+	struct peer *p = fd >= 0 && !is_last && c->n_peers < COOPS_PEERS_MAX ? calloc(1, sizeof(*p)) : NULL;
 	struct epoll_event e = { .events = EPOLLIN, .data.ptr = p };
 
+	if (is_last)
+		spare_close(take_fd(fd));
 	if (!p)
 		return;
 	if (epoll_ctl(c->source.fd, EPOLL_CTL_ADD, fd, &e) < 0) {

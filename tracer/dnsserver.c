@@ -10,6 +10,7 @@
 
 #include "lib/cleanup.h"
 #include "tracer/dns.h"
+#include "tracer/spare.h"
 
 enum { DATAGRAMS_A_TURN = 64, FRAME_MAX = DNS_MESSAGE_MAX + 2 };
 
@@ -161,10 +162,13 @@ static void on_client(struct loop *loop, struct watch *w, uint32_t events)
 
 static void accept_client(struct dnsserver *d, int listener)
 {
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	bool is_last;
+	int fd = spare_accept(listener, &is_last);
 	struct client *c;
 
-	if (fd < 0)
+	if (is_last)
+		spare_close(fd);
+	if (is_last || fd < 0)
 		return;
 	c = d->n_clients < DNS_CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {

@@ -23,6 +23,9 @@
 #include "lib/proto.h"
 #include "tracer/control.h"
 #include "tracer/sandbox.h"
+#include "tracer/spare.h"
+
+enum { FILES_MIN = 256, FILES_WANTED = 65536 };
 
 static void on_signal(struct loop *loop, struct watch *w, uint32_t events)
 {
@@ -68,12 +71,27 @@ static void raise_limits(void)
 {
 	struct rlimit l;
 
-	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max) {
-		l.rlim_cur = l.rlim_max < 65536 ? l.rlim_max : 65536;
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur < l.rlim_max && l.rlim_cur < FILES_WANTED) {
+		l.rlim_cur = l.rlim_max < FILES_WANTED ? l.rlim_max : FILES_WANTED;
 		(void)setrlimit(RLIMIT_NOFILE, &l);
 	}
 	l = (struct rlimit){ 0, 0 };
 	(void)setrlimit(RLIMIT_CORE, &l);
+	/* A log that has reached `ulimit -f` cannot be written, which refuses: nobody dies of it. */
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
+/* What one caller's shell hands down has to last for everything that the sandbox does. */
+static int check_limits(struct err *err)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_MIN)
+		return spare_keep();
+	(void)err_set(err, -EMFILE, "%llu open files are allowed (ulimit -n), a sandbox needs %d",
+		(unsigned long long)l.rlim_cur, FILES_MIN);
+	return err_hint(err, -EMFILE, "a shell in which 'ulimit -Hn' says %d or more; limits.conf(5) and systemd's "
+				      "LimitNOFILE= set it", FILES_MIN);
 }
 
 static int take_start(struct sandbox *s, char **ret_policy, bool *ret_is_new, uint32_t *ret_id,
@@ -115,6 +133,8 @@ static int run(struct sandbox *s, struct err *err, uint32_t *ret_id)
 	bool is_new = true;
 	int r = take_start(s, &policy, &is_new, ret_id, err);
 
+	if (r == 0)
+		r = check_limits(err);
 	if (r == 0)
 		r = sandbox_start(s, policy, is_new, err);
 	if (r < 0)

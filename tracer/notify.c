@@ -319,8 +319,11 @@ static void park(struct pending *p, struct answer *a)
 	set_deadline(p, a);
 	TAILQ_INSERT_TAIL(&n->parked, p, link);
 	p->tick_ms = first_tick(p);
-	if (!takes_events(p, a) || timer_set(n->sandbox->loop, &p->timer, p->tick_ms) < 0)
-		pending_answer(p, failure(-ENOMEM));
+	if (takes_events(p, a) && timer_set(n->sandbox->loop, &p->timer, p->tick_ms) == 0)
+		return;
+	sockcall_log_shortage(n->sandbox, (pid_t)p->call.req.pid,
+		p->state == FOR_WRITE && p->watch.fd < 0 ? -EMFILE : -ENOMEM, NULL, 0);
+	pending_answer(p, failure(-ENOMEM));
 }
 
 static struct pending *pending_new(struct notifier *n, const struct call *c, pid_t key)
@@ -336,6 +339,20 @@ static struct pending *pending_new(struct notifier *n, const struct call *c, pid
 	watch_init(&p->watch, -1, on_writable, pending_destroy);
 	n->n_pending++;
 	return p;
+}
+
+/* No room, or no memory: the caller is refused, and the log says why. */
+static void refuse(struct notifier *n, const struct call *c)
+{
+	const struct event e = { .level = EVENT_WARN,
+		.adapter = EVENT_SOCKET,
+		.action = EVENT_DENY,
+		.pid = (uint32_t)owner_known_pid(n->sandbox->owners, (pid_t)c->req.pid),
+		.reason = n->n_pending < NOTIFY_PENDING_MAX ? "the supervisor is out of memory" :
+							      "too many calls wait" };
+
+	sandbox_log(n->sandbox, &e);
+	answer(n, c, failure(-EAGAIN));
 }
 
 static pid_t lane_key(struct notifier *n, const struct call *c)
@@ -357,7 +374,7 @@ static void run(struct notifier *n, struct call *c)
 	if (p)
 		park(p, &a);
 	else
-		answer(n, c, failure(-EAGAIN));
+		refuse(n, c);
 	cleanup_close(&a.fd);
 }
 
@@ -474,7 +491,7 @@ static void take(struct notifier *n, const struct call *c)
 	if (p)
 		enqueue(n, p);
 	else
-		answer(n, c, failure(-EAGAIN));
+		refuse(n, c);
 }
 
 static void take_everything(struct notifier *n, const struct call *first)

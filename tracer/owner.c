@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -69,7 +70,7 @@ struct owners {
 	void *arg;
 	LIST_HEAD(, task) tasks[BUCKETS];
 	TAILQ_HEAD(, task) lru; /* last used at the tail */
-	unsigned int n_tasks;
+	unsigned int n_tasks, tasks_max;
 	LIST_HEAD(, binary) binaries[BUCKETS];
 	unsigned int n_binaries;
 };
@@ -81,6 +82,16 @@ static unsigned int hash_text(const char *s)
 	for (; *s; s++)
 		h = (h ^ (unsigned char)*s) * 16777619u;
 	return h;
+}
+
+/* A task is two descriptors; they leave half of all to others. */
+static unsigned int tasks_max(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur / 4 >= OWNER_TASKS_MAX)
+		return OWNER_TASKS_MAX;
+	return l.rlim_cur >= 8 ? (unsigned int)(l.rlim_cur / 4) : 2;
 }
 
 struct owners *owners_new(struct filehash *hashes, pid_t init_pid, void (*on_hashed)(void *arg),
@@ -99,6 +110,7 @@ struct owners *owners_new(struct filehash *hashes, pid_t init_pid, void (*on_has
 	}
 	o->hashes = hashes;
 	o->init_pid = init_pid;
+	o->tasks_max = tasks_max();
 	o->on_hashed = on_hashed;
 	o->arg = arg;
 	TAILQ_INIT(&o->lru);
@@ -185,6 +197,12 @@ static void on_hash(void *arg, int error, const char *hex)
 	b->owners->on_hashed(b->owners->arg);
 }
 
+/* What says nothing about the file and will be over: it refuses this question, not the next. */
+static bool is_shortage(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN;
+}
+
 static int binary_hash(struct binary *b, int procdir, const struct fingerprint *print)
 {
 	struct stat st;
@@ -195,6 +213,8 @@ static int binary_hash(struct binary *b, int procdir, const struct fingerprint *
 		r = -errno;
 		if (r == -ENOENT || r == -ESRCH)
 			return -ESRCH;
+		if (is_shortage(r))
+			return r;
 		b->print = *print;
 		binary_refuse(b, BINARY_UNREADABLE, NULL);
 		return 0;
@@ -207,6 +227,10 @@ static int binary_hash(struct binary *b, int procdir, const struct fingerprint *
 	b->print = fingerprint_of(&st);
 	b->state = BINARY_HASHING;
 	r = filehash_start(b->owners->hashes, fd, on_hash, b);
+	if (is_shortage(r)) {
+		b->state = BINARY_NEW;
+		return r;
+	}
 	if (r < 0)
 		binary_refuse(b, BINARY_UNREADABLE, NULL);
 	return r < 0 ? 0 : -EINPROGRESS;
@@ -222,8 +246,8 @@ static int binary_settle(struct binary *b, int procdir, const struct fingerprint
 	return binary_hash(b, procdir, print);
 }
 
-/* Whether @path, in the sandbox's mounts, is the file of @print. */
-static bool path_names(const struct owners *o, const char *path, const struct fingerprint *print)
+/* Whether @path, in the sandbox's mounts, is the file of @print: 1, 0, or -errno of a shortage. */
+static int path_names(const struct owners *o, const char *path, const struct fingerprint *print)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS };
@@ -231,6 +255,8 @@ static bool path_names(const struct owners *o, const char *path, const struct fi
 	struct stat st;
 
 	fd = (int)syscall(SYS_openat2, o->root, path, &how, sizeof(how));
+	if (fd < 0 && is_shortage(-errno))
+		return -errno;
 	return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == print->dev && st.st_ino == print->ino;
 }
 
@@ -317,7 +343,7 @@ static void make_room(struct owners *o)
 {
 	struct task *t, *next;
 
-	for (t = TAILQ_FIRST(&o->lru); t && o->n_tasks >= OWNER_TASKS_MAX; t = next) {
+	for (t = TAILQ_FIRST(&o->lru); t && o->n_tasks >= o->tasks_max; t = next) {
 		next = TAILQ_NEXT(t, lru);
 		if (t->n_children == 0 && t->pub.tid != 0) {
 			task_forget(o, t);
@@ -389,6 +415,7 @@ static int task_identify(struct owners *o, struct task *t)
 	char path[4096];
 	struct stat st;
 	ssize_t n;
+	int r;
 
 	n = readlinkat(t->procdir, "exe", path, sizeof(path));
 	if (n < 0 || fstatat(t->procdir, "exe", &st, 0) < 0)
@@ -397,7 +424,10 @@ static int task_identify(struct owners *o, struct task *t)
 		return -ENAMETOOLONG;
 	path[n] = '\0';
 	t->exe = fingerprint_of(&st);
-	if (!path_names(o, path, &t->exe)) {
+	r = path_names(o, path, &t->exe);
+	if (r < 0)
+		return r;
+	if (r == 0) {
 		(void)str_format(t->denied, sizeof(t->denied),
 			"executable %.300s is not a file of the sandbox (deleted, memfd or replaced)",
 			path);

@@ -25,7 +25,7 @@ struct filehash;
 struct owners;
 
 enum {
-	OWNER_TASKS_MAX = 4096, /* tasks remembered; the least recently used is forgotten */
+	OWNER_TASKS_MAX = 4096, /* tasks remembered, or a quarter of RLIMIT_NOFILE; the least recently used is forgotten */
 	OWNER_DEPTH_MAX = 64,	/* ancestors followed; deeper: refused */
 	OWNER_BINARIES_MAX = 8192, /* paths remembered; beyond: refused */
 };

@@ -91,16 +91,29 @@ static int log_open(struct sandbox *s, struct err *err)
 	return s->log ? 0 : err_set(err, -EIO, "log: %s", err_name(fd < 0 ? fd : -ENOMEM));
 }
 
-static void send_log_fd(struct sandbox *s)
+static int send_log_fd(struct sandbox *s)
 {
 	auto_close int fd = logstore_open_writer(s->store);
 	auto_msg_out struct msg_out m = { 0 };
 
-	if (fd < 0 || !s->proxy.pid)
-		return;
+	if (!s->proxy.pid)
+		return 0;
+	if (fd < 0)
+		return fd;
 	msg_out_init(&m, PROXY_LOG, 0);
 	msg_put_fd(&m, fd);
-	(void)msg_send(s->proxy_link.fd, &m);
+	return msg_send(s->proxy_link.fd, &m);
+}
+
+/* Both writers go on in the current segment. 0 or -errno: what was not done is tried again, see on_log_time(). */
+static int log_move(struct sandbox *s)
+{
+	int fd = logstore_open_writer(s->store), r;
+
+	if (fd >= 0)
+		log_set_fd(s->log, fd);
+	r = send_log_fd(s);
+	return fd < 0 ? fd : r;
 }
 
 /* What an unkept sandbox puts off until its command runs. */
@@ -117,19 +130,23 @@ static void on_settled(struct loop *loop, struct timer *t)
 static void on_log_time(struct loop *loop, struct timer *t)
 {
 	struct sandbox *s = container_of(t, struct sandbox, log_timer);
+	bool was_stuck = s->is_log_stuck;
 	unsigned int pruned = 0;
-	struct err err;
+	struct err err = { 0 };
+	int r;
 
 	(void)log_flush(s->log);
-	if (logstore_rotate(s->store, wall_ms(), &pruned, &err) == 1) {
-		int fd = logstore_open_writer(s->store);
+	r = logstore_rotate(s->store, wall_ms(), &pruned, &err);
+	if (r == 1 || was_stuck) {
+		int moved = log_move(s);
 
-		if (fd >= 0)
-			log_set_fd(s->log, fd);
-		send_log_fd(s);
-		if (pruned)
-			sandbox_say(s, EVENT_WARN, "%u old log segments were removed for room", pruned);
+		r = r < 0 ? r : moved < 0 ? err_set(&err, moved, "new log segment: %s", err_name(moved)) : 0;
 	}
+	s->is_log_stuck = r < 0;
+	if (r < 0 && !was_stuck)
+		sandbox_say(s, EVENT_WARN, "the log goes on in the old segment: %s", err.text);
+	if (pruned)
+		sandbox_say(s, EVENT_WARN, "%u old log segments were removed for room", pruned);
 	(void)timer_set(loop, t, ROTATE_EVERY_MS);
 }
 

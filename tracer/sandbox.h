@@ -74,6 +74,7 @@ struct sandbox {
 	struct logstore *store;
 	struct log *log;
 	struct timer log_timer, settled;
+	bool is_log_stuck; /* a writer could not go on in the newest segment */
 
 	struct child bwrap, proxy, init;
 	int bwrap_stderr, bwrap_info;

@@ -124,6 +124,7 @@ int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct 
 		sockcall_log_refused(s, &sc, EVENT_SOCKET, "fd", NULL, 0,
 			"the process cannot be looked into");
 	if (r < 0) {
+		sockcall_log_shortage(s, sc.tid, r, NULL, 0);
 		cleanup_close(&sc.sock);
 		return r;
 	}
@@ -250,5 +251,22 @@ void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum eve
 	e.pid = (uint32_t)who->pid;
 	e.ancestors = who->ancestors;
 	if (once_is_new(s->once, protocol, host, port, who->binary))
+		sandbox_log(s, &e);
+}
+
+void sockcall_log_shortage(struct sandbox *s, pid_t tid, int r, const char *host, uint16_t port)
+{
+	const bool is_memory = r == -ENOMEM || r == -ENOBUFS || r == -EAGAIN;
+	const struct event e = { .level = EVENT_WARN,
+		.adapter = EVENT_SOCKET,
+		.action = EVENT_DENY,
+		.protocol = "tcp",
+		.host = host,
+		.port = port,
+		.pid = (uint32_t)owner_known_pid(s->owners, tid),
+		.reason = is_memory ? "the supervisor is out of memory or threads" :
+				      "the supervisor is out of file descriptors" };
+
+	if (is_memory || r == -EMFILE || r == -ENFILE)
 		sandbox_log(s, &e);
 }

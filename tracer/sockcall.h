@@ -65,6 +65,10 @@ bool sockcall_is_inside(const struct netaddr *a);
 void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
 	const char *protocol, const char *host, uint16_t port, const char *reason);
 
+/* Logs, when @r says that descriptors or memory ran out here, that a call of @tid was refused for that. @host:
+ * NULL when it is not known yet. */
+void sockcall_log_shortage(struct sandbox *s, pid_t tid, int r, const char *host, uint16_t port);
+
 /* unixsock.c */
 struct answer unixsock_connect(struct sandbox *s, struct notifier *n, const struct sockcall *sc,
 	struct call *c, const struct sockaddr_storage *ss, socklen_t len);
