@@ -34,6 +34,17 @@ static void leave_untouched(struct conn *c)
 		(void)str_copy(px->untouched[px->n_untouched++], sizeof(px->untouched[0]), c->host);
 }
 
+static void log_client_tls(struct conn *c, const char *reason)
+{
+	struct event e = conn_event(c);
+
+	e.level = EVENT_WARN;
+	e.engine = "tls";
+	e.action = EVENT_DENY;
+	e.reason = reason;
+	log_event(c->px->log, &e);
+}
+
 static void start_tls(struct conn *c)
 {
 	struct buf *in = &c->client.in;
@@ -46,6 +57,7 @@ static void start_tls(struct conn *c)
 		c->client.stream = stream_tls_new(c->client.w.fd, ssl, buf_head(in), in->len);
 	buf_done(in);
 	if (!c->client.stream) {
+		log_client_tls(c, "out of memory");
 		conn_reset(c);
 		return;
 	}
@@ -134,17 +146,6 @@ void sniff_on_client(struct conn *c, uint32_t events)
 		refuse_unknown(c);
 }
 
-static void log_client_tls(struct conn *c)
-{
-	struct event e = conn_event(c);
-
-	e.level = EVENT_WARN;
-	e.engine = "tls";
-	e.action = EVENT_DENY;
-	e.reason = stream_tls_error(c->client.stream);
-	log_event(c->px->log, &e);
-}
-
 /* The names must agree (421): the client asked us for one host and greets another. */
 static void check_sni(struct conn *c)
 {
@@ -170,7 +171,7 @@ void sniff_on_handshake(struct conn *c, uint32_t events)
 		(void)side_want(c->px->loop, &c->client, true);
 	} else if (r < 0) {
 		leave_untouched(c);
-		log_client_tls(c);
+		log_client_tls(c, stream_tls_error(c->client.stream));
 		conn_close(c);
 	} else {
 		check_sni(c);

@@ -194,6 +194,16 @@ static const BIO_METHOD *method(void)
 	return bio_method;
 }
 
+/* Want of memory is followed in the queue by what it led to ("internal error"). Empties the queue. */
+static bool is_out_of_memory(void)
+{
+	bool is_so = false;
+
+	for (unsigned long e; (e = ERR_get_error());)
+		is_so = is_so || ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE;
+	return is_so;
+}
+
 /* Keeps the first reason that OpenSSL gives, in words a person can use. */
 static void note_error(struct stream_tls *t)
 {
@@ -203,6 +213,8 @@ static void note_error(struct stream_tls *t)
 
 	if (t->text[0])
 		return;
+	if (is_out_of_memory())
+		why = "out of memory";
 	if (verify != X509_V_OK)
 		why = X509_verify_cert_error_string(verify);
 	if (!why && t->error < 0)

@@ -37,7 +37,9 @@ static int load_text(const char *yaml, struct policy **ret, struct err *err)
 	struct policy_findings findings = { 0 };
 	int r = policy_load(yaml, strlen(yaml), ret, &findings);
 
-	if (r < 0)
+	if (r == -ENOMEM)
+		(void)err_set(err, r, "policy: the supervisor has not enough memory for it");
+	else if (r < 0)
 		policy_findings_to_err(&findings, "policy", err);
 	policy_findings_done(&findings);
 	return r;
