@@ -111,7 +111,7 @@ like "$out$err" 'not found' 'twice says so'
 
 # What may hold a password is not repeated.
 run openshell sandbox create --no-auto-providers --upstream-proxy 'https://me:S3CRET@proxy.test:1' -- true
-is "$status" 1 'a proxy that is no http:// URL is refused'
+is "$status" 2 'a proxy that is no http:// URL is refused'
 one_line_error 'upstream-proxy.*http://' 'with the reason'
 unlike "$out$err" S3CRET 'and without its password'
 
