@@ -126,14 +126,12 @@ static int send_attach(int sock, struct err *err)
 {
 	struct winsize ws = { 0 };
 	auto_msg_out struct msg_out m;
-	int r;
 
 	(void)ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws);
 	msg_out_init(&m, CTL_ATTACH, 0);
 	msg_put_u32(&m, ws.ws_row);
 	msg_put_u32(&m, ws.ws_col);
-	r = msg_send(sock, &m);
-	return r < 0 ? err_set(err, r, "cannot talk to the supervisor: %s", err_name(r)) : 0;
+	return ctl_send(sock, &m, err);
 }
 
 /* To the main process: -ENOENT when it has ended, or has no terminal. */

@@ -246,10 +246,8 @@ static int send_trust(int sock, const char *path, struct err *err)
 
 	msg_out_init(&m, CTL_TRUST, 0);
 	msg_put_str(&m, path);
-	r = msg_send(sock, &m);
-	if (r < 0)
-		return err_set(err, r, "cannot talk to the supervisor: %s", err_name(r));
-	return ctl_wait(sock, CTL_DONE, END_TIMEOUT_MS, &answer, NULL, err);
+	r = ctl_send(sock, &m, err);
+	return r < 0 ? r : ctl_wait(sock, CTL_DONE, END_TIMEOUT_MS, &answer, NULL, err);
 }
 
 int cmd_trust(const struct cli_command *cmd, int argc, char **argv)

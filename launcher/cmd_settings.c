@@ -139,7 +139,7 @@ static int tell_one(const char *name, bool on, struct err *err)
 	msg_put_u32(&m, on);
 	if (sock < 0)
 		return sock;
-	r = msg_send(sock, &m);
+	r = ctl_send(sock, &m, err);
 	return r < 0 ? r : ctl_wait(sock, CTL_DONE, ANSWER_MS, &answer, NULL, err);
 }
 

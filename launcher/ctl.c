@@ -137,10 +137,23 @@ int ctl_spawn(struct err *err)
 	return take_fd(ours);
 }
 
-static int sent(int r, struct err *err)
+/* Whether something is there to be read; behind a reset, too. */
+static bool has_answer(int sock)
 {
+	char byte;
+	ssize_t n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && errno == ECONNRESET)
+		n = recv(sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	return n > 0;
+}
+
+int ctl_send(int sock, const struct msg_out *m, struct err *err)
+{
+	int r = msg_send(sock, m);
+
 	if (r == -EPIPE || r == -ECONNRESET)
-		return err_set(err, -EPIPE, "the supervisor has ended");
+		return has_answer(sock) ? 0 : err_set(err, -EPIPE, "the supervisor has ended");
 	if (r == -EMSGSIZE || r == -E2BIG || r == -ENOBUFS)
 		return err_set(err, r, "the request is too long");
 	return r < 0 ? err_set(err, r, "cannot talk to the supervisor: %s", err_name(r)) : 0;
@@ -158,7 +171,7 @@ static int send_start(int sock, const struct sandbox_spec *spec, const char *pol
 	msg_put_str(&m, json);
 	msg_put_str(&m, policy);
 	msg_put_u32(&m, is_restart);
-	return sent(msg_send(sock, &m), err);
+	return ctl_send(sock, &m, err);
 }
 
 int ctl_send_start(int sock, const struct sandbox_spec *spec, const char *policy, struct err *err)
@@ -221,7 +234,7 @@ int ctl_send_exec(int sock, const struct ctl_exec *exec, struct err *err)
 	msg_put_strv(&m, exec->argv);
 	for (int fd = 0; fd <= 2 && !(exec->flags & CTL_EXEC_TTY); fd++)
 		msg_put_fd(&m, exec->stdio ? exec->stdio[fd] : fd);
-	return sent(msg_send(sock, &m), err);
+	return ctl_send(sock, &m, err);
 }
 
 /* --- answers --- */

@@ -44,6 +44,12 @@ struct ctl_exec {
 int ctl_send_exec(int sock, const struct ctl_exec *exec, struct err *err);
 
 /*
+ * msg_send() to a supervisor. One that turns us away may have gone by then: where it has said why, that is
+ * the answer, and sending was no failure. 0 or -errno with text.
+ */
+int ctl_send(int sock, const struct msg_out *m, struct err *err);
+
+/*
  * msg_recv() from a supervisor. One that ends before it has read all we sent resets the
  * connection; what it said before is still there, behind the error.
  */

@@ -42,9 +42,9 @@ static int send_and_wait(const char *name, const char *yaml, const char *origin,
 		return sock;
 	msg_put_str(&m, yaml);
 	msg_put_str(&m, origin);
-	r = msg_send(sock, &m);
+	r = ctl_send(sock, &m, err);
 	if (r < 0)
-		return err_set(err, r, "cannot talk to the supervisor: %s", err_name(r));
+		return r;
 	r = ctl_wait(sock, CTL_POLICY_DONE, timeout_ms, &answer, ret_status, err);
 	return r < 0 ? r : read_answer(&answer, ret, err);
 }

@@ -361,7 +361,7 @@ int provider_check(char *const *names, struct err *err)
 	return r;
 }
 
-static int send_bundle(int sock, const struct bundle *b, bool is_answered)
+static int send_bundle(int sock, const struct bundle *b, bool is_answered, struct err *err)
 {
 	struct msg_out m;
 	int r;
@@ -370,7 +370,7 @@ static int send_bundle(int sock, const struct bundle *b, bool is_answered)
 	msg_put_strv(&m, b->env);
 	msg_put_bytes(&m, buf_head(&b->secrets), b->secrets.len);
 	msg_put_u32(&m, is_answered);
-	r = msg_send(sock, &m);
+	r = ctl_send(sock, &m, err);
 	if (m.body.data)
 		explicit_bzero(m.body.data, m.body.alloc);
 	msg_out_done(&m);
@@ -383,11 +383,8 @@ int provider_send(int sock, char *const *names, bool is_answered, struct err *er
 	struct bundle b = { 0 };
 	int r = bundle_make(&b, names, err);
 
-	if (r == 0) {
-		r = send_bundle(sock, &b, is_answered);
-		if (r < 0)
-			(void)err_set(err, r, "cannot talk to the supervisor: %s", err_name(r));
-	}
+	if (r == 0)
+		r = send_bundle(sock, &b, is_answered, err);
 	bundle_done(&b);
 	return r == 0 && is_answered ? ctl_wait(sock, CTL_DONE, ANSWER_MS, &answer, NULL, err) : r;
 }

@@ -203,10 +203,8 @@ int ruleagent_decide(const char *sandbox, const char *id, const char *status, co
 	msg_put_str(&m, id);
 	msg_put_str(&m, status);
 	msg_put_str(&m, reason);
-	r = msg_send(sock, &m);
-	if (r < 0)
-		return err_set(err, r, "cannot talk to the supervisor: %s", err_name(r));
-	return ctl_wait(sock, CTL_DONE, ANSWER_MS, &answer, NULL, err);
+	r = ctl_send(sock, &m, err);
+	return r < 0 ? r : ctl_wait(sock, CTL_DONE, ANSWER_MS, &answer, NULL, err);
 }
 
 void ruleagent_history(const struct inbox *b, json_t *all)
