@@ -32,7 +32,8 @@ static double now(void)
 
 static void report(const char *what, double since)
 {
-	printf("%-28s %7.0f ns\n", what, (now() - since) / ROUNDS);
+	printf("BENCH %s %.0f ns - - - info a head of %zu bytes, mean of %d\n", what, (now() - since) / ROUNDS,
+		sizeof(head) - 1, ROUNDS);
 }
 
 int main(void)
@@ -45,7 +46,6 @@ int main(void)
 	double start;
 	int ok = 0;
 
-	printf("head of %zu bytes\n", sizeof(head) - 1);
 	start = now();
 	for (int i = 0; i < ROUNDS; i++) {
 		size_t scan = 0;

@@ -108,10 +108,12 @@ chmod 0755 "$W/inner"
 chmod -R a+rX "$W"
 [ "$(id -u)" != 0 ] || chown -R "$T_UID" "$W"
 
-# until_serves PID CURL-ARGUMENTS...: fails where the server has ended instead.
+# until_serves PID CURL-ARGUMENTS...: fails where the server has ended instead, or serves nothing but errors.
 until_serves() {
-	until curl -sk -o /dev/null "${@:2}" "https://localhost:$origin/1k"; do
-		kill -0 "$1" 2>/dev/null || return 1
+	local end=$((SECONDS + 20))
+
+	until curl -skf --max-time 5 -o /dev/null "${@:2}" "https://localhost:$origin/1k"; do
+		[ "$SECONDS" -lt "$end" ] && kill -0 "$1" 2>/dev/null || return 1
 	done
 }
 start_nginx origin_pid "$W/origin.conf"
