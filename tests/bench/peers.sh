@@ -10,16 +10,17 @@
 
 ROUNDS=${ROUNDS:-5} SECONDS_EACH=${SECONDS_EACH:-2} CONNECTIONS=${CONNECTIONS:-32} FETCHES=${FETCHES:-3}
 
-for tool in nginx wrk openssl "${CC:-cc}"; do
-	PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null && continue
-	bench_absent squid_requests "no $tool here"
+without() { # PROGRAM: nothing here can be measured
+	for row in squid_requests mitmproxy_requests proxychains_connect_p50; do
+		bench_absent "$row" "no $1 here"
+	done
 	exit 0
+}
+for tool in nginx wrk openssl "${CC:-cc}"; do
+	PATH=$PATH:/usr/sbin command -v "$tool" >/dev/null || without "$tool"
 done
 chains=$(find /usr/lib /usr/lib64 /usr/local/lib -name 'libproxychains*.so*' 2>/dev/null | head -1)
-if [ -z "$chains" ]; then
-	bench_absent proxychains_connect_p50 'no proxychains here'
-	exit 0
-fi
+[ -n "$chains" ] || without proxychains
 # Where security_file_certgen is missing, squid was built without ssl-bump (Debian's package squid; squid-openssl has it).
 certgen=$(find /usr/lib/squid /usr/lib64/squid /usr/libexec/squid -name security_file_certgen 2>/dev/null | head -1)
 squid=$(PATH=$PATH:/usr/sbin command -v squid)

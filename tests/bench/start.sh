@@ -2,6 +2,12 @@
 # What a sandbox costs in time: start to end, exec, delete, a new policy.
 . "$(dirname "$0")/bench.sh"
 
+# The runtime directory is in memory, as a login's is; the state is wherever the temporary files are.
+if runtime=$(user mktemp -d /dev/shm/openshell-bench.XXXXXX 2>/dev/null); then
+	T_ENV=(XDG_RUNTIME_DIR="$runtime")
+	trap 'rm -rf "$runtime"; t_cleanup' EXIT
+fi
+
 # The very arguments that a sandbox gives to bubblewrap, recorded by a bwrap in front of the real one.
 mkdir "$T/tmp/rec"
 cat >"$T/tmp/rec/bwrap" <<'EOS'
@@ -51,20 +57,27 @@ record() { # NAME
 	done <"$T/tmp/rec/args"
 }
 
-against_bare() { # LABEL REMARK
+against_bare() { # LABEL REMARK [BUDGET]
 	if ! T_TIMEOUT=5 user bwrap "${bare[@]}" -- /usr/bin/true; then
 		bench_absent "$1" "the recorded bwrap arguments do not run alone"
 		return
 	fi
 	read -r ours theirs < <(T_TIMEOUT=120 user "$T_BENCH/pairs" -n 31 -- "$T_BIN/openshell" sandbox create \
 		--no-auto-providers -- /usr/bin/true --- bwrap "${bare[@]}" -- /usr/bin/true)
-	bench "$1" "$(ms "$ours")" ms "$(ms "$theirs")" '<=2.0x' "n=31 pairs, whole process, $2, bwrap with the same mounts (${#bare[@]} arguments)"
+	bench "$1" "$(ms "$ours")" ms "$(ms "$theirs")" "${3:-<=2.0x}" "n=31 pairs, whole process, $2, bwrap with the same mounts (${#bare[@]} arguments)"
 }
 
 # Without a project, every mount is bubblewrap's.
 cd / || exit 1
 record none
 against_bare create_true_no_project 'from /'
+if [ -n "$runtime" ]; then
+	T_ENV+=(XDG_STATE_HOME="$runtime/state")
+	against_bare create_true_in_memory 'from /, the state directory in memory as well' -
+	T_ENV=(XDG_RUNTIME_DIR="$runtime")
+else
+	bench_absent create_true_in_memory 'no /dev/shm here'
+fi
 openshell sandbox delete none >/dev/null
 cd "$T/work" || exit 1
 
