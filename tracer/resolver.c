@@ -108,6 +108,12 @@ static void answer(const struct question *q)
 		_exit(0);
 }
 
+static void question_free(struct question *q)
+{
+	free(q->name);
+	free(q);
+}
+
 static void *work(void *arg)
 {
 	(void)arg;
@@ -123,8 +129,7 @@ static void *work(void *arg)
 		self.n_queued--;
 		(void)pthread_mutex_unlock(&self.lock);
 		answer(q);
-		free(q->name);
-		free(q);
+		question_free(q);
 	}
 	return NULL;
 }
@@ -141,36 +146,51 @@ static void refuse(uint32_t id, int e)
 		_exit(0);
 }
 
-static int enqueue(uint32_t id, const char *name)
+static struct question *question_new(uint32_t id, const char *name)
 {
-	struct question *q = self.n_queued < RESOLVER_QUEUE_MAX ? calloc(1, sizeof(*q)) : NULL;
-	bool is_hopeless;
+	struct question *q = calloc(1, sizeof(*q));
+
+	if (!q)
+		return NULL;
+	q->id = id;
+	q->name = strdup(name);
+	if (q->name)
+		return q;
+	question_free(q);
+	return NULL;
+}
+
+/* Under the lock: whether there is a thread for one more question, now or when others are answered. */
+static bool have_thread(void)
+{
 	pthread_t t;
 
-	if (!q || !(q->name = strdup(name))) {
-		free(q);
-		return EAI_MEMORY;
-	}
-	q->id = id;
-	(void)pthread_mutex_lock(&self.lock);
-	STAILQ_INSERT_TAIL(&self.queue, q, link);
-	self.n_queued++;
-	if (self.n_idle < self.n_queued && self.n_threads < RESOLVER_THREADS &&
+	if (self.n_idle <= self.n_queued && self.n_threads < RESOLVER_THREADS &&
 		thread_start(&t, work, NULL) == 0) {
 		(void)pthread_detach(t);
 		self.n_threads++;
 	}
-	is_hopeless = self.n_threads == 0;
-	if (is_hopeless) {
-		STAILQ_REMOVE(&self.queue, q, question, link);
-		self.n_queued--;
+	return self.n_threads > 0;
+}
+
+static int enqueue(uint32_t id, const char *name)
+{
+	struct question *q = question_new(id, name);
+	bool is_queued;
+
+	if (!q)
+		return EAI_MEMORY;
+	(void)pthread_mutex_lock(&self.lock);
+	is_queued = self.n_queued < RESOLVER_QUEUE_MAX && have_thread();
+	if (is_queued) {
+		STAILQ_INSERT_TAIL(&self.queue, q, link);
+		self.n_queued++;
+		(void)pthread_cond_signal(&self.wake);
 	}
-	(void)pthread_cond_signal(&self.wake);
 	(void)pthread_mutex_unlock(&self.lock);
-	if (!is_hopeless)
+	if (is_queued)
 		return 0;
-	free(q->name);
-	free(q);
+	question_free(q);
 	return EAI_MEMORY;
 }
 
