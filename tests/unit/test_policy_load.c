@@ -501,6 +501,65 @@ static void an_empty_policy_is_refused(void **state)
 	error_is("process: {}\n", NULL, "missing field 'version'");
 }
 
+/* @rule and @denied in an endpoint of @protocol: the warning that the rule never allows anything. */
+static bool is_shadowed(const char *protocol, const char *rule, const char *denied)
+{
+	char text[1024];
+	struct policy_findings f = { 0 };
+	struct policy *p = NULL;
+	bool is_warned = false;
+
+	(void)snprintf(text, sizeof(text),
+		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n      - host: h\n        port: 443\n"
+		"        protocol: %s\n        enforcement: enforce\n        rules: [{ allow: {%s} }]\n"
+		"        deny_rules: [{%s}]\n    binaries: [{ path: /b }]\n",
+		protocol, rule, denied);
+	if (policy_load(text, strlen(text), &p, &f) < 0)
+		fail_msg("%s: %s", text, f.list[0].text);
+	for (size_t i = 0; i < f.n; i++)
+		is_warned |= strstr(f.list[i].text, "shadowed by deny_rules[0]") != NULL;
+	policy_findings_done(&f);
+	policy_unref(p);
+	return is_warned;
+}
+
+/* Never a warning where something is left that the rule allows. */
+static void what_a_denial_takes_back_entirely_is_warned_of(void **state)
+{
+	static const struct {
+		const char *protocol, *rule, *denied;
+		bool want;
+	} cases[] = {
+		{ "rest", "method: GET, path: /a", "method: get, path: /a", true },
+		{ "rest", "method: GET, path: '/a/*'", "method: '*', path: '/a/*'", true },
+		{ "rest", "method: GET, path: '/a/*'", "method: '*', path: '**'", true },
+		{ "rest", "method: GET, path: /a/b", "method: GET, path: '/a/*'", true },
+		{ "rest", "method: GET, path: '/a/*'", "method: GET, path: '/a/**'", false },
+		{ "rest", "method: GET, path: '/a/**'", "method: GET, path: /a/b", false },
+		{ "rest", "method: GET, path: /a", "method: PUT, path: /a", false },
+		{ "rest", "method: GET, path: /a", "method: GET, path: /a, query: { q: x }", false },
+		{ "websocket", "method: WEBSOCKET_TEXT, path: /a", "method: WEBSOCKET_TEXT, path: '**'", true },
+		{ "websocket", "method: GET, path: /a", "method: WEBSOCKET_TEXT, path: /a", false },
+		{ "websocket", "operation_type: query", "operation_type: query", true },
+		{ "graphql", "operation_type: query, operation_name: A", "operation_type: query", true },
+		{ "graphql", "operation_type: query, operation_name: A", "operation_type: query, operation_name: A", true },
+		{ "graphql", "operation_type: query", "operation_type: query, operation_name: A", false },
+		{ "graphql", "operation_type: query", "operation_type: mutation", false },
+		{ "graphql", "operation_type: query, fields: [a]", "operation_type: query, fields: [b, a]", true },
+		{ "graphql", "operation_type: query, fields: [a]", "operation_type: query, fields: [b]", false },
+		{ "graphql", "operation_type: query", "operation_type: query, fields: [b]", false },
+		{ "json-rpc", "method: a.b", "method: a.b", true },
+		{ "json-rpc", "method: a.b", "method: a.c", false },
+		{ "mcp", "method: initialize", "method: initialize", true },
+		{ "mcp", "method: tools/call", "method: tools/call, tool: x", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if (is_shadowed(cases[i].protocol, cases[i].rule, cases[i].denied) != cases[i].want)
+			fail_msg("%s: {%s} denied {%s}", cases[i].protocol, cases[i].rule, cases[i].denied);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -509,6 +568,7 @@ int main(void)
 		cmocka_unit_test(what_an_endpoint_may_not_be_is_refused),
 		cmocka_unit_test(a_condition_of_another_protocol_is_refused_not_ignored),
 		cmocka_unit_test(what_is_legal_and_surprising_is_warned_of),
+		cmocka_unit_test(what_a_denial_takes_back_entirely_is_warned_of),
 		cmocka_unit_test(a_useful_rule_is_not_warned_of),
 		cmocka_unit_test(endpoints_that_contradict_each_other_are_refused),
 		cmocka_unit_test(endpoints_that_never_meet_may_differ),

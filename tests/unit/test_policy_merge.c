@@ -357,6 +357,132 @@ static void ipv6_stands_in_brackets_and_paths_keep_their_colons(void **state)
 		assert_true(update_parse_endpoint(d, bad[i], &e, &err) < 0);
 }
 
+/* --- each step, its refusals and what it tells --- */
+
+#define REST "protocol: rest, enforcement: enforce, "
+#define ONE(key, fields) #key ": {endpoints: [{host: h, port: 443, " fields "}], binaries: [{path: /b}]}"
+#define ADD(key, fields)                                                                           \
+	"{'op': 'add-rule', 'rule_name': '" key "', 'rule': {'endpoints': [{'host': 'h', 'port': 443" fields \
+	"}], 'binaries': [{'path': '/b'}]}}"
+#define L7(op, rule) "{'op': '" op "', 'host': 'h', 'port': 443, 'rules': [" rule "]}"
+
+/* @op is JSON with ' for ". @want: the error's name, a warning's, or a part of what is printed then; "!" before
+ * it: a part that is not. */
+static const struct step {
+	const char *policies, *op, *error, *warning, *want;
+} steps[] = {
+	/* A provider's rules are nobody's to change. */
+	{ ONE(p, ""), ADD("_provider_x", ""), "ProviderRule", NULL, NULL },
+	{ ONE(_provider_x, ""), "{'op': 'remove-rule', 'rule_name': '_provider_x'}", "ProviderRule", NULL, NULL },
+	{ ONE(p, ""), "{'op': 'remove-binary', 'rule_name': '_provider_x', 'binary': '/b'}", "ProviderRule", NULL, NULL },
+	{ ONE(_provider_x, REST "access: full"), L7("add-allow", "{'method': 'GET', 'path': '/x'}"), "EndpointNotFound",
+		NULL, NULL },
+	{ ONE(_provider_x, ""), "{'op': 'remove-endpoint', 'host': 'h', 'port': 443}", NULL, "EndpointNotFound",
+		"_provider_x" },
+	{ ONE(_provider_x, ""), ADD("mine", ""), NULL, NULL, "  mine:" },
+	/* Whose rule for requests it would be has to be clear. */
+	{ ONE(p, REST "access: full") ", " ONE(q, REST "access: full"), L7("add-deny", "{'method': 'GET', 'path': '/x'}"),
+		"AmbiguousEndpointRule", NULL, NULL },
+	{ ONE(p, ""), L7("add-allow", "{'method': 'GET', 'path': '/x'}"), "EndpointHasNoL7Inspection", NULL, NULL },
+	{ ONE(p, "protocol: graphql, access: full"), L7("add-allow", "{'method': 'GET', 'path': '/x'}"),
+		"UnsupportedEndpointProtocol", NULL, NULL },
+	{ ONE(p, REST), L7("add-deny", "{'method': 'GET', 'path': '/x'}"), "EndpointHasNoAllowBase", NULL, NULL },
+	{ ONE(p, REST "access: odd"), L7("add-allow", "{'method': 'GET', 'path': '/x'}"), "UnsupportedAccessPreset", NULL,
+		NULL },
+	/* A denial stands once, whatever was allowed before stays. */
+	{ ONE(p, REST "access: full"), L7("add-deny", "{'method': 'DELETE', 'path': '/x'}"), NULL, NULL,
+		"deny_rules:\n          - method: DELETE\n            path: /x\n" },
+	{ ONE(p, REST "access: full, deny_rules: [{method: DELETE, path: /x}]"),
+		L7("add-deny", "{'method': 'DELETE', 'path': '/x'}, {'method': 'PUT', 'path': '/x'}"), NULL, NULL,
+		"deny_rules:\n          - method: DELETE\n            path: /x\n          - method: PUT\n" },
+	/* What is said already stays, and that is told. */
+	{ ONE(p, REST "access: full"), ADD("p", ", 'protocol': 'rest', 'access': 'read-only'"), NULL, "ExistingAccessRetained",
+		"access: full" },
+	{ ONE(p, REST "rules: [{allow: {method: GET, path: /x}}]"), ADD("p", ", 'protocol': 'rest', 'access': 'read-only'"),
+		NULL, "IgnoredIncomingAccessBecauseRulesExist", "!access" },
+	{ ONE(p, "protocol: rest, enforcement: audit, access: full"),
+		ADD("p", ", 'protocol': 'rest', 'enforcement': 'enforce', 'access': 'full'"), NULL, "ExistingEnforcementRetained",
+		"enforcement: audit" },
+	{ ONE(p, "tls: skip"), ADD("p", ", 'tls': 'terminate'"), NULL, "ExistingTlsRetained", "tls: skip" },
+	{ ONE(p, REST "access: read-only"),
+		ADD("p", ", 'protocol': 'rest', 'rules': [{'allow': {'method': 'PUT', 'path': '/x'}}]"), NULL,
+		"ExpandedAccessPreset", "method: PUT" },
+	{ ONE(p, REST "access: odd"), ADD("p", ", 'protocol': 'rest', 'rules': [{'allow': {'method': 'PUT', 'path': '/x'}}]"),
+		"UnsupportedAccessPreset", NULL, NULL },
+	/* What it lacks comes with the new one. */
+	{ ONE(p, REST "access: full"), ADD("p", ", 'protocol': 'rest', 'access': 'full', 'deny_rules': [{'method': 'PUT'}]"),
+		NULL, NULL, "deny_rules:\n          - method: PUT" },
+	{ ONE(p, "allowed_ips: [10.0.0.1]"), ADD("p", ", 'allowed_ips': ['10.0.0.1', '10.0.0.2']"), NULL, NULL,
+		"10.0.0.2" },
+	{ "p: {endpoints: [{host: h, port: 443}]}", ADD("p", ""), NULL, "ExistingAnyBinaryScopeRetained", "!/b" },
+	{ ONE(p, ""), "{'op': 'add-rule', 'rule_name': 'p', 'rule': {'endpoints': [], 'binaries': [{'path': '/b'}]}}",
+		"EmptyAddRuleEndpoints", NULL, NULL },
+	/* Taking away. */
+	{ ONE(p, ""), "{'op': 'remove-endpoint', 'host': 'h', 'port': 1}", NULL, "EndpointNotFound", "  p:" },
+	{ "p: {endpoints: [{host: h, ports: [443, 444]}], binaries: [{path: /b}]}",
+		"{'op': 'remove-endpoint', 'host': 'h', 'port': 443}", NULL, NULL, "port: 444" },
+	{ ONE(p, ""), "{'op': 'remove-rule', 'rule_name': 'q'}", NULL, "RuleNotFound", "  p:" },
+	{ ONE(p, "") ", " ONE(q, ""), "{'op': 'remove-rule', 'rule_name': 'p'}", NULL, NULL, "!  p:" },
+	{ ONE(p, ""), "{'op': 'remove-binary', 'rule_name': 'q', 'binary': '/b'}", NULL, "RuleNotFound", "  p:" },
+	{ "p: {endpoints: [{host: h, port: 443}]}", "{'op': 'remove-binary', 'rule_name': 'p', 'binary': '/b'}",
+		"CannotRemoveBinaryFromAnyBinaryScope", NULL, NULL },
+	{ "p: {endpoints: [{host: h, port: 443}], binaries: [{path: /a}, {path: /b}]}",
+		"{'op': 'remove-binary', 'rule_name': 'p', 'binary': '/b'}", NULL, NULL, "!/b" },
+	/* Without a binary a rule would be everybody's. */
+	{ ONE(p, ""), "{'op': 'remove-binary', 'rule_name': 'p', 'binary': '/b'}", NULL, NULL, "!  p:" },
+};
+
+static bool was_warned(const struct merge_report *report, const char *name)
+{
+	for (size_t i = 0; i < report->n_warnings; i++)
+		if (str_eq(report->warnings[i].name, name))
+			return true;
+	return false;
+}
+
+static json_t *json_of(const char *quoted)
+{
+	auto_free char *text = strdup(quoted);
+	json_t *json;
+
+	for (char *c = text; *c; c++)
+		if (*c == '\'')
+			*c = '"';
+	json = json_loads(text, 0, NULL);
+	if (!json)
+		fail_msg("%s", text);
+	return json;
+}
+
+static void each_step_does_and_tells_what_it_should(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		const struct step *t = &steps[i];
+		auto_buf struct buf before, after;
+		auto_policy_doc struct policy_doc *d = NULL, *part = NULL;
+		json_t *json = json_of(t->op);
+		struct merge_report report;
+		struct err err = { 0 };
+		struct merge_op op;
+
+		buf_init(&before, 65536);
+		buf_init(&after, 65536);
+		(void)buf_printf(&before, "version: 1\nnetwork_policies: {%s}\n", t->policies);
+		d = doc_parse(buf_cstr(&before));
+		part = op_of(json, &op);
+		assert_int_equal(policy_merge(d, &op, 1, &report, &err) < 0, t->error != NULL);
+		assert_int_equal(policy_print(&after, d), 0);
+		if (t->error && !str_eq(merge_error_name(report.error), t->error))
+			fail_msg("%s: %s instead of %s", t->op, merge_error_name(report.error), t->error);
+		if (t->warning && !was_warned(&report, t->warning))
+			fail_msg("%s: no warning %s in\n%s", t->op, t->warning, buf_cstr(&after));
+		if (t->want && !strstr(buf_cstr(&after), t->want + (*t->want == '!')) == (*t->want != '!'))
+			fail_msg("%s: %s in\n%s", t->op, t->want, buf_cstr(&after));
+		json_decref(json);
+	}
+}
+
 /* --- whole updates --- */
 
 static const char github[] = "version: 1\n"
@@ -719,6 +845,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(upstream_merge_vectors_pass),
+		cmocka_unit_test(each_step_does_and_tells_what_it_should),
 		cmocka_unit_test(upstream_update_grammar_vectors_pass),
 		cmocka_unit_test(ipv6_stands_in_brackets_and_paths_keep_their_colons),
 		cmocka_unit_test(allowing_a_method_writes_the_preset_out),
