@@ -84,13 +84,16 @@ static void stop_forget(struct stop *st)
 
 /*
  * The number of the system call a tracee stands in, and its result. A caller that cannot be told is
- * killed: it must not go on with what it asked for.
+ * killed: it must not go on with what it asked for. With ESRCH it cannot: it has been killed, or
+ * execve() of another thread has killed it and takes its number, and whom it would mean then is new.
  */
 static void set_call(pid_t tid, long nr, int64_t result)
 {
 #if defined(__x86_64__)
 	if (ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, regs.orig_rax), nr) == 0 &&
 		ptrace(PTRACE_POKEUSER, tid, offsetof(struct user, regs.rax), (long)result) == 0)
+		return;
+	if (errno == ESRCH)
 		return;
 #else
 	(void)nr;

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -213,7 +214,7 @@ static void a_caller_that_was_killed_does_not_wait(void **state)
 	assert_int_equal(end(&s), 128 + SIGKILL);
 }
 
-static int exec_fd[2];
+static int exec_fd[2], ready_fd[2];
 
 /* This program anew, to make a call of its own. */
 static void *exec_self(void *arg)
@@ -224,6 +225,7 @@ static void *exec_self(void *arg)
 	char byte;
 
 	(void)arg;
+	(void)!write(ready_fd[1], "", 1);
 	if (read(exec_fd[0], &byte, 1) == 1)
 		(void)execve("/proc/self/exe", argv, env);
 	_exit(1);
@@ -237,6 +239,34 @@ static void call_beside_an_exec(void)
 	(void)call(1);
 }
 
+/* The leader's call, when the thread has been attended to since its birth and waits to be told. */
+static struct subject exec_subject(struct call *ret)
+{
+	struct subject s;
+	bool is_ready = false, has_call = false;
+
+	assert_int_equal(pipe(exec_fd), 0);
+	assert_int_equal(pipe(ready_fd), 0);
+	s = subject(call_beside_an_exec);
+	while (!is_ready || !has_call) {
+		struct pollfd p[] = { { .fd = s.src->fd, .events = POLLIN },
+			{ .fd = is_ready ? -1 : ready_fd[0], .events = POLLIN } };
+
+		assert_true(poll(p, 2, WAIT_MS) > 0);
+		has_call = (p[0].revents && s.src->ops->receive(s.src, ret)) || has_call;
+		is_ready = p[1].revents || is_ready;
+	}
+	return s;
+}
+
+static void exec_done(void)
+{
+	for (int i = 0; i < 2; i++) {
+		(void)close(exec_fd[i]);
+		(void)close(ready_fd[i]);
+	}
+}
+
 /* The thread takes over the leader's number, not its call. */
 static void an_exec_ends_the_call_of_the_leader(void **state)
 {
@@ -244,9 +274,7 @@ static void an_exec_ends_the_call_of_the_leader(void **state)
 	struct call old, c;
 
 	(void)state;
-	assert_int_equal(pipe(exec_fd), 0);
-	s = subject(call_beside_an_exec);
-	assert_true(next_call(s.src, &old));
+	s = exec_subject(&old);
 	assert_int_equal(write(exec_fd[1], "", 1), 1);
 	assert_true(next_call(s.src, &c));
 	assert_int_equal(c.req.pid, old.req.pid);
@@ -256,8 +284,29 @@ static void an_exec_ends_the_call_of_the_leader(void **state)
 	assert_true(s.src->ops->is_valid(s.src, &c));
 	answer(s.src, &c, ANSWER_VALUE, 9);
 	assert_int_equal(end(&s), 9);
-	(void)close(exec_fd[0]);
-	(void)close(exec_fd[1]);
+	exec_done();
+}
+
+/* The answer comes when the leader is dead and its number taken, and nobody has been told yet. */
+static void an_answer_during_an_exec_kills_nobody(void **state)
+{
+	struct subject s;
+	struct call old, c;
+	siginfo_t si;
+
+	(void)state;
+	s = exec_subject(&old);
+	assert_int_equal(write(exec_fd[1], "", 1), 1);
+	/* ECHILD: the number is nobody's between the two. */
+	while (waitid(P_PID, (id_t)s.pid, &si, WSTOPPED | WNOWAIT | __WALL) < 0)
+		assert_true(errno == ECHILD || errno == EINTR);
+	assert_int_equal(si.si_status >> 8, PTRACE_EVENT_EXEC);
+	answer(s.src, &old, ANSWER_ERROR, -EACCES);
+	assert_true(next_call(s.src, &c));
+	assert_int_equal(c.req.data.args[1], 2);
+	answer(s.src, &c, ANSWER_VALUE, 9);
+	assert_int_equal(end(&s), 9);
+	exec_done();
 }
 
 static void on_signal(int sig)
@@ -390,6 +439,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(an_old_call_is_not_the_new_one),
 		cmocka_unit_test(a_caller_that_was_killed_does_not_wait),
 		cmocka_unit_test(an_exec_ends_the_call_of_the_leader),
+		cmocka_unit_test(an_answer_during_an_exec_kills_nobody),
 		cmocka_unit_test(a_restart_is_what_the_handler_wants),
 		cmocka_unit_test(a_restart_without_a_signal_is_a_restart),
 		cmocka_unit_test(many_callers_are_found),
