@@ -39,6 +39,18 @@ failalloc:	## every allocation of parsers and engines failing in turn, with Addr
 	@$(MAKE) --no-print-directory -s VARIANT=asan -j$(JOBS) build/asan/tests/test_failalloc
 	@build/asan/tests/test_failalloc
 
+# The supervisor has threads (tracer/filehash.c, resolver.c, watchman.c) and nobody else of ours.
+THREADED := $(patsubst %,build/tsan/tests/test_%,filehash resolver watchman owner notify stale)
+sanitize: sanitize-asan sanitize-tsan	## the suite with ASan, UBSan and LeakSanitizer, what has threads with TSan
+
+sanitize-asan:
+	@$(MAKE) --no-print-directory -s VARIANT=asan -j$(JOBS) all unit-build support
+	@$(MAKE) --no-print-directory VARIANT=asan prove
+
+sanitize-tsan:
+	@$(MAKE) --no-print-directory -s VARIANT=tsan -j$(JOBS) $(THREADED)
+	TSAN_OPTIONS=halt_on_error=1 CMOCKA_MESSAGE_OUTPUT=TAP prove --timer -e '' $(THREADED)
+
 SOAK_SECONDS ?= 3600
 soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS, with a new policy every second
 	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
@@ -83,4 +95,4 @@ cov:	## line coverage by file of all tests (docs/coverage.md)
 	-$(MAKE) VARIANT=cov prove
 	@tests/support/coverage build/cov
 
-.PHONY: check soak failalloc prove e2e kernel support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check sanitize sanitize-asan sanitize-tsan soak failalloc prove e2e kernel support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov

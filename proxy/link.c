@@ -14,6 +14,7 @@
 #include "lib/barred.h"
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/instrument.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/str.h"
@@ -289,6 +290,7 @@ static void on_link(struct loop *loop, struct watch *w, uint32_t events)
 	/* Without a supervisor there is nobody to serve: at once, and without a word. */
 	if (r == 0 || r == -ECONNRESET) {
 		(void)log_flush(px->log);
+		instrument_end();
 		_exit(0);
 	}
 	if (r > 0)

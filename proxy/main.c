@@ -26,11 +26,11 @@
 #include "proxy/proxy.h"
 
 #ifdef __SANITIZE_ADDRESS__
-/* To look for leaks at exit takes a thread, ptrace and files: what this process has given up. */
+/* What looking for leaks and naming lines takes is what this process has given up (lib/instrument.h). */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
-	return "detect_leaks=0";
+	return "detect_leaks=0:symbolize=0";
 }
 #endif
 

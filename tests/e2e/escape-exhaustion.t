@@ -87,20 +87,20 @@ hold() {
 }
 hold slow 400
 hold idle 800
-at_most $((($(memory) - before) / 1200)) 48 'what each of these costs the proxy, in KiB'
+at_most_memory $((($(memory) - before) / 1200)) 48 'what each of these costs the proxy, in KiB'
 held=$(memory)
 hold deaf 40
-at_most $(($(memory) - held)) $((40 * 1024)) 'and forty that do not read, in KiB'
+at_most_memory $(($(memory) - held)) $((40 * 1024)) 'and forty that do not read, in KiB'
 hold bombs 5
 like "$(sort -u "$T/tmp/bombs.out" | tr '\n' ' ')" '^bomb (400|431|closed) (bomb (431|closed) )*there $' 'a head without end is refused'
 held=$(memory)
 hold unzip 1
-at_most $(($(memory) - held)) 8192 'a compressed body is not inflated, in KiB'
+at_most_memory $(($(memory) - held)) 8192 'a compressed body is not inflated, in KiB'
 exec 6>&-
 wait "${jobs[@]}"
 run inside full 'for i in $(seq 300); do curl -s -o /dev/null -m 2 https://leaf$i.test/ & [ $((i % 30)) != 0 ] || wait; done; wait'
 zen 'after three hundred names of which none is allowed, too'
-at_most $(($(memory) - before)) 131072 'what stays, in KiB'
+at_most_memory $(($(memory) - before)) 131072 'what stays, in KiB'
 run openshell logs full --since 5m
 like "$out" 'WARN .*(431|too long|too many|larger|exceed)' 'the log says what was too much'
 run openshell sandbox delete full

@@ -19,7 +19,7 @@ ok 'five hundred threads connect without end' wait_line "$T/tmp/flood.out" '500 
 T_TIMEOUT=60 attack patience allowed.test 7000 50
 is "$(outcome patience)" '50 of 50' 'beside them every connect is made'
 at_most "$(outcome worst)" 1000 'the slowest in ms'
-at_most $(($(memory) - before)) 16384 'what the supervisor grew by, in KiB'
+at_most_memory $(($(memory) - before)) 16384 'what the supervisor grew by, in KiB'
 # The control of the count: there were far more refusals than lines.
 exec 6>&-
 wait "$flooder"

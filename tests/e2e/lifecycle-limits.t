@@ -42,7 +42,7 @@ if [ "$(id -u)" = 0 ]; then
 		openshell-* | bwrap | init) pss=$((pss + $(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup"))) ;;
 		esac
 	done 2>/dev/null
-	at_most $((pss / many)) 8192 'our processes of one idle sandbox, PSS in KiB'
+	at_most_memory $((pss / many)) 8192 'our processes of one idle sandbox, PSS in KiB'
 else
 	skip 'our processes of one idle sandbox, PSS in KiB' 'only root may look at them'
 fi

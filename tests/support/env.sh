@@ -85,14 +85,23 @@ t_env() {
 	${T_EXEC:-} env -i PATH="${T_PATH:-$T_BIN:/usr/local/bin:/usr/bin:/bin}" HOME="$T/home" USER=tester LOGNAME=tester \
 		SHELL=/bin/bash TERM="${T_TERM:-xterm}" LANG=C.UTF-8 TMPDIR="$T/tmp" \
 		XDG_CONFIG_HOME="$T/config" XDG_STATE_HOME="$T/state" XDG_RUNTIME_DIR="$T/run" \
-		ASAN_OPTIONS="${ASAN_OPTIONS:-}" "${T_ENV[@]}" "$@"
+		"${T_SANITIZER[@]}" "${T_ENV[@]}" "$@"
 }
 
-# What the sanitizers say of processes whose standard error is nobody's; done_testing looks.
-if [ "${VARIANT:-}" = asan ]; then
-	mkdir -m 1777 "$T/asan"
-	ASAN_OPTIONS="log_path=$T/asan/report:${ASAN_OPTIONS:-}"
-fi
+# What the sanitizers say of processes whose standard error is nobody's, and of those that can open no file
+# any more (lib/instrument.h); done_testing looks.
+T_SANITIZER=()
+case ${VARIANT:-} in
+asan | tsan)
+	mkdir -m 1777 "$T/sanitizer"
+	(umask 0 && : >"$T/sanitizer/children")
+	T_SANITIZER=("ASAN_OPTIONS=log_path=$T/sanitizer/report:${ASAN_OPTIONS:-}"
+		"UBSAN_OPTIONS=log_path=$T/sanitizer/report:print_stacktrace=1:${UBSAN_OPTIONS:-}"
+		"TSAN_OPTIONS=log_path=$T/sanitizer/report:${TSAN_OPTIONS:-}"
+		"OPENSHELL_INSTRUMENT_LOG=$T/sanitizer/children")
+	export "${T_SANITIZER[@]}"
+	;;
+esac
 
 # Runs a command as the unprivileged user in the private environment, for at most T_TIMEOUT seconds.
 user() {

@@ -17,6 +17,9 @@
  * without an address it never answers. A "/" separates what it says the first time from the next. --asked appends each name that it is asked for to FILE.
  *
  * --time prints how long the proxy took to PROXY_CA and to PROXY_READY instead.
+ *
+ * The status is COMMAND's. Of a proxy that does not end well when its supervisor has gone (built with a
+ * sanitizer: that has something to report) it is 96.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -485,13 +488,14 @@ int main(int argc, char **argv)
 	struct sockaddr_un sun;
 	sigset_t block, during;
 	double t0, t1, t2;
-	int port, tuples, status;
+	int port, tuples, status, proxy_status;
+	pid_t proxy;
 
 	parse(argc, argv);
 	(void)sigemptyset(&block);
 	(void)sigaddset(&block, SIGCHLD);
 	t0 = now_ms();
-	(void)start_proxy();
+	proxy = start_proxy();
 	send_setup();
 	send_policy(opt.policy);
 	port = send_listener();
@@ -510,5 +514,6 @@ int main(int argc, char **argv)
 	(void)sigdelset(&during, SIGCHLD);
 	status = serve(start_command(argv + optind, port, sun.sun_path), tuples, &during);
 	(void)unlink(sun.sun_path);
-	return status;
+	(void)close(link_fd);
+	return waitpid(proxy, &proxy_status, 0) == proxy && proxy_status == 0 ? status : 96;
 }
