@@ -172,7 +172,7 @@ static void index_all(struct trust *t)
 }
 
 static bool load_root(struct trust *t, const struct root *root, X509_STORE *store,
-	const X509_NAME *name, X509_OBJECT *ret, bool is_found)
+	const X509_NAME *name)
 {
 	auto_free char *text = NULL;
 	X509 *x = NULL;
@@ -180,21 +180,30 @@ static bool load_root(struct trust *t, const struct root *root, X509_STORE *stor
 
 	if (fd_slurp(t->fds[root->file], TRUST_STORE_MAX, &text, NULL) == 0)
 		x = parse_pem(text + root->at, root->len);
-	is_it = x && X509_NAME_cmp(X509_get_subject_name(x), name) == 0;
-	if (is_it) {
-		(void)X509_STORE_add_cert(store, x);
-		if (!is_found)
-			(void)X509_OBJECT_set1_X509(ret, x);
-	}
+	is_it = x && X509_NAME_cmp(X509_get_subject_name(x), name) == 0 && X509_STORE_add_cert(store, x) == 1;
 	X509_free(x);
 	return is_it;
 }
 
-/* All roots of that subject go into the store; the first is the answer, as by_dir.c does it. */
+/* What the store has now, as by_dir.c does it. The caller takes a reference of its own: that of set1 would be
+ * nobody's. */
+static int answer(X509_STORE *store, const X509_NAME *name, X509_OBJECT *ret)
+{
+	X509_OBJECT *found = X509_OBJECT_retrieve_by_subject(X509_STORE_get0_objects(store), X509_LU_X509, name);
+	X509 *x = found ? X509_OBJECT_get0_X509(found) : NULL;
+
+	if (!x || X509_OBJECT_set1_X509(ret, x) != 1)
+		return 0;
+	X509_free(x);
+	return 1;
+}
+
+/* All roots of that subject go into the store; one is the answer. */
 static int get_by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509_NAME *name,
 	X509_OBJECT *ret)
 {
 	struct trust *t = X509_LOOKUP_get_method_data(lookup);
+	X509_STORE *store = X509_LOOKUP_get_store(lookup);
 	unsigned long hash;
 	bool is_found = false;
 
@@ -205,9 +214,9 @@ static int get_by_subject(X509_LOOKUP *lookup, X509_LOOKUP_TYPE type, const X509
 	hash = X509_NAME_hash_ex(name, NULL, NULL, NULL);
 	for (size_t i = 0; i < t->n_roots; i++)
 		if (t->roots[i].hash == hash &&
-			load_root(t, &t->roots[i], X509_LOOKUP_get_store(lookup), name, ret, is_found))
+			load_root(t, &t->roots[i], store, name))
 			is_found = true;
-	return is_found;
+	return is_found ? answer(store, name, ret) : 0;
 }
 
 int trust_attach(struct trust *t, X509_STORE *store)
