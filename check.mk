@@ -92,7 +92,7 @@ analyze:	## gcc -fanalyzer
 cov:	## line coverage by file of all tests (docs/coverage.md)
 	$(MAKE) VARIANT=cov -j$(JOBS) all unit-build support
 	@find build/cov -name '*.gcda' -delete; chmod -R a+rwX build/cov
-	-$(MAKE) VARIANT=cov prove
+	-umask 0; $(MAKE) VARIANT=cov prove
 	@tests/support/coverage build/cov
 
 .PHONY: check sanitize sanitize-asan sanitize-tsan soak failalloc prove e2e kernel support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
