@@ -323,14 +323,11 @@ void exchange_stop_guessing(struct conn *c)
 	request_again(c);
 }
 
-static void request_read(struct conn *c)
+static void request_take(struct conn *c, ssize_t n)
 {
 	struct side *s = &c->client;
-	ssize_t n = stream_recv(s->stream, c->px->scratch, sizeof(c->px->scratch));
 
-	if (n == -EAGAIN) {
-		request_wait(c, false);
-	} else if (n <= 0) {
+	if (n <= 0) {
 		conn_close(c);
 	} else if (c->state == CONN_BODY) {
 		request_body_more(c, c->px->scratch, (size_t)n);
@@ -346,6 +343,21 @@ static void request_read(struct conn *c)
 	} else if (!request_scan(c, buf_head(&s->in), s->in.len)) {
 		request_wait(c, false);
 	}
+}
+
+static void request_read(struct conn *c)
+{
+	ssize_t n = stream_recv(c->client.stream, c->px->scratch, sizeof(c->px->scratch));
+
+	if (n == -EAGAIN) {
+		request_wait(c, false);
+		return;
+	}
+	request_take(c, n);
+	/* What TLS has read ahead of one full read is announced by nobody. */
+	if ((c->state == CONN_REQUEST || c->state == CONN_BODY) && c->client.wants_recv &&
+		stream_has_pending(c->client.stream) && timer_set(c->px->loop, &c->again, 0) < 0)
+		conn_close(c);
 }
 
 bool exchange_flushed(struct conn *c)

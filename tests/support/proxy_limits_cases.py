@@ -1,6 +1,6 @@
 """Cases of proxy_cases.py, suite "limits": one for the outcome of each limit of docs/limits.md that
 nothing else reaches. Deadlines are looked at from both sides, with a clock that is ours."""
-import contextlib
+import contextlib, signal
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
@@ -668,6 +668,24 @@ def an_inspected_body_beyond_4_mib_is_413_whatever_an_endpoint_says():
         body = lambda n: b'{"query": "{ a }", "x": "' + b"y" * n + b'"}'
         eq(post_json("gql.test", "/graphql", body(4194304 - len(body(0))))[0], 200)
         eq(post_json("gql.test", "/graphql", body(4194304))[0], 413)
+
+
+@case
+def what_tls_reads_ahead_of_a_full_read_is_not_forgotten():
+    # 64 KiB is one read. The last record begins before its end and ends behind it, and all of it is there at once: that
+    # takes a window which an upload has opened.
+    body = lambda n: b'{"query": "{ a }", "x": "' + b"y" * (n - 27) + b'"}'
+    head = lambda n: b"POST /graphql HTTP/1.1\r\nHost: gql.test\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % n
+    with limited():
+        s = tls("gql.test")
+        eq(ask(s, head(3000000) + body(3000000))[0], 200)
+        os.kill(D.proxy_pid(), signal.SIGSTOP)
+        try:
+            s.sendall(head(65536))
+            s.sendall(body(65536))
+        finally:
+            os.kill(D.proxy_pid(), signal.SIGCONT)
+        eq(response(s)[0], 200)
 
 
 @case
