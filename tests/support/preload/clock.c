@@ -91,7 +91,8 @@ int epoll_wait(int fd, struct epoll_event *ev, int n, int timeout)
 	if (!real)
 		real = (int (*)(int, struct epoll_event *, int, int))dlsym(RTLD_NEXT, "epoll_wait");
 	r = real(fd, ev, n, shared && (timeout < 0 || timeout > WAIT_MS) ? WAIT_MS : timeout);
-	if (shared)
+	/* A look in vain, as under load before the loop sleeps, is no turn. */
+	if (shared && (r != 0 || timeout != 0))
 		shared->turns++;
 	return r;
 }
