@@ -5,12 +5,10 @@
 #include "proxy/ca.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <sys/random.h>
 
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
@@ -72,75 +70,6 @@ static const uint8_t oid_constraints[] = { 0x55, 0x1d, 0x13 };
 static const uint8_t oid_authority_key_id[] = { 0x55, 0x1d, 0x23 };
 static const uint8_t oid_ext_key_usage[] = { 0x55, 0x1d, 0x25 };
 static const uint8_t oid_server_auth[] = { 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01 };
-
-static int kernel_random(unsigned char *out, int n)
-{
-	while (n > 0) {
-		ssize_t got = getrandom(out, (size_t)n, 0);
-
-		if (got < 0 && errno != EINTR)
-			return 0;
-		if (got > 0) {
-			out += got;
-			n -= (int)got;
-		}
-	}
-	return 1;
-}
-
-static int random_ready(void)
-{
-	return 1;
-}
-
-/*
- * OpenSSL holds the buffer of a record only while there is a record in it (SSL_MODE_RELEASE_BUFFERS:
- * an idle connection has none), which takes and gives back two for each direction of an exchange.
- * A few stay here instead of going through the allocator, and through the cache of the processor,
- * every time.
- */
-enum { RECORD_MIN = 16 * 1024, RECORD_MAX = 18 * 1024, RECORDS_SPARE = 4, RECORD_SLACK = 64 };
-
-static void *records[RECORDS_SPARE];
-static unsigned int n_records;
-
-static void *crypto_malloc(size_t n, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	if (n <= RECORD_MIN || n > RECORD_MAX)
-		return n ? malloc(n) : NULL;
-	return n_records ? records[--n_records] : malloc(RECORD_MAX);
-}
-
-static void crypto_free(void *p, const char *file, int line)
-{
-	(void)file;
-	(void)line;
-	if (p && n_records < RECORDS_SPARE && malloc_usable_size(p) - RECORD_MAX < RECORD_SLACK)
-		records[n_records++] = p;
-	else
-		free(p);
-}
-
-static void *crypto_realloc(void *p, size_t n, const char *file, int line)
-{
-	if (n)
-		return realloc(p, n);
-	crypto_free(p, file, line);
-	return NULL;
-}
-
-void ca_crypto_init(void)
-{
-	static const RAND_METHOD method = { .bytes = kernel_random,
-		.pseudorand = kernel_random,
-		.status = random_ready };
-
-	(void)CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
-	(void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-	(void)RAND_set_rand_method(&method);
-}
 
 /* AlgorithmIdentifier ecdsa-with-SHA256: the parameters are absent (RFC 5758, 3.2). */
 static void put_signature_algorithm(struct der *d)
@@ -269,7 +198,7 @@ static int put_tbs(struct der *d, const struct ca *ca, const struct cert_spec *s
 	uint8_t serial[SERIAL_LEN];
 	size_t end = d->at, inner;
 
-	if (!kernel_random(serial, sizeof(serial)))
+	if (RAND_bytes(serial, sizeof(serial)) != 1)
 		return -EIO;
 	serial[0] = (serial[0] & 0x7f) | 0x40;
 	if (spec->host)

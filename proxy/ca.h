@@ -16,9 +16,6 @@ struct ca;
 
 enum { LEAF_DAYS = 7 };
 
-/* Sets OpenSSL up without configuration files and with the kernel as its random source. Once. */
-void ca_crypto_init(void);
-
 /* A new authority for the sandbox @name, valid whatever the clock says. 0, -ENOMEM, -EIO. */
 int ca_new(const char *name, struct ca **ret);
 /* NULL is fine. The key is wiped. */

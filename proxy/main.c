@@ -20,8 +20,8 @@
 #include <jansson.h>
 
 #include "lib/err.h"
-#include "proxy/ca.h"
 #include "proxy/conn.h"
+#include "proxy/crypto.h"
 #include "proxy/link.h"
 #include "proxy/proxy.h"
 
@@ -82,7 +82,7 @@ int main(void)
 	if (getrandom(&seed, sizeof(seed), 0) != (ssize_t)sizeof(seed))
 		return 1;
 	json_object_seed(seed | 1);
-	ca_crypto_init();
+	crypto_init();
 	r = begin(&proxy);
 	if (r == 0)
 		r = loop_run(proxy.loop);

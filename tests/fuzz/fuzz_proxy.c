@@ -18,6 +18,7 @@
 #include "lib/cleanup.h"
 #include "proxy/ca.h"
 #include "proxy/conn.h"
+#include "proxy/crypto.h"
 #include "proxy/proxy.h"
 #include "proxy/route.h"
 #include "proxy/tls.h"
@@ -73,7 +74,7 @@ static void begin(void)
 	TAILQ_INIT(&px.conns);
 	TAILQ_INIT(&px.commits);
 	buf_init(&px.writing, WRITING_MAX);
-	ca_crypto_init();
+	crypto_init();
 	for (size_t i = 0; i < ARRAY_SIZE(pins); i++) {
 		(void)strcpy(pins[i].host, hosts[i]);
 		pins[i].port = i == 1 ? 443 : 80;

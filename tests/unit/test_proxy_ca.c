@@ -13,6 +13,7 @@
 #include "lib/buf.h"
 #include "lib/cleanup.h"
 #include "proxy/ca.h"
+#include "proxy/crypto.h"
 #include "proxy/limits.h"
 
 static struct ca *ca;
@@ -192,6 +193,6 @@ int main(void)
 		cmocka_unit_test(the_authority_signs_no_further_authority),
 	};
 
-	ca_crypto_init();
+	crypto_init();
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
