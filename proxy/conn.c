@@ -430,6 +430,12 @@ struct event conn_event(const struct conn *c)
 		.connection = c->cookie };
 }
 
+const char *conn_authority(const struct conn *c, char ret[CONN_AUTHORITY_MAX])
+{
+	(void)snprintf(ret, CONN_AUTHORITY_MAX, strchr(c->host, ':') ? "[%s]:%u" : "%s:%u", c->host, c->port);
+	return ret;
+}
+
 int conn_refuse(struct conn *c, const struct refusal *r)
 {
 	if (!c->refusal)

@@ -170,6 +170,10 @@ void conns_commit_all(struct proxy *px);
 
 /* The event with everything known about @c; adapter and host are the connection's. */
 struct event conn_event(const struct conn *c);
+
+enum { CONN_AUTHORITY_MAX = URL_HOST_MAX + sizeof("[]:65535") };
+/* Where it goes to, as a URL has it: host:port, IPv6 in brackets. Returns @ret. */
+const char *conn_authority(const struct conn *c, char ret[CONN_AUTHORITY_MAX]);
 /* Remembers why every request on this connection will be refused. -ENOMEM. */
 int conn_refuse(struct conn *c, const struct refusal *r);
 

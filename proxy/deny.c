@@ -65,39 +65,35 @@ static void put_missing(struct buf *b, int *r, const struct conn *c, const char 
 }
 
 /* What was refused, and not what a "*" that somebody put into its path would mean in a rule. */
-static bool format_allow(char *ret, size_t size, const struct conn *c, const char *host, const char *method,
-	const char *path)
+static bool format_allow(char *ret, size_t size, const struct conn *c, const char *method, const char *path)
 {
+	char authority[CONN_AUTHORITY_MAX];
 	auto_buf struct buf literal;
 
 	buf_init(&literal, size);
 	if (strchr(path, '\'') || learn_path_quote(&literal, path) < 0 || buf_putc(&literal, '\0') < 0)
 		return false;
-	return str_format(ret, size, "openshell policy update %s --add-allow '%s:%u:%s:%s' --wait", c->px->sandbox,
-		host, c->port, method, buf_head(&literal));
+	return str_format(ret, size, "openshell policy update %s --add-allow '%s:%s:%s' --wait", c->px->sandbox,
+		conn_authority(c, authority), method, buf_head(&literal));
 }
 
-static bool format_endpoint(char *ret, size_t size, const struct conn *c, const char *host)
+static bool format_endpoint(char *ret, size_t size, const struct conn *c)
 {
+	char authority[CONN_AUTHORITY_MAX];
 	const char *binary = c->binary ? c->binary : "PATH";
 
 	return !strpbrk(binary, "'*") &&
-	       str_format(ret, size, "openshell policy update %s --add-endpoint '%s:%u' --binary '%s' --wait",
-		       c->px->sandbox, host, c->port, binary);
+	       str_format(ret, size, "openshell policy update %s --add-endpoint '%s' --binary '%s' --wait",
+		       c->px->sandbox, conn_authority(c, authority), binary);
 }
 
 /* None where the command, pasted, would mean something else. */
 static void put_command(struct buf *b, int *r, const struct conn *c, const char *method,
 	const char *path)
 {
-	char step[2048], host[URL_HOST_MAX + 3];
-	bool fits = str_format(host, sizeof(host), strchr(c->host, ':') ? "[%s]" : "%s", c->host);
+	char step[2048];
 
-	if (fits && method)
-		fits = format_allow(step, sizeof(step), c, host, method, path);
-	else if (fits)
-		fits = format_endpoint(step, sizeof(step), c, host);
-	if (!fits)
+	if (method ? !format_allow(step, sizeof(step), c, method, path) : !format_endpoint(step, sizeof(step), c))
 		return;
 	put_raw(b, r, "\"outside the sandbox, if this is wanted: ");
 	if (*r == 0)

@@ -231,6 +231,8 @@ static const char *error_of(const struct decision *d)
 void judge_refusal(const struct conn *c, const struct decision *d, const char *method,
 	const char *path, struct refusal *ret)
 {
+	char authority[CONN_AUTHORITY_MAX];
+
 	*ret = (struct refusal){
 		.status = 403, .error = error_of(d), .layer = d->layer, .is_denial = true
 	};
@@ -244,7 +246,5 @@ void judge_refusal(const struct conn *c, const struct decision *d, const char *m
 		(void)snprintf(ret->detail, sizeof(ret->detail), "%s", d->reason);
 	else
 		(void)snprintf(ret->detail, sizeof(ret->detail),
-			strchr(c->host, ':') ? "CONNECT [%s]:%u not permitted by policy"
-					     : "CONNECT %s:%u not permitted by policy",
-			c->host, c->port);
+			"CONNECT %s not permitted by policy", conn_authority(c, authority));
 }

@@ -118,12 +118,15 @@ static bool host_agrees(const struct conn *c, const struct judged *j)
 static void refuse_connection(const struct conn *c, struct judged *j)
 {
 	struct refusal *r = &j->refusal;
+	char authority[CONN_AUTHORITY_MAX];
 
 	*r = *c->refusal;
-	if (c->is_forward && r->is_denial && r->layer == LAYER_L4)
-		(void)snprintf(r->detail, sizeof(r->detail),
-			strchr(c->host, ':') ? "%s [%s]:%u%s not permitted by policy" : "%s %s:%u%s not permitted by policy",
-			request_method(j), c->host, c->port, request_path(j));
+	if (!c->is_forward || !r->is_denial || r->layer != LAYER_L4)
+		return;
+	/* A path that is too long for it is cut. */
+	if (snprintf(r->detail, sizeof(r->detail), "%s %s%s not permitted by policy", request_method(j),
+		    conn_authority(c, authority), request_path(j)) < 0)
+		r->detail[0] = '\0';
 }
 
 /* What was decided for the whole connection is told to each request on it. */
