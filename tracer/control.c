@@ -201,9 +201,10 @@ static void on_request(struct control *c, struct msg_in *m)
 	}
 }
 
-/* What whoever asks is told when there is no descriptor for the answer. */
-static void put_no_room(struct msg_out *m)
+/* There is no descriptor for the answer: the log says so, and @m is what whoever asks is told. */
+static void refuse_for_room(struct sandbox *s, struct msg_out *m)
 {
+	sandbox_say(s, EVENT_WARN, "a command was refused: out of file descriptors");
 	msg_out_init(m, CTL_FAILED, 0);
 	msg_put_u32(m, EMFILE);
 	msg_put_u32(m, 1);
@@ -216,8 +217,7 @@ static void no_room_for(struct control *c)
 {
 	auto_msg_out struct msg_out m;
 
-	sandbox_say(c->sandbox, EVENT_WARN, "a command was refused: out of file descriptors");
-	put_no_room(&m);
+	refuse_for_room(c->sandbox, &m);
 	control_send(c, &m);
 }
 
@@ -273,8 +273,7 @@ static void turn_away(struct sandbox *s, int fd)
 {
 	auto_msg_out struct msg_out m;
 
-	sandbox_say(s, EVENT_WARN, "a command was refused: out of file descriptors");
-	put_no_room(&m);
+	refuse_for_room(s, &m);
 	(void)msg_send(fd, &m);
 	spare_close(fd);
 }

@@ -93,11 +93,12 @@ static int log_open(struct sandbox *s, struct err *err)
 
 static int send_log_fd(struct sandbox *s)
 {
-	auto_close int fd = logstore_open_writer(s->store);
 	auto_msg_out struct msg_out m = { 0 };
+	auto_close int fd = -1;
 
 	if (!s->proxy.pid)
 		return 0;
+	fd = logstore_open_writer(s->store);
 	if (fd < 0)
 		return fd;
 	msg_out_init(&m, PROXY_LOG, 0);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 static int spare = -1;
+static bool is_lost; /* another thread was faster when it was to be taken again */
 
 int spare_keep(void)
 {
@@ -14,10 +15,18 @@ int spare_keep(void)
 	return spare < 0 ? -errno : 0;
 }
 
+static void take_again(void)
+{
+	is_lost = spare_keep() < 0;
+}
+
 int spare_accept(int listener, bool *ret_is_last)
 {
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	if (is_lost)
+		take_again();
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	*ret_is_last = false;
 	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || spare < 0)
 		return fd < 0 ? -errno : fd;
@@ -26,12 +35,12 @@ int spare_accept(int listener, bool *ret_is_last)
 	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	*ret_is_last = fd >= 0;
 	if (fd < 0)
-		(void)spare_keep();
+		take_again();
 	return fd < 0 ? -errno : fd;
 }
 
 void spare_close(int fd)
 {
 	(void)close(fd);
-	(void)spare_keep();
+	take_again();
 }
