@@ -28,7 +28,7 @@ enum {
 	KEY_EOF = 0x04,
 	RELAY_CHUNK = 64 * 1024,
 	INPUT_MAX = 256 * 1024, /* typed and not yet taken; then we stop reading the keyboard */
-	ANSWER_MS = 10000,
+	ANSWER_MS = 10000, /* until the supervisor says that the command runs */
 	DRAIN_MS = 50,	  /* the kernel may still be moving the last output of an ended command */
 	KILL_GRACE_S = 2, /* between SIGTERM and SIGKILL of a command that ran out of time */
 };
@@ -382,10 +382,8 @@ static int no_answer(const struct run *run)
 static int turn(struct run *run)
 {
 	struct pollfd p[SOURCES];
-	int r = ON_GOING;
-
 	bool is_asking = !run->is_started && !run->s->on_ready;
-	int n;
+	int r = ON_GOING, n;
 
 	want(run, p);
 	n = poll(p, SOURCES, is_asking ? ANSWER_MS : -1);

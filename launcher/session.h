@@ -13,10 +13,10 @@ struct session {
 	int sock;	  /* connection to the supervisor; CTL_EXEC or CTL_ATTACH was sent on it */
 	bool is_tty;	  /* CTL_STARTED brings a terminal */
 	const char *name; /* of the sandbox, for the message on detaching */
-	/* A supervisor that does not say in a while that the command runs is given up, but for one that starts first
-	 * (on_ready). */
 	unsigned int timeout_s;	     /* 0: none; then SIGTERM, SIGKILL, and CLI_TIMEOUT */
-	void (*on_ready)(void *arg); /* once the sandbox is up; may be NULL */
+	/* Once the sandbox is up. NULL: it is up already, and a supervisor that does not say in a while that the
+	 * command runs is given up. */
+	void (*on_ready)(void *arg);
 	void *arg;
 };
 

@@ -22,6 +22,5 @@ struct back *back_find(const struct target *t, bool is_tls);
 int back_join(struct back *b, struct leg *leg);
 /* Connections of other generations than this take no more requests. */
 void backs_retire(struct proxy *px, uint32_t generation);
-
 /* No further request goes to those that are there. */
 void backs_forget(struct proxy *px);

@@ -49,7 +49,8 @@ struct target_key {
 /* Finds or makes; a reference for the caller. NULL when out of memory or beyond TARGETS_MAX. */
 struct target *target_get(struct proxy *px, const struct target_key *key);
 void target_unref(struct target *t);
-/* Addresses that were checked: connections that are there already dial them. They hold for RESOLVE_FRESH_MS, or for good when @is_pinned. */
+/* Addresses that were checked: connections that are there already dial them. They hold for RESOLVE_FRESH_MS, or
+ * for good when @is_pinned. */
 void target_set_addrs(struct target *t, const struct netaddr *addrs, size_t n, uint16_t port,
 	bool is_pinned);
 /* The same destination in another generation: what was checked for it stays checked. */
