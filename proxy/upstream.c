@@ -349,7 +349,10 @@ static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 		on_connected(leg);
 }
 
-/* Where to is judged last thing before: who shares a target may still have other ancestors. */
+/*
+ * The one way to a server, and the last gate before it: whoever put the addresses into the target, this caller
+ * must be allowed to reach them. (Policies that load let all who share a target reach the same.)
+ */
 static int dial(struct leg *leg, struct target *t, struct conn *c)
 {
 	struct decision d;
