@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/aws.h"
 #include "lib/err.h"
 #include "lib/netaddr.h"
 #include "lib/request.h"
@@ -132,6 +133,7 @@ struct intent {
 struct carriage {
 	bool is_inspected; /* some matching endpoint has an HTTP protocol */
 	bool tls_skip;	   /* never touch TLS: relay */
+	bool is_signed;	   /* requests are, whether or not rules look into them */
 	bool allow_uninspected_credentials; /* relayed although a credential is bound to it */
 	bool allow_encoded_slash; /* of the endpoint that the path selects (policy_select) */
 };
@@ -169,12 +171,14 @@ struct inspection {
 	bool websocket_text;	/* client text messages must be judged one by one */
 	bool mcp_strict_tool_names;
 	bool rewrite_body, rewrite_websocket; /* credentials' placeholders are replaced there too */
+	enum aws_signing signing; /* requests are signed for signing_service; both words live as long as the policy */
+	const char *signing_service, *signing_region; /* the region NULL: what the host's name says */
 	const char *credential_provider; /* whose credentials are bound to it by name; or NULL; lives as
 					    long as the policy */
 	bool redact;		/* an openshell/regex middleware applies to this host */
 	bool redact_may_fail;	/* all of them fail open: what they cannot read passes as it is */
 };
 
-/* False when no inspected endpoint matches: then @ret is zero. */
+/* False when no inspected endpoint matches: then @ret is zero, but for how requests are signed. */
 bool policy_select(const struct policy *p, const struct intent *in, const char *path,
 	struct inspection *ret);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/aws.h"
 #include "lib/cleanup.h"
 #include "lib/policy_check.h"
 #include "lib/str.h"
@@ -324,6 +325,25 @@ static void check_registry(const struct endpoint_check *c)
 	}
 }
 
+/* What a signature says of its service and region; a name that says no region at all needs the policy's word. */
+static void check_signing_words(const struct endpoint_check *c)
+{
+	const struct doc_endpoint *e = c->e;
+	const struct {
+		const struct doc_str *s;
+		const char *key;
+	} words[] = { { &e->signing_service, "signing_service" }, { &e->signing_region, "signing_region" } };
+	char region[AWS_WORD_MAX + 1];
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (doc_has(words[i].s) && !aws_is_word(words[i].s->text))
+			bad(c->f, words[i].s->pos, PATH_KEY(c->path, words[i].key),
+				"'%.80s': must be letters, digits, '-' and '_', at most %d", words[i].s->text, AWS_WORD_MAX);
+	if (!doc_has(&e->signing_region) && doc_has(&e->host) && !aws_region(e->host.text, region))
+		odd(c->f, e->credential_signing.pos, PATH_KEY(c->path, "signing_region"),
+			"'%.80s' names no region: requests are refused until signing_region says which", e->host.text);
+}
+
 static void check_signing(const struct endpoint_check *c)
 {
 	static const char *const words[] = { "sigv4", "sigv4:body", "sigv4:no_body", NULL };
@@ -347,6 +367,10 @@ static void check_signing(const struct endpoint_check *c)
 		bad(c->f, e->credential_signing.pos, path,
 			"credential_signing and "
 			"request_body_credential_rewrite are mutually exclusive");
+	if (c->protocol == PROTOCOL_SQL || (doc_has(&e->tls) && strcmp(e->tls.text, "skip") == 0))
+		odd(c->f, e->credential_signing.pos, path,
+			"connections are refused: nobody may look into them, so nothing can be signed");
+	check_signing_words(c);
 }
 
 static void check_rewrites(const struct endpoint_check *c)

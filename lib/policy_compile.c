@@ -469,6 +469,19 @@ static void compile_flags(const struct doc_endpoint *in, struct endpoint *e)
 	e->body_max = body_limit(in, e);
 }
 
+static int compile_signing(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)
+{
+	const char *region = in->signing_region.text;
+
+	e->signing = aws_signing_parse(in->credential_signing.text);
+	if (e->signing == AWS_SIGN_NOTHING)
+		return 0;
+	e->signing_service = p_copy(p, in->signing_service.text);
+	if (region && region[0] && !(e->signing_region = p_copy(p, region)))
+		return -ENOMEM;
+	return e->signing_service ? 0 : -ENOMEM;
+}
+
 static int compile_credentials(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)
 {
 	const char *provider = in->credential_binding.provider.text;
@@ -477,10 +490,9 @@ static int compile_credentials(struct policy *p, const struct doc_endpoint *in, 
 	e->rewrite_body = in->request_body_credential_rewrite.value && e->protocol == PROTOCOL_REST;
 	e->rewrite_websocket = in->websocket_credential_rewrite.value &&
 			       (e->protocol == PROTOCOL_REST || e->protocol == PROTOCOL_WEBSOCKET);
-	if (!provider || !provider[0])
-		return 0;
-	e->credential_provider = arena_strndup(&p->arena, provider, strlen(provider));
-	return e->credential_provider ? 0 : -ENOMEM;
+	if (provider && provider[0] && !(e->credential_provider = p_copy(p, provider)))
+		return -ENOMEM;
+	return compile_signing(p, in, e);
 }
 
 typedef int endpoint_step(struct policy *p, const struct doc_endpoint *in, struct endpoint *e);

@@ -94,6 +94,7 @@ static const struct endpoint *connect_endpoint(
 			first = e;
 		c->is_inspected |= policy_protocol_is_http(e->protocol);
 		c->tls_skip |= e->tls_skip;
+		c->is_signed |= e->signing != AWS_SIGN_NOTHING;
 		c->allow_uninspected_credentials |= e->allow_uninspected_credentials;
 	}
 	return first;
@@ -517,14 +518,32 @@ void policy_decide(const struct policy *p, const struct intent *in, struct decis
 
 /* --- what to look at --- */
 
+/* An endpoint may sign requests that it does not judge. */
+static void select_signing(const struct policy *p, const struct intent *in, struct inspection *ret)
+{
+	const struct endpoint *e;
+	struct endpoint_walk w;
+
+	endpoint_walk_init(&w, p, in);
+	while ((e = endpoint_walk_next(&w)) && (!e->signing || policy_protocol_is_http(e->protocol)))
+		;
+	if (e) /* policy_overlap.c sees to it that others say the same */
+		*ret = (struct inspection){ .signing = e->signing,
+			.signing_service = e->signing_service,
+			.signing_region = e->signing_region,
+			.credential_provider = e->credential_provider };
+}
+
 bool policy_select(
 	const struct policy *p, const struct intent *in, const char *path, struct inspection *ret)
 {
 	const struct endpoint *e = select_endpoint(p, in, path);
 
 	*ret = (struct inspection){ 0 };
-	if (!e)
+	if (!e) {
+		select_signing(p, in, ret);
 		return false;
+	}
 	*ret = (struct inspection){
 		.protocol = e->protocol,
 		.is_enforcing = e->is_enforcing,
@@ -535,6 +554,9 @@ bool policy_select(
 		.mcp_strict_tool_names = e->mcp_strict_tool_names,
 		.rewrite_body = e->rewrite_body,
 		.rewrite_websocket = e->rewrite_websocket,
+		.signing = e->signing,
+		.signing_service = e->signing_service,
+		.signing_region = e->signing_region,
 		.credential_provider = e->credential_provider,
 		.redact = middleware_of(p, in->host, false) != NULL,
 		.redact_may_fail = !middleware_of(p, in->host, true),

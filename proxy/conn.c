@@ -477,7 +477,7 @@ void conn_on_leg_event(struct conn *c, uint32_t events)
 
 /*
  * What the new policy says of the connection as it stands. Carried in another way than before
- * (inspected or not) counts as not allowed: bytes that were not looked at cannot be looked at now.
+ * (inspected, signed or not) counts as not allowed: bytes that were not looked at cannot be looked at now.
  */
 static bool is_still_allowed(struct conn *c)
 {
@@ -487,7 +487,7 @@ static bool is_still_allowed(struct conn *c)
 	if (d.verdict == VERDICT_DENY)
 		return false;
 	return d.carriage.is_inspected == c->carriage.is_inspected &&
-		d.carriage.tls_skip == c->carriage.tls_skip;
+		d.carriage.tls_skip == c->carriage.tls_skip && d.carriage.is_signed == c->carriage.is_signed;
 }
 
 static void log_closed(struct conn *c)

@@ -20,6 +20,7 @@
 #include "proxy/proxy.h"
 #include "proxy/resolve.h"
 #include "proxy/side.h"
+#include "proxy/sigv4.h"
 #include "proxy/tls.h"
 #include "proxy/upstream.h"
 
@@ -64,6 +65,8 @@ struct inject {
 	enum inject_body body;
 	size_t head_len;   /* of ex.head; the rest of it is body */
 	char provider[64]; /* bound by the policy's word */
+	enum sigv4_payload payload; /* with a service, the request is signed */
+	char service[AWS_WORD_MAX + 1], region[AWS_WORD_MAX + 1], said[SIGV4_HASH_MAX + 1];
 	char tail[INJECT_TAIL];
 	size_t tail_len;
 };

@@ -321,24 +321,25 @@ static void open_advisor(struct conn *c)
 
 /*
  * A server that a credential is for, on an endpoint that is not inspected: requests are parsed all
- * the same, so that placeholders are replaced, and none is judged. Where nobody may look, nothing
- * would be replaced: false, and it was refused, unless the policy accepts that.
+ * the same, so that placeholders are replaced and requests signed, and none is judged. Where nobody may look,
+ * nothing would be: false, and it was refused, unless the policy accepts that.
  */
 static bool look_for_placeholders(struct conn *c, const struct decision *d)
 {
 	struct refusal f;
 
 	c->is_passthrough = false;
-	if (c->is_inspected || d->carriage.allow_uninspected_credentials ||
-		!credentials_cover(c->px, c->host, c->port))
+	if (c->is_inspected)
+		return true;
+	if (!d->carriage.is_signed &&
+		(d->carriage.allow_uninspected_credentials || !credentials_cover(c->px, c->host, c->port)))
 		return true;
 	if (!d->carriage.tls_skip) {
 		c->is_inspected = c->is_passthrough = true;
 		return true;
 	}
-	entry_fault(&f, 403, "uninspected_credentials",
-		"%s:%u belongs to a credential provider, and its endpoint is not inspected (tls: skip)",
-		c->host, c->port);
+	entry_fault(&f, 403, "uninspected_credentials", "%s:%u %s, and its endpoint is not inspected (tls: skip)",
+		c->host, c->port, d->carriage.is_signed ? "wants signed requests" : "belongs to a credential provider");
 	judge_log_refusal(c, &f, NULL, NULL, "credentials");
 	refuse(c, &f);
 	return false;

@@ -168,7 +168,7 @@ static void collect_body(struct conn *c)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-	c->client.in.max = HTTP1_HEAD_MAX + 2 * inspect_body_max(&now.inspection) + SCRATCH_SIZE;
+	c->client.in.max = HTTP1_HEAD_MAX + 2 * inspect_body_max(&now.inspection, &now.rq) + SCRATCH_SIZE;
 	conn_set_state(c, CONN_BODY);
 	if (!now.rq.expect_continue || c->has_said_continue)
 		return;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "lib/cleanup.h"
 #include "lib/placeholder.h"
@@ -9,6 +10,7 @@
 #include "proxy/credentials.h"
 #include "proxy/exchange_internal.h"
 #include "proxy/judge.h"
+#include "proxy/sigv4.h"
 
 struct asking {
 	struct conn *conn;
@@ -55,6 +57,26 @@ static enum inject_body body_kind(const struct judged *j)
 	return INJECT_NO_BODY;
 }
 
+/* --- what there is to sign --- */
+
+static void note_signing(struct conn *c, const struct judged *j)
+{
+	const struct inspection *in = &j->inspection;
+	struct inject *to = &c->ex.inject;
+
+	if (!in->signing)
+		return;
+	to->payload = sigv4_payload(in->signing, &j->rq.fields, to->said);
+	if (j->body.data && to->payload == SIGV4_SAID)
+		to->payload = SIGV4_HASH; /* a middleware may have changed it */
+	(void)str_copy(to->service, sizeof(to->service), in->signing_service);
+	if (!in->signing_region)
+		(void)aws_region(c->host, to->region);
+	else
+		(void)str_copy(to->region, sizeof(to->region), in->signing_region);
+	to->is_wanted = true;
+}
+
 /* Basic hides what it holds. */
 static bool may_hold(const char *head, size_t len)
 {
@@ -67,13 +89,14 @@ void inject_note(struct conn *c, const struct judged *j, size_t head_len)
 	struct inject *in = &c->ex.inject;
 
 	*in = (struct inject){ .head_len = head_len };
+	note_signing(c, j);
 	if (!c->px->had_credentials)
 		return;
 	in->has_scan = true;
 	in->body = body_kind(j);
 	(void)str_copy(in->provider, sizeof(in->provider),
 		j->inspection.credential_provider ? j->inspection.credential_provider : "");
-	in->is_wanted = in->body != INJECT_NO_BODY || may_hold(buf_head(&c->ex.head), head_len);
+	in->is_wanted = in->is_wanted || in->body != INJECT_NO_BODY || may_hold(buf_head(&c->ex.head), head_len);
 }
 
 /* --- replacing --- */
@@ -108,22 +131,75 @@ static int put_head(struct buf *out, const struct buf *head, size_t body_len)
 	return r == 0 ? buf_append(out, rest, (size_t)(end - rest)) : r;
 }
 
-/* The request as the server gets it. 0, -ENOKEY, -EACCES, -ENOBUFS, -ENOMEM. */
+/* A key for signing. Nothing that could end a field may be in it. */
+static int find_key(struct asking *a, const char *key, const char **ret, size_t *ret_len)
+{
+	int r = find(a, key, strlen(key), ret, ret_len);
+
+	for (size_t i = 0; r == 0 && i < *ret_len; i++)
+		if ((*ret)[i] <= ' ' || (*ret)[i] > '~')
+			r = -ENOKEY;
+	return r == 0 && !*ret_len ? -ENOKEY : r;
+}
+
+/* -ENOKEY, -EACCES: the keys; -EBADMSG: the request; -ENOBUFS, -ENOMEM. */
+static int sign_head(struct asking *a, const struct buf *head, const struct buf *body, struct buf *out)
+{
+	const struct inject *in = &a->conn->ex.inject;
+	struct sigv4 s = { .region = in->region, .service = in->service, .now = time(NULL), .body_len = body->len };
+	int r;
+
+	if (body->len)
+		s.body = buf_head(body);
+	if (in->payload != SIGV4_HASH)
+		s.payload = in->payload == SIGV4_SAID ? in->said : "UNSIGNED-PAYLOAD";
+	r = find_key(a, "AWS_ACCESS_KEY_ID", &s.key_id, &s.key_id_len);
+
+	r = r == 0 ? find_key(a, "AWS_SECRET_ACCESS_KEY", &s.secret, &s.secret_len) : r;
+	if (r < 0)
+		return r;
+	r = find_key(a, "AWS_SESSION_TOKEN", &s.token, &s.token_len);
+	if (r == -EACCES)
+		return r;
+	if (r < 0)
+		s.token = NULL; /* keys that last have none */
+	return sigv4_sign(&s, buf_head(head), head->len, out);
+}
+
+/* The head, its placeholders filled in; one that will be signed without what signed it before. */
+static int fill_head(struct placeholder_source *src, const struct exchange *ex, struct buf *out)
+{
+	const char *head = buf_head(&ex->head);
+	auto_buf struct buf bare;
+	int r;
+
+	if (!ex->inject.service[0])
+		return placeholder_head(src, head, ex->inject.head_len, out);
+	buf_init(&bare, WRITING_MAX);
+	r = sigv4_strip(head, ex->inject.head_len, &bare);
+	return r == 0 ? placeholder_head(src, buf_head(&bare), bare.len, out) : r;
+}
+
+/* The request as the server gets it. 0, -ENOKEY, -EACCES, -EBADMSG, -ENOBUFS, -ENOMEM. */
 static int write_request(struct asking *a, struct buf *out)
 {
 	const struct exchange *ex = &a->conn->ex;
 	struct placeholder_source src = { find, a, 0 };
-	const char *head = buf_head(&ex->head), *body = head + ex->inject.head_len;
+	const char *body = buf_head(&ex->head) + ex->inject.head_len;
 	size_t body_len = ex->head.len - ex->inject.head_len;
 	struct buf filled, filled_body;
 	int r;
 
+	if (ex->inject.service[0] && (!ex->inject.payload || !ex->inject.region[0]))
+		return -EBADMSG;
 	buf_init(&filled, WRITING_MAX);
-	buf_init(&filled_body, WRITING_MAX);
-	r = placeholder_head(&src, head, ex->inject.head_len, &filled);
+	buf_init(&filled_body, out->max);
+	r = fill_head(&src, ex, &filled);
 	if (r == 0)
 		r = replace_body(&src, ex->inject.body, body, body_len, &filled_body);
-	if (r == 0 && ex->inject.body != INJECT_NO_BODY)
+	if (r == 0 && ex->inject.service[0])
+		r = sign_head(a, &filled, &filled_body, out);
+	else if (r == 0 && ex->inject.body != INJECT_NO_BODY)
 		r = put_head(out, &filled, filled_body.len);
 	else if (r == 0)
 		r = buf_append(out, buf_head(&filled), filled.len);
@@ -132,6 +208,11 @@ static int write_request(struct asking *a, struct buf *out)
 	placeholder_wipe(&filled);
 	placeholder_wipe(&filled_body);
 	return r;
+}
+
+static size_t writing_max(const struct conn *c)
+{
+	return c->ex.inject.service[0] ? WRITING_MAX + SIGN_BODY_MAX : WRITING_MAX;
 }
 
 /* A secret in clear text is everybody's: only where that was asked for in so many words. */
@@ -147,9 +228,32 @@ static int write_checked(struct asking *a, struct buf *out)
 	return r == 0 && a->used[0] && !may_go_in_clear(a->conn) ? -EACCES : r;
 }
 
+static void refuse_signing(struct conn *c, int r)
+{
+	const struct inject *in = &c->ex.inject;
+
+	if (in->payload == SIGV4_UNSUPPORTED)
+		exchange_fault(c, 400, "invalid_request", "credentials",
+			"chunks that are signed one by one cannot be signed anew: credential_signing sigv4:no_body "
+			"lets the body stream unsigned");
+	else if (!in->region[0])
+		exchange_fault(c, 500, "credential_injection_failed", "credentials",
+			"%s names no region to sign for: the policy's signing_region can", c->host);
+	else if (r == -ENOKEY)
+		exchange_fault(c, 500, "credential_unavailable", "credentials",
+			"the request cannot be signed: a placeholder stands where none is replaced, or no provider "
+			"has AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for it");
+	else
+		exchange_fault(c, 400, "invalid_request", "credentials", "the request cannot be signed");
+}
+
 static int refuse(struct conn *c, int r)
 {
 	leg_close(take_ptr(c->leg));
+	if (c->ex.inject.service[0] && (r == -ENOKEY || r == -EBADMSG)) {
+		refuse_signing(c, r);
+		return -EACCES;
+	}
 	if (r == -EACCES && !may_go_in_clear(c))
 		exchange_fault(c, 403, "credential_endpoint_mismatch", "credential-binding",
 			"Credential is not sent without TLS");
@@ -187,7 +291,7 @@ int inject_check(struct conn *c)
 	int r;
 
 	ask(&a, c);
-	buf_init(&out, WRITING_MAX);
+	buf_init(&out, writing_max(c));
 	r = write_checked(&a, &out);
 	placeholder_wipe(&out);
 	if (r < 0)
@@ -204,7 +308,7 @@ int inject_send(struct conn *c)
 	int r;
 
 	ask(&a, c);
-	buf_init(&out, WRITING_MAX);
+	buf_init(&out, writing_max(c));
 	/* They may have been taken away since they were checked. */
 	r = write_checked(&a, &out);
 	if (r == 0) {

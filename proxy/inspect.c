@@ -11,6 +11,7 @@
 #include "lib/redact.h"
 #include "lib/websocket.h"
 #include "proxy/limits.h"
+#include "proxy/sigv4.h"
 
 /* What the last look left behind: facts point into it. One process, one thread, one request. */
 static struct {
@@ -26,7 +27,7 @@ static void forget(void)
 	jsonrpc_free(take_ptr(held.jsonrpc));
 	buf_done(&held.decoded);
 	buf_done(&held.redacted);
-	buf_init(&held.decoded, INSPECT_BODY_MAX);
+	buf_init(&held.decoded, SIGN_BODY_MAX);
 	buf_init(&held.redacted, INSPECT_BODY_MAX);
 	held.operation[0] = '\0';
 }
@@ -37,18 +38,29 @@ static bool looks_into_bodies(const struct inspection *in)
 	       in->protocol == PROTOCOL_MCP;
 }
 
-bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq)
+/* Its hash has to be known before the head is written. */
+static bool signs_body(const struct inspection *in, const struct http1_request *rq)
 {
-	return looks_into_bodies(in) || ((in->redact || in->rewrite_body) && rq->fields.framing != HTTP1_NO_BODY);
+	char said[SIGV4_HASH_MAX + 1];
+
+	return in->signing && sigv4_payload(in->signing, &rq->fields, said) == SIGV4_HASH;
 }
 
-size_t inspect_body_max(const struct inspection *in)
+bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq)
 {
-	size_t max = looks_into_bodies(in) ? in->body_max : REDACT_BODY_MAX;
+	return looks_into_bodies(in) ||
+	       ((in->redact || in->rewrite_body || signs_body(in, rq)) && rq->fields.framing != HTTP1_NO_BODY);
+}
 
+size_t inspect_body_max(const struct inspection *in, const struct http1_request *rq)
+{
+	size_t max = signs_body(in, rq) ? SIGN_BODY_MAX : REDACT_BODY_MAX;
+
+	if (looks_into_bodies(in))
+		max = in->body_max < INSPECT_BODY_MAX ? in->body_max : INSPECT_BODY_MAX;
 	if (((in->redact && !in->redact_may_fail) || in->rewrite_body) && max > REDACT_BODY_MAX)
 		max = REDACT_BODY_MAX;
-	return max < INSPECT_BODY_MAX ? max : INSPECT_BODY_MAX;
+	return max;
 }
 
 /* The whole body as one slice: 1 with @rest moved past it, 0 when some is missing, -errno. */
@@ -61,6 +73,8 @@ static int collect(const struct http1_request *rq, size_t max, const char **rest
 	*ret_why = "the body is larger than what may be inspected";
 	if (rq->fields.framing == HTTP1_LENGTH && rq->fields.content_length > max)
 		return -EMSGSIZE;
+	if (rq->fields.framing == HTTP1_LENGTH && *len < rq->fields.content_length)
+		return 0; /* not looked at again with each byte that comes */
 	http1_body_init(&b, rq->fields.framing, rq->fields.content_length);
 	while (r == CHUNKED_DATA) {
 		const char *slice;
@@ -128,9 +142,9 @@ int inspect_redact(const struct inspection *in, const char *text, size_t len, co
 }
 
 /* Only a middleware wanted the body, and it gives way: what came streams through as it is. */
-static bool may_stream(const struct inspection *in, int r)
+static bool may_stream(const struct inspection *in, const struct http1_request *rq, int r)
 {
-	return r == -EMSGSIZE && in->redact_may_fail && !looks_into_bodies(in);
+	return r == -EMSGSIZE && in->redact_may_fail && !looks_into_bodies(in) && !signs_body(in, rq);
 }
 
 int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,
@@ -142,8 +156,8 @@ int inspect_request(const struct inspection *in, const struct http1_request *rq,
 
 	forget();
 	if (rq->fields.framing != HTTP1_NO_BODY) {
-		r = collect(rq, inspect_body_max(in), &at, &left, &body, &n, ret_why);
-		if (may_stream(in, r))
+		r = collect(rq, inspect_body_max(in, rq), &at, &left, &body, &n, ret_why);
+		if (may_stream(in, rq, r))
 			return 1;
 		if (r <= 0)
 			return r;

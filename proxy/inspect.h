@@ -1,6 +1,6 @@
 /*
  * Requests whose rules look into the body: GraphQL, JSON-RPC, MCP, and the openshell/regex
- * middleware.
+ * middleware; and bodies whose hash is signed.
  *
  * The body is collected whole, up to the endpoint's limit, before anything is decided; what goes
  * up afterwards is the body that was understood, with a length of its own.
@@ -45,7 +45,7 @@ int inspect_guess(const struct http1_request *rq, const char *rest, size_t len,
 	const struct request *facts, struct inspected *ret);
 
 /* Bytes that have to fit the client's buffer so that a whole body of this endpoint does. */
-size_t inspect_body_max(const struct inspection *in);
+size_t inspect_body_max(const struct inspection *in, const struct http1_request *rq);
 
 /* A client's text message: sets the facts of @facts that rules look at. 0, -ENOMEM. */
 int inspect_message(const struct inspection *in, const char *text, size_t len,

@@ -26,10 +26,11 @@ enum {
 	SEND_PENDING_MAX = 256 * 1024,	    /* bytes kept for one side that does not read */
 	SCRATCH_SIZE = 64 * 1024,	    /* one read; shared by all connections */
 	INSPECT_BODY_MAX = 4 * 1024 * 1024, /* whatever an endpoint asks for: 413 */
+	SIGN_BODY_MAX = 10 * 1024 * 1024,   /* a body whose hash is signed: 413 */
 	GUESS_BODY_MAX =
 		64 * 1024, /* audit looks into bodies that no endpoint speaks of; streamed beyond */
 	EXCHANGE_HEAD_MAX =
-		INSPECT_BODY_MAX + 64 * 1024, /* a request as it goes up: head, small body */
+		SIGN_BODY_MAX + 64 * 1024, /* a request as it goes up: head, body that was collected */
 	SIDE_IN_MAX = 96 * 1024,	      /* read and not yet understood, one side */
 	WRITING_MAX = 512 * 1024,	      /* one message being put together */
 	RELAY_PIPE_SIZE = 256 * 1024,
