@@ -2,14 +2,14 @@
 # the first one read the Makefile before set-up had installed what it looks for.
 
 E2E     := $(wildcard tests/e2e/*.t)
-SCRIPTS := .ci/run $(wildcard tests/support/*.sh tests/e2e/*.t tests/bench/*.sh examples/*/*.sh) tests/support/setup tests/support/vm \
+SCRIPTS := .ci/run $(wildcard tests/support/*.sh tests/e2e/*.t tests/bench/*.sh examples/*/*.sh) tests/support/setup tests/support/vm tests/support/autos \
            tests/support/demo tests/bench/run
 MANS    := $(wildcard */*.[1-9])
 JOBS    ?= 2
 
 check: setup-$(if $(CI),ci,check)	## set-up, build, all tests and linters
 	@$(MAKE) --no-print-directory -j$(JOBS) all unit-build support
-	@$(MAKE) --no-print-directory headers shellcheck mandoc
+	@$(MAKE) --no-print-directory headers autos shellcheck mandoc
 	@$(MAKE) --no-print-directory prove
 
 prove:
@@ -24,6 +24,9 @@ kernel: all support unit-build	## end-to-end tests under another kernel: KERNEL=
 	tests/support/vm '$(KERNEL)' prove --timer -e '' $(E2E)
 
 support: $(SUPPORT)
+
+autos:	## locals that own, released before they are set
+	@tests/support/autos $(wildcard */*.c tests/*/*.c)
 
 shellcheck:	## shell scripts
 	@shellcheck -x -s bash $(wildcard $(SCRIPTS))
@@ -95,4 +98,4 @@ cov:	## line coverage by file of all tests (docs/coverage.md)
 	-umask 0; $(MAKE) VARIANT=cov prove
 	@tests/support/coverage build/cov
 
-.PHONY: check sanitize sanitize-asan sanitize-tsan soak failalloc prove e2e kernel support shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check sanitize sanitize-asan sanitize-tsan soak failalloc prove e2e kernel support autos shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov

@@ -140,7 +140,7 @@ static int prepend(const char *path, const char *line, const char *text, struct 
 {
 	auto_free char *real = realpath(path, NULL), *dir = strdup(real ? real : path);
 	auto_close int dirfd = -1;
-	auto_buf struct buf all;
+	auto_buf struct buf all = { 0 };
 	struct stat st;
 	char *slash = dir ? strrchr(dir, '/') : NULL;
 	int r;

@@ -98,7 +98,7 @@ static int send_filter(struct sandbox *s, struct err *err)
 static int cooperate(struct sandbox *s, struct err *err)
 {
 	const bool is_nesting = policy_static(s->policy)->allow_user_namespaces;
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 	int r;
 
 	s->intercept = SPEC_INTERCEPT_PRELOAD;

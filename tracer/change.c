@@ -108,7 +108,7 @@ int change_record_first(struct sandbox *s, struct err *err)
 static int send_policy(struct sandbox *s, const char *yaml)
 {
 	auto_free char *resolved = NULL;
-	auto_msg_out struct msg_out m;
+	auto_msg_out struct msg_out m = { 0 };
 	int r = policy_resolve_binaries(yaml, strlen(yaml), &resolved);
 
 	if (r < 0)

@@ -482,6 +482,18 @@ static void on_signal(struct msg_in *m)
 		(void)kill(-s->pid, sig);
 }
 
+static void exited(struct session *s, int status)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, INIT_EXITED, s->id);
+	msg_put_u32(&m, (uint32_t)status);
+	*s = (struct session){ 0 };
+	if (msg_send(INIT_FD, &m) < 0)
+		_exit(125);
+}
+
+/* Most are nobody's session: what daemons and shells leave behind becomes a child of pid 1. */
 static void reap(void)
 {
 	int status;
@@ -489,15 +501,9 @@ static void reap(void)
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct session *s = session_by_pid(pid);
-		auto_msg_out struct msg_out m;
 
-		if (!s)
-			continue;
-		msg_out_init(&m, INIT_EXITED, s->id);
-		msg_put_u32(&m, (uint32_t)status);
-		*s = (struct session){ 0 };
-		if (msg_send(INIT_FD, &m) < 0)
-			_exit(125);
+		if (s)
+			exited(s, status);
 	}
 }
 

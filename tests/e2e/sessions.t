@@ -104,6 +104,14 @@ run user_fg "$T_SUPPORT/ptydrive" -t 20 -s 'again\n' -e 'again' -e 'again' -s '\
 	openshell sandbox connect there
 is "$status" 4 'connect comes back to the same process'
 
+# Pid 1 inherits what daemons leave behind, and reaps it: the shell sees the orphan gone, and lives on.
+run user_fg "$T_SUPPORT/ptydrive" -t 20 -e "$prompt" \
+	-s 'cp /bin/sleep /tmp/orphan; (/tmp/orphan 0 &); while pgrep -x orphan >/dev/null; do :; done; echo "re"aped\n' \
+	-e 'reaped' -s 'exit 5\n' -- openshell sandbox connect there
+is "$status" 5 'the end of a process whose parent is gone ends nothing else'
+run openshell logs there
+unlike "$out" 'init ended' 'and init is well'
+
 # What the supervisor refuses, it survives.
 run openshell sandbox trust day /no/such/program
 is "$status" 1 'a program that was never seen cannot be trusted anew'

@@ -303,7 +303,7 @@ static int ask_system(const char *name, struct netaddr *addrs, size_t *ret_n)
 static void resolve(void)
 {
 	auto_msg_in struct msg_in in = { 0 };
-	auto_msg_out struct msg_out out;
+	auto_msg_out struct msg_out out = { 0 };
 	struct netaddr addrs[ADDRS_MAX];
 	const char *name, *given;
 	size_t n = 0;
