@@ -170,7 +170,7 @@ static int sign_head(struct asking *a, const struct buf *head, const struct buf 
 static int fill_head(struct placeholder_source *src, const struct exchange *ex, struct buf *out)
 {
 	const char *head = buf_head(&ex->head);
-	auto_buf struct buf bare;
+	auto_buf struct buf bare = { 0 };
 	int r;
 
 	if (!ex->inject.service[0])
