@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -424,13 +425,14 @@ struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *
 	int type = (int)c->req.data.args[1] & 0xf;
 	int protocol = (int)c->req.data.args[2];
 	int r = socket_refusal(domain, type, protocol);
+	const bool is_pair = c->req.data.nr == SYS_socketpair;
 	char what[64];
 
 	if (domain == AF_UNIX)
 		return open_gate(s);
 	if (r == 0)
 		return (struct answer){ .kind = ANSWER_CONTINUE, .fd = -1 };
-	(void)snprintf(what, sizeof(what), "socket(%d,%d,%d)", domain, type, protocol);
+	(void)snprintf(what, sizeof(what), "socket%s(%d,%d,%d)", is_pair ? "pair" : "", domain, type, protocol);
 	sockcall_log_refused(s, &sc, EVENT_SOCKET, what, NULL, 0,
 		"sockets of this family, type or protocol are refused");
 	return answer_error(r);
