@@ -208,7 +208,7 @@ static void conn_destroy(struct watch *w)
 	free(c);
 }
 
-int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, struct conn **ret)
+int conn_new(struct proxy *px, int fd, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -216,8 +216,6 @@ int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, st
 		return -ENOMEM;
 	side_init(&c->client, fd, on_client_event, conn_destroy);
 	c->px = px;
-	c->family = family;
-	c->source_port = source_port;
 	c->deadline.on_time = on_deadline;
 	c->again.on_time = on_again;
 	exchange_init(&c->ex);
@@ -267,8 +265,24 @@ static int copy_tuple(struct conn *c, const struct tuple *t)
 	return copy_ancestors(c, t->ancestors);
 }
 
+void conn_await_tuple(struct conn *c, const struct netaddr *source, uint32_t source_port)
+{
+	c->source = *source;
+	c->source_port = source_port;
+	c->has_no_tuple = true;
+	TAILQ_INSERT_TAIL(&c->px->tupleless, c, tuple);
+}
+
+static void end_waiting(struct conn *c)
+{
+	if (c->has_no_tuple)
+		TAILQ_REMOVE(&c->px->tupleless, c, tuple);
+	c->has_no_tuple = false;
+}
+
 void conn_start(struct conn *c, const struct tuple *t)
 {
+	end_waiting(c);
 	if (copy_tuple(c, t) < 0 || (t->mode != TUPLE_EXPLICIT && t->mode != TUPLE_TRANSPARENT)) {
 		conn_reset(c);
 		return;
@@ -311,7 +325,7 @@ static int copy_way(struct conn *c, const struct conn *outer)
 int conn_new_inner(struct conn *outer, struct stream *stream, struct conn **ret)
 {
 	struct conn *c;
-	int r = conn_new(outer->px, -1, outer->family, outer->source_port, &c);
+	int r = conn_new(outer->px, -1, &c);
 
 	if (r < 0)
 		return r;
@@ -342,6 +356,7 @@ void conn_close(struct conn *c)
 	if (c->on_commit)
 		TAILQ_REMOVE(&c->px->commits, c, commit);
 	c->on_commit = NULL;
+	end_waiting(c);
 	resolver_cancel(&c->query);
 	timer_clear(c->px->loop, &c->deadline);
 	timer_clear(c->px->loop, &c->again);

@@ -159,7 +159,6 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 	struct sockaddr_storage proxy;
 	socklen_t len = proxy_address(sc, &d->addr, &proxy);
 	struct tuple t = { .mode = mode,
-		.family = d->addr.family,
 		.host = mode == TUPLE_TRANSPARENT ? d->host : NULL,
 		.port = mode == TUPLE_TRANSPARENT ? d->port : 0,
 		.pid = (uint32_t)who->pid,
@@ -184,7 +183,7 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		sockcall_log_shortage(s, sc->tid, r, d->host, d->port);
 		return answer_error(r);
 	}
-	t.source_port = sockcall_port(sc);
+	t.source_port = sockcall_source(sc, &t.source);
 	(void)peers_set(s->peers, sc->sock, (uint16_t)t.source_port, asked, asked_len);
 	if (sandbox_send_tuple(s, &t) < 0) {
 		sockcall_log_refused(s, sc, EVENT_TCP, "tcp", d->host, d->port,

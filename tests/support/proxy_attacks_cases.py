@@ -53,6 +53,94 @@ def said_to(head):
     return int(line.split(b" ")[1]) if line else "closed"
 
 
+# ---- 25: whose connection it is ----
+
+OWNED = TMP + "/owned.yaml"
+with open(OWNED, "w") as f:
+    f.write("version: 1\nnetwork_policies:\n  curl:\n    endpoints: [ { host: api.test, port: 443, protocol: rest, enforcement: enforce, access: full } ]\n"
+            "    binaries: [ { path: /usr/bin/curl } ]\n")
+
+
+def owned(fn):
+    """Runs the case against a proxy with a policy for curl alone."""
+    def run():
+        old = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, policy=OWNED)
+        try:
+            fn()
+        finally:
+            without_driver(old)
+    run.__name__ = fn.__name__
+    return run
+
+
+class FromPort:
+    """Connections to the proxy from sources that are chosen; it looks at them, and at what is said of them, at once."""
+
+    def __init__(self):
+        with socket.create_server(("127.0.0.5", 0)) as free:
+            self.port = free.getsockname()[1]
+
+    def connect(self, addr):
+        s = socket.socket()
+        s.settimeout(TIMEOUT)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((addr, self.port))
+        s.connect(("127.0.0.1", D.port))
+        return s
+
+    def tell(self, addr, binary):
+        u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        u.sendto(("%s:%d api.test 443 %s" % (addr, self.port, binary)).encode(), D.tuples)
+        u.close()
+
+    def all_told(self):
+        """The driver has passed on what it was told: it answers one thing after the other."""
+        os.kill(D.proxy_pid(), signal.SIGCONT)
+        D.policy(OWNED)
+
+
+def who_is(s):
+    try:
+        return get("api.test", "/", client_context().wrap_socket(s, server_hostname="api.test"))[0]
+    except OSError:
+        return "closed"
+
+
+@case
+@owned
+def the_same_port_of_another_address_is_another_connection():
+    for first in ("127.0.0.5", "127.0.0.6"):
+        f = FromPort()
+        os.kill(D.proxy_pid(), signal.SIGSTOP)
+        try:
+            there = {a: f.connect(a) for a in (first, {"127.0.0.5": "127.0.0.6", "127.0.0.6": "127.0.0.5"}[first])}
+            for a in there:
+                f.tell(a, "/usr/bin/curl" if a == "127.0.0.5" else "/opt/evil")
+        finally:
+            f.all_told()
+        eq({a: who_is(s) for a, s in there.items()}, {"127.0.0.5": 200, "127.0.0.6": 403})
+
+
+@case
+@owned
+def a_connection_is_not_taken_for_the_one_that_had_its_source_before():
+    for before, now, want in (("/usr/bin/curl", "/opt/evil", (403, "closed")), ("/opt/evil", "/usr/bin/curl", (200, "closed"))):
+        f = FromPort()
+        os.kill(D.proxy_pid(), signal.SIGSTOP)
+        try:
+            old = f.connect("127.0.0.5")
+            old.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            old.close()  # by a reset: the source is free at once
+            s = f.connect("127.0.0.5")
+            f.tell("127.0.0.5", before)
+            f.tell("127.0.0.5", now)
+        finally:
+            f.all_told()
+        got = who_is(s)
+        if got not in want:
+            raise AssertionError("%s after %s: %s" % (now, before, got))
+
+
 # ---- 28: names ----
 
 @case
