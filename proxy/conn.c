@@ -15,6 +15,7 @@
 #include "proxy/front.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
+#include "proxy/request.h"
 #include "proxy/sniff.h"
 #include "proxy/tunnel.h"
 
@@ -516,20 +517,17 @@ static void log_closed(struct conn *c)
 	log_event(c->px->log, &e);
 }
 
-/* The request in flight, judged again; bodies are not at hand any more and are not asked about. */
+/* The request in flight, or that waits for a way to the server, judged again: it is still at hand. */
 static bool is_request_allowed(struct conn *c)
 {
-	struct request rq = { .method = c->ex.method,
-		.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
-		.is_websocket_upgrade = c->ex.is_upgrade };
-	struct intent in = judge_intent(c);
-	struct decision d;
+	const struct buf *sent = &c->ex.head;
+	struct inspection how;
 
-	if (!c->is_inspected || c->is_passthrough || (c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
+	if (!c->is_inspected || c->is_passthrough ||
+		(c->state != CONN_CONNECT && c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
 		return true;
-	in.request = &rq;
-	policy_decide(c->policy, &in, &d);
-	return d.verdict != VERDICT_DENY || c->px->is_audit;
+	return request_is_still_allowed(c, buf_head(sent), sent->len, &how) &&
+	       (c->state != CONN_TUNNEL || tunnel_is_as(c->tunnel, &how));
 }
 
 bool conn_rejudge(struct conn *c, const struct generation *g)

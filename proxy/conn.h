@@ -74,7 +74,7 @@ struct inject {
 /* One HTTP/1 exchange; its parts live from the head of the request to the end of the response. */
 struct exchange {
 	char method[HTTP1_METHOD_MAX + 1]; /* the effective one */
-	struct buf head;	/* the request as it goes up; kept until the first byte of an answer */
+	struct buf head;	/* the request as it goes up; kept, for the next generation asks */
 	struct http1_body up, down;
 	bool is_up_done, is_down_done, has_answer;
 	bool keep_client;	/* the client's connection goes on afterwards */

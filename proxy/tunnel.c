@@ -49,6 +49,22 @@ void tunnel_free(struct tunnel *t)
 	free(t);
 }
 
+static bool looks_into_messages(const struct inspection *in)
+{
+	return in->websocket_text || in->websocket_graphql || in->redact || in->rewrite_websocket;
+}
+
+bool tunnel_is_as(const struct tunnel *t, const struct inspection *in)
+{
+	const struct inspection *now = &t->inspection;
+
+	if (!looks_into_messages(in))
+		return !t->is_inspected;
+	return now->websocket_text == in->websocket_text && now->websocket_graphql == in->websocket_graphql &&
+	       now->redact == in->redact && now->redact_may_fail == in->redact_may_fail &&
+	       now->rewrite_websocket == in->rewrite_websocket && now->is_enforcing == in->is_enforcing;
+}
+
 static struct tunnel *tunnel_new(const struct inspection *in)
 {
 	struct tunnel *t = calloc(1, sizeof(*t));
@@ -56,8 +72,7 @@ static struct tunnel *tunnel_new(const struct inspection *in)
 	if (!t)
 		return NULL;
 	t->inspection = *in;
-	t->is_inspected = in->websocket_text || in->websocket_graphql || in->redact ||
-		in->rewrite_websocket;
+	t->is_inspected = looks_into_messages(in);
 	buf_init(&t->ready, WS_TEXT_MAX + SIDE_IN_MAX);
 	ws_parser_init(&t->up, false, false);
 	return t;
