@@ -520,3 +520,60 @@ def a_relay_keeps_half_closes_of_either_side_and_counts_both_ways():
         eq(b"".join(heard), b"still here")
     finally:
         without_driver(old)
+
+
+# ---- connections of the client that go on ----
+
+@case
+@attacked
+def what_follows_on_a_connection_to_the_proxy_begins_anew():
+    def said(s, head, want):
+        s.sendall(head)
+        status, _, body = response(s)
+        eq((head.split(b"\r\n")[0], status), (head.split(b"\r\n")[0], want))
+        return body
+    allowed = b"GET http://plain.test/a HTTP/1.1\r\nHost: plain.test\r\n\r\n"
+    denied = b"GET http://unknown.test/b HTTP/1.1\r\nHost: unknown.test\r\n\r\n"
+    connect = b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"
+    s = D.connect()
+    for head, want in ((allowed, 200), (denied, 403), (allowed, 200), (denied, 403), (denied, 403), (allowed, 200)):
+        body = said(s, head, want)
+        if want == 403:
+            eq(json.loads(body)["host"], "unknown.test")
+    # In the same write, and then into a tunnel.
+    s.sendall(denied + allowed + denied)
+    eq([response(s)[0] for _ in range(3)], [403, 200, 403])
+    s.sendall(connect)
+    has(read_until(s, b"\r\n\r\n"), b"200 Connection Established")
+    eq(get("api.test", "/", client_context().wrap_socket(s, server_hostname="api.test"))[0], 200)
+    D.await_event(a="CONNECT", h="api.test")
+    # What cannot be read is not said to go where the last one went.
+    s = D.connect()
+    said(s, allowed, 200)
+    said(s, b"GET nonsense HTTP/1.1\r\n\r\n", 400)
+    eq([e.get("h") for e in D.events() if e.get("d") == "deny" and e["a"] == "CONNECT"][-1], None)
+
+
+@case
+@attacked
+def who_floods_after_a_refusal_holds_up_nobody():
+    # Three threads write into one connection that was answered and ends; others are served meanwhile.
+    s = D.connect()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    s.sendall(b"CONNECT unknown.test:443 HTTP/1.1\r\nHost: unknown.test:443\r\n\r\n")
+    has(read_until(s, b"\r\n\r\n"), b"403")
+    block, over = bytes(1 << 20), threading.Event()
+
+    def flood():
+        try:
+            while not over.is_set():
+                s.sendall(block)
+        except OSError:
+            pass
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for _ in range(5):
+        eq(get("api.test")[0], 200)
+    over.set()
+    s.close()
