@@ -100,6 +100,7 @@ static int discard_flush(struct conn *c)
 static void discard(struct conn *c, uint32_t events)
 {
 	struct side *s = &c->client;
+	size_t budget = PUMP_BUDGET;
 	ssize_t n;
 
 	(void)events;
@@ -107,9 +108,10 @@ static void discard(struct conn *c, uint32_t events)
 		conn_close(c);
 		return;
 	}
-	do
+	do {
 		n = stream_recv(s->stream, c->px->scratch, sizeof(c->px->scratch));
-	while (n == (ssize_t)sizeof(c->px->scratch));
+		budget -= n > 0 ? (size_t)n : 0;
+	} while (n == (ssize_t)sizeof(c->px->scratch) && budget >= sizeof(c->px->scratch));
 	if (n == 0 && side_is_full(s))
 		(void)side_want(c->px->loop, s, false);
 	else if (n != -EAGAIN && n <= 0)
