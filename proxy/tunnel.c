@@ -100,6 +100,15 @@ int tunnel_prepare(struct conn *c, const struct http1_request *rq, const struct 
 	return 0;
 }
 
+/*
+ * A binary message is nobody's operation, but servers (graphql-ws on ws 8) read it like text. What must be
+ * searched for secrets is text, too.
+ */
+static bool denies_binary(const struct conn *c, const struct inspection *in)
+{
+	return in->redact || (in->websocket_graphql && in->is_enforcing && !c->px->is_audit);
+}
+
 /* The answer has to fit the request that went up, which is still in ex.head. */
 static int check_answer(struct conn *c, const struct http1_response *answer, const char **ret_why)
 {
@@ -115,7 +124,7 @@ static int check_answer(struct conn *c, const struct http1_response *answer, con
 	if (r == 0)
 		r = ws_answer_check(&u, &answer->fields, t->offer, !t->is_inspected, &is_deflated, ret_why);
 	if (r == 0)
-		ws_parser_init(&t->up, is_deflated, t->inspection.redact);
+		ws_parser_init(&t->up, is_deflated, denies_binary(c, &t->inspection));
 	return r;
 }
 

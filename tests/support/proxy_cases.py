@@ -1334,6 +1334,25 @@ def a_text_message_that_no_rule_allows_closes_with_1008_and_does_not_arrive():
 
 
 @case
+def a_binary_message_is_no_way_around_the_rules_for_operations():
+    # graphql-ws on ws 8 turns either kind into a string.
+    denied = json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "mutation { viewer { login } }"}}).encode()
+    s, head = ws_open("ws.test")
+    has(head, b"101")
+    s.sendall(ws_frame(2, b"control"))
+    eq(ws_read(s), (2, b"control"))
+    for frames in (ws_frame(2, denied), ws_frame(2, denied[:9], fin=False) + ws_frame(0, denied[9:])):
+        s, head = ws_open("wsgql.test", extra="Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
+        has(head, b"101")
+        origin.messages.clear()
+        s.sendall(frames)
+        op, data = ws_read(s)
+        eq((op, struct.unpack(">H", data[:2])[0]), (8, 1008))
+        eq([m for m in origin.messages if m[0] != 8], [])
+        D.await_event(a="L7", h="wsgql.test", w="WebSocket: binary frame denied on this endpoint")
+
+
+@case
 def graphql_operations_over_a_websocket_are_judged_one_by_one():
     s, head = ws_open("wsgql.test", extra="Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
     has(head, b"101")
@@ -1511,31 +1530,6 @@ def what_the_new_policy_does_not_allow_is_closed():
         with_policy(lambda p: p)
 
 
-@case
-def a_refused_connection_asks_anew_after_a_change():
-    s = client_context().wrap_socket(D.connect("later.test 443"), server_hostname="later.test")
-    eq(get("later.test", "/", s)[0], 403)
-    try:
-        with_policy(lambda p: p.replace("host: api.test", "host: later.test"))
-        eq(closed(s), True)
-    finally:
-        with_policy(lambda p: p)
-
-
-# ---- when things run out ----
-
-def with_driver(*args, **kw):
-    global D
-    old, D = D, Driver(*args, **kw)
-    return old
-
-
-def without_driver(old):
-    global D
-    D.close()
-    D = old
-
-
 SLOW_POLICY = """
 version: 1
 network_policies:
@@ -1653,6 +1647,31 @@ def a_websocket_whose_messages_went_unseen_ends_when_a_new_policy_looks_at_them(
             eq(ws_read(s), want)
         finally:
             without_driver(old)
+
+
+@case
+def a_refused_connection_asks_anew_after_a_change():
+    s = client_context().wrap_socket(D.connect("later.test 443"), server_hostname="later.test")
+    eq(get("later.test", "/", s)[0], 403)
+    try:
+        with_policy(lambda p: p.replace("host: api.test", "host: later.test"))
+        eq(closed(s), True)
+    finally:
+        with_policy(lambda p: p)
+
+
+# ---- when things run out ----
+
+def with_driver(*args, **kw):
+    global D
+    old, D = D, Driver(*args, **kw)
+    return old
+
+
+def without_driver(old):
+    global D
+    D.close()
+    D = old
 
 
 @case
