@@ -26,6 +26,7 @@ struct graphql {
 /* What one envelope says, wherever it was found. */
 struct envelope {
 	const char *query, *name, *id, *hash;
+	size_t n_ids; /* how many names for an id are there */
 };
 
 static struct graphql *graphql_new(size_t len)
@@ -76,6 +77,7 @@ static int add_operation(struct graphql *g, const struct envelope *e)
 	op->persisted_hash = is_set(e->hash) ? e->hash : NULL;
 	op->persisted_id = e->id;
 	op->is_persisted = op->persisted_hash || op->persisted_id;
+	op->is_ambiguous = e->n_ids > 1 || (e->n_ids && (op->type != GRAPHQL_NONE || op->persisted_hash));
 	g->facts.n_ops++;
 	return 0;
 }
@@ -109,15 +111,18 @@ static bool is_ambiguous(const json_t *object)
 }
 
 /* The first of the keys that is there decides, whatever its type. */
-static const char *id_of(const json_t *object)
+static void find_id(const json_t *object, struct envelope *e)
 {
-	json_t *id = json_object_get(object, "id");
+	static const char *const names[] = { "id", "documentId", "queryId" };
+	const json_t *first = NULL;
 
-	if (!id)
-		id = json_object_get(object, "documentId");
-	if (!id)
-		id = json_object_get(object, "queryId");
-	return json_string_value(id);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const json_t *id = json_object_get(object, names[i]);
+
+		first = first ? first : id;
+		e->n_ids += id && !json_is_null(id);
+	}
+	e->id = json_string_value(first);
 }
 
 static int add_envelope(struct graphql *g, json_t *object)
@@ -135,9 +140,9 @@ static int add_envelope(struct graphql *g, json_t *object)
 	e = (struct envelope){
 		.query = json_string_value(json_object_get(object, "query")),
 		.name = json_string_value(json_object_get(object, "operationName")),
-		.id = id_of(object),
 		.hash = hash_of(json_object_get(object, "extensions")),
 	};
+	find_id(object, &e);
 	return add_operation(g, &e);
 }
 
@@ -269,6 +274,7 @@ static int load_query(struct graphql *g, const struct query_param *query, size_t
 		r = unique_id(g, query, n, &e.id);
 	if (r == 0)
 		r = load_extensions(g, extensions, &e);
+	e.n_ids = e.id != NULL;
 	if (r == 0)
 		r = reserve_operations(g, 1);
 	if (r == 0)

@@ -150,6 +150,8 @@ static const struct graphql_op *resolve_persisted(
 {
 	const struct graphql_op *known;
 
+	if (op->is_ambiguous)
+		return NULL;
 	if (op->type != GRAPHQL_NONE)
 		return op;
 	if (!e->allow_registered)

@@ -195,12 +195,19 @@ static void a_persisted_query_stands_for_what_was_registered(void **state)
 	struct graphql_op known = { .is_persisted = true, .persisted_hash = "abc" };
 	struct graphql_op by_id = { .is_persisted = true, .persisted_id = "abc" };
 	struct graphql_op unknown = { .is_persisted = true, .persisted_hash = "xyz" };
+	struct graphql_op query = operation(GRAPHQL_QUERY, NULL, viewer, 1);
 
 	(void)state;
 	assert_int_equal(ask_graphql(p, &known, 1).verdict, VERDICT_ALLOW);
 	assert_int_equal(ask_graphql(p, &by_id, 1).verdict, VERDICT_ALLOW);
 	assert_string_equal(
 		ask_graphql(p, &unknown, 1).reason, "GraphQL persisted query is not registered");
+	by_id.is_ambiguous = true;
+	assert_string_equal(
+		ask_graphql(p, &by_id, 1).reason, "GraphQL persisted query is not registered");
+	query.is_ambiguous = true;
+	assert_string_equal(
+		ask_graphql(p, &query, 1).reason, "GraphQL persisted query is not registered");
 	policy_unref(p);
 }
 
