@@ -9,6 +9,7 @@
 #include "lib/http1.h"
 #include "lib/jsontext.h"
 #include "lib/str.h"
+#include "lib/url.h"
 
 enum {
 	ARENA_BASE = 64 * 1024,
@@ -202,6 +203,20 @@ int graphql_parse_body(const char *body, size_t len, struct graphql **ret)
 	return g ? hand_over(&g, load_body(g, body, len), ret) : -ENOMEM;
 }
 
+static const char *const parameters[] = { "query", "operationName", "extensions", "documentId", "queryId", "variables",
+	"id" };
+
+/* Two readers may find another value under a name than we do. */
+static bool is_ambiguous_query(const struct query_param *query, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(parameters); j++)
+			if (url_param_may_be(query[i].name, parameters[j], true) &&
+				strcmp(query[i].name, parameters[j]) != 0)
+				return true;
+	return false;
+}
+
 /* The only value of @name that is not empty, or NULL; -EBADMSG when it is there twice. */
 static int unique(struct graphql *g, const struct query_param *query, size_t n, const char *name,
 	const char **ret)
@@ -264,8 +279,11 @@ static int load_query(struct graphql *g, const struct query_param *query, size_t
 {
 	const char *extensions = NULL;
 	struct envelope e = { .query = NULL };
-	int r = unique(g, query, n, "query", &e.query);
+	int r;
 
+	if (is_ambiguous_query(query, n))
+		return reject(g, "GET parameter has a name that servers read in different ways");
+	r = unique(g, query, n, "query", &e.query);
 	if (r == 0)
 		r = unique(g, query, n, "operationName", &e.name);
 	if (r == 0)
@@ -287,15 +305,10 @@ static int load_query(struct graphql *g, const struct query_param *query, size_t
 /* Servers that look into the URL of a POST first would run another document than the body's. */
 static bool url_has_document(const struct query_param *query, size_t n)
 {
-	static const char *const names[] = { "query", "operationName", "extensions", "documentId",
-		"queryId", "variables", "id" };
-
-	for (size_t i = 0; i < n; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(names); j++) {
-			if (str_case_eq(query[i].name, names[j]))
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(parameters); j++)
+			if (url_param_may_be(query[i].name, parameters[j], true))
 				return true;
-		}
-	}
 	return false;
 }
 
