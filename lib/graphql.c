@@ -9,6 +9,7 @@
 #include "lib/http1.h"
 #include "lib/jsontext.h"
 #include "lib/str.h"
+#include "lib/url.h"
 
 enum {
 	ARENA_BASE = 64 * 1024,
@@ -26,6 +27,7 @@ struct graphql {
 /* What one envelope says, wherever it was found. */
 struct envelope {
 	const char *query, *name, *id, *hash;
+	size_t n_ids; /* how many names for an id are there */
 };
 
 static struct graphql *graphql_new(size_t len)
@@ -76,6 +78,7 @@ static int add_operation(struct graphql *g, const struct envelope *e)
 	op->persisted_hash = is_set(e->hash) ? e->hash : NULL;
 	op->persisted_id = e->id;
 	op->is_persisted = op->persisted_hash || op->persisted_id;
+	op->is_ambiguous = e->n_ids > 1 || (e->n_ids && (op->type != GRAPHQL_NONE || op->persisted_hash));
 	g->facts.n_ops++;
 	return 0;
 }
@@ -109,15 +112,18 @@ static bool is_ambiguous(const json_t *object)
 }
 
 /* The first of the keys that is there decides, whatever its type. */
-static const char *id_of(const json_t *object)
+static void find_id(const json_t *object, struct envelope *e)
 {
-	json_t *id = json_object_get(object, "id");
+	static const char *const names[] = { "id", "documentId", "queryId" };
+	const json_t *first = NULL;
 
-	if (!id)
-		id = json_object_get(object, "documentId");
-	if (!id)
-		id = json_object_get(object, "queryId");
-	return json_string_value(id);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const json_t *id = json_object_get(object, names[i]);
+
+		first = first ? first : id;
+		e->n_ids += id && !json_is_null(id);
+	}
+	e->id = json_string_value(first);
 }
 
 static int add_envelope(struct graphql *g, json_t *object)
@@ -135,9 +141,9 @@ static int add_envelope(struct graphql *g, json_t *object)
 	e = (struct envelope){
 		.query = json_string_value(json_object_get(object, "query")),
 		.name = json_string_value(json_object_get(object, "operationName")),
-		.id = id_of(object),
 		.hash = hash_of(json_object_get(object, "extensions")),
 	};
+	find_id(object, &e);
 	return add_operation(g, &e);
 }
 
@@ -195,6 +201,20 @@ int graphql_parse_body(const char *body, size_t len, struct graphql **ret)
 	auto_graphql struct graphql *g = graphql_new(len);
 
 	return g ? hand_over(&g, load_body(g, body, len), ret) : -ENOMEM;
+}
+
+static const char *const parameters[] = { "query", "operationName", "extensions", "documentId", "queryId", "variables",
+	"id" };
+
+/* Two readers may find another value under a name than we do. */
+static bool is_ambiguous_query(const struct query_param *query, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(parameters); j++)
+			if (url_param_may_be(query[i].name, parameters[j], true) &&
+				strcmp(query[i].name, parameters[j]) != 0)
+				return true;
+	return false;
 }
 
 /* The only value of @name that is not empty, or NULL; -EBADMSG when it is there twice. */
@@ -259,8 +279,11 @@ static int load_query(struct graphql *g, const struct query_param *query, size_t
 {
 	const char *extensions = NULL;
 	struct envelope e = { .query = NULL };
-	int r = unique(g, query, n, "query", &e.query);
+	int r;
 
+	if (is_ambiguous_query(query, n))
+		return reject(g, "GET parameter has a name that servers read in different ways");
+	r = unique(g, query, n, "query", &e.query);
 	if (r == 0)
 		r = unique(g, query, n, "operationName", &e.name);
 	if (r == 0)
@@ -269,6 +292,7 @@ static int load_query(struct graphql *g, const struct query_param *query, size_t
 		r = unique_id(g, query, n, &e.id);
 	if (r == 0)
 		r = load_extensions(g, extensions, &e);
+	e.n_ids = e.id != NULL;
 	if (r == 0)
 		r = reserve_operations(g, 1);
 	if (r == 0)
@@ -281,15 +305,10 @@ static int load_query(struct graphql *g, const struct query_param *query, size_t
 /* Servers that look into the URL of a POST first would run another document than the body's. */
 static bool url_has_document(const struct query_param *query, size_t n)
 {
-	static const char *const names[] = { "query", "operationName", "extensions", "documentId",
-		"queryId", "variables", "id" };
-
-	for (size_t i = 0; i < n; i++) {
-		for (size_t j = 0; j < ARRAY_SIZE(names); j++) {
-			if (str_case_eq(query[i].name, names[j]))
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < ARRAY_SIZE(parameters); j++)
+			if (url_param_may_be(query[i].name, parameters[j], true))
 				return true;
-		}
-	}
 	return false;
 }
 

@@ -158,16 +158,6 @@ int http1_effective_method(char *ret, const char *method, const struct http1_hea
 	return override(ret, method, found, ret_why);
 }
 
-/* PHP skips blanks before a name, takes "." for "_", and ends the name at a NUL, which is C0 80 here. */
-static bool is_override_param(const struct query_param *q)
-{
-	const char *name = q->name + strspn(q->name, " ");
-
-	if (strncmp(name[0] == '_' || name[0] == '.' ? name + 1 : "", "method", 6) != 0)
-		return false;
-	return !name[7] || strncmp(name + 7, "\xc0\x80", 2) == 0;
-}
-
 int http1_override_by_query(
 	struct http1_request *r, const struct query_param *list, size_t n, const char **ret_why)
 {
@@ -176,7 +166,7 @@ int http1_override_by_query(
 	if (strcmp(r->method, "POST") != 0)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
-		if (!is_override_param(&list[i]))
+		if (!url_param_may_be(list[i].name, "_method", false))
 			continue;
 		if (found || strcmp(r->effective_method, r->method) != 0)
 			return refuse(ret_why, "more than one method override");

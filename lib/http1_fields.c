@@ -397,6 +397,18 @@ static int check_value(const char *s, size_t len, bool is_request, const char **
 	return 0;
 }
 
+/* CGI, WSGI and Rack make one variable of "-" and "_" (see overrides[]): what is known by one name has no other. */
+static bool is_taken_for_known(const char *name, size_t len)
+{
+	char dashed[32];
+
+	if (len >= sizeof(dashed) || !memchr(name, '_', len))
+		return false;
+	for (size_t i = 0; i < len; i++)
+		dashed[i] = name[i] == '_' ? '-' : name[i];
+	return http1_name_lookup(dashed, len) != HTTP1_OTHER;
+}
+
 void http1_fields_init(struct http1_fields *f)
 {
 	f->n = 0;
@@ -425,6 +437,8 @@ static int add_field(struct http1_fields *f, struct http1_scan *scan, const char
 		.id = (uint8_t)http1_name_lookup(name, name_len),
 	};
 	h->is_hop = is_hop[h->id];
+	if (h->id == HTTP1_OTHER && scan->is_request && is_taken_for_known(name, name_len))
+		return refuse(ret_why, "header name with '_' is another header's to some servers");
 	r = check_value(value, value_len, scan->is_request, ret_why);
 	if (r == 0 && on_name[h->id])
 		r = on_name[h->id](f, scan, h, ret_why);

@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/policy_impl.h"
 #include "lib/str.h"
+#include "lib/url.h"
 
 static bool matcher_takes(const struct matcher *m, const char *value)
 {
@@ -33,16 +34,22 @@ bool rule_matches_path(const struct rule *rule, const char *path)
 	return rule->any_path || glob_match(rule->path, path, strlen(path));
 }
 
-/* An allow rule wants the parameter present and every value to match; a deny rule wants one. */
+/*
+ * An allow rule wants the parameter present and every value to match; a deny rule wants one. What some
+ * servers take for the parameter (its last value, under another spelling) is a value that does not match
+ * for the one, and one that may for the other.
+ */
 static bool param_matches(const struct matcher *m, const struct request *r, bool is_deny)
 {
 	size_t present = 0, matching = 0;
 
 	for (size_t i = 0; i < r->n_query; i++) {
-		if (strcmp(r->query[i].name, m->key) != 0)
+		bool is_it = strcmp(r->query[i].name, m->key) == 0;
+
+		if (!is_it && !url_param_may_be(r->query[i].name, m->key, false))
 			continue;
 		present++;
-		matching += matcher_takes(m, r->query[i].value);
+		matching += (is_it || is_deny) && matcher_takes(m, r->query[i].value);
 	}
 	return is_deny ? matching > 0 : present > 0 && matching == present;
 }
@@ -144,12 +151,14 @@ static const struct graphql_op *registered(const struct endpoint *e, const char 
 	return NULL;
 }
 
-/* What an operation sent only by hash or id stands for; NULL when nobody registered it. */
+/* What an operation sent only by hash or id stands for; NULL when nobody registered it or knows which is meant. */
 static const struct graphql_op *resolve_persisted(
 	const struct endpoint *e, const struct graphql_op *op)
 {
 	const struct graphql_op *known;
 
+	if (op->is_ambiguous)
+		return NULL;
 	if (op->type != GRAPHQL_NONE)
 		return op;
 	if (!e->allow_registered)

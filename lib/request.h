@@ -24,6 +24,7 @@ struct graphql_op {
 	bool is_persisted;
 	const char *persisted_hash; /* sha256Hash, or NULL */
 	const char *persisted_id;   /* id, or NULL */
+	bool is_ambiguous; /* an id stands beside a document, a hash or another id: servers differ in what they run */
 };
 
 struct graphql_facts {

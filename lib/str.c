@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/buf.h"
+#include "lib/cleanup.h"
 
 bool str_copy(char *dst, size_t size, const char *src)
 {
@@ -171,13 +172,26 @@ bool str_is_utf8(const char *s, size_t len)
 	return true;
 }
 
-/* Characters that move the cursor, reorder text or are invisible: they can forge a line. */
+/*
+ * Characters that move the cursor, reorder text, or are invisible or blank but for the space, which alone
+ * makes a value quoted: they can forge a line. In order.
+ */
+static const struct {
+	uint32_t first, last;
+} deceptive[] = {
+	{ 0x00, 0x1f }, { 0x7f, 0xa0 }, { 0xad, 0xad }, { 0x34f, 0x34f }, { 0x61c, 0x61c },
+	{ 0x115f, 0x1160 }, { 0x1680, 0x1680 }, { 0x17b4, 0x17b5 }, { 0x180e, 0x180e }, { 0x2000, 0x200f },
+	{ 0x2028, 0x202f }, { 0x205f, 0x206f }, { 0x2800, 0x2800 }, { 0x3000, 0x3000 }, { 0x3164, 0x3164 },
+	{ 0xfeff, 0xfeff }, { 0xffa0, 0xffa0 }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe007f },
+};
+
 static bool is_deceptive(uint32_t cp)
 {
-	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0xad || cp == 0x61c ||
-	       (cp >= 0x200b && cp <= 0x200f) || (cp >= 0x2028 && cp <= 0x202e) ||
-	       (cp >= 0x2060 && cp <= 0x206f) || cp == 0xfeff || (cp >= 0xfff9 && cp <= 0xfffb) ||
-	       (cp >= 0xe0000 && cp <= 0xe007f);
+	size_t i = 0;
+
+	while (i < ARRAY_SIZE(deceptive) && deceptive[i].last < cp)
+		i++;
+	return i < ARRAY_SIZE(deceptive) && deceptive[i].first <= cp;
 }
 
 int str_escape(struct buf *out, const char *s, size_t len)

@@ -2,7 +2,8 @@
  * A registered connection: what the supervisor knows of one connect() and the proxy does not.
  *
  * The supervisor connects the workload's socket to the proxy's listener and then registers the
- * source port with the intent. The proxy serves registered tuples only, each once; a connection
+ * source with the intent: address and port, for any address of loopback will do as one, and the
+ * same port is free on each. The proxy serves registered tuples only, each once; a connection
  * whose tuple does not arrive within TUPLE_WAIT_MS is reset.
  */
 #pragma once
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include "lib/msg.h"
+#include "lib/netaddr.h"
 
 enum { TUPLE_WAIT_MS = 2000, TUPLE_ANCESTORS_MAX = 64 };
 
@@ -21,8 +23,8 @@ enum tuple_mode {
 
 struct tuple {
 	enum tuple_mode mode;
-	uint32_t family;      /* AF_INET or AF_INET6: which listener */
-	uint32_t source_port; /* host order, within the sandbox's network namespace */
+	struct netaddr source; /* within the sandbox's network namespace */
+	uint32_t source_port; /* host order */
 	const char *host;     /* transparent: canonical name or IP literal; else NULL */
 	uint32_t port;	      /* transparent: the port asked for */
 	uint32_t pid;	      /* as the sandbox's own pid namespace numbers it */

@@ -437,6 +437,23 @@ int url_query_parse(struct url_query *q, const char *query, size_t len, const ch
 	return 0;
 }
 
+/* A byte of a parameter's name as PHP has it, and ASP.NET. */
+static char folded(char c, bool any_case)
+{
+	if (c == ' ' || c == '.')
+		return '_';
+	return any_case && class_of[(unsigned char)c] & UPPER ? (char)(c | 0x20) : c;
+}
+
+bool url_param_may_be(const char *name, const char *known, bool any_case)
+{
+	name += strspn(name, " ");
+	for (; *known; name++, known++)
+		if (folded(*name, any_case) != folded(*known, any_case))
+			return false;
+	return !*name || *name == '[' || strncmp(name, "\xc0\x80", 2) == 0;
+}
+
 int url_plain(struct buf *out, const char *value)
 {
 	for (const char *nul; (nul = strstr(value, "\xc0\x80")); value = nul + 2) {

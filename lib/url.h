@@ -60,6 +60,11 @@ struct url_query {
  * 0, or -EBADMSG and the reason.
  */
 int url_query_parse(struct url_query *q, const char *query, size_t len, const char **ret_why);
+/*
+ * Whether a server may take the parameter @name for @known. PHP skips blanks before a name, takes "." and
+ * blanks in it for "_", and ends it at a NUL or a "[", as qs does in Express; ASP.NET ignores case.
+ */
+bool url_param_may_be(const char *name, const char *known, bool any_case);
 
 /* Appends @value with C0 80 turned back into NUL bytes, for output. 0 or what buf_append() says. */
 int url_plain(struct buf *out, const char *value);

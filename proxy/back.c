@@ -306,10 +306,18 @@ static void run(struct back *b)
 		settle(b);
 }
 
+static void read_server(struct back *b);
+
+/* Bytes that TLS has read ahead are announced by nobody: they may be all that is to come. */
 static void on_run(struct loop *loop, struct timer *t)
 {
+	struct back *b = container_of(t, struct back, run);
+
 	(void)loop;
-	run(container_of(t, struct back, run));
+	if (stream_has_pending(b->side.stream))
+		read_server(b);
+	if (!b->side.w.is_dead)
+		run(b);
 }
 
 static void on_idle(struct loop *loop, struct timer *t)

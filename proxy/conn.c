@@ -15,6 +15,7 @@
 #include "proxy/front.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
+#include "proxy/request.h"
 #include "proxy/sniff.h"
 #include "proxy/tunnel.h"
 
@@ -99,6 +100,7 @@ static int discard_flush(struct conn *c)
 static void discard(struct conn *c, uint32_t events)
 {
 	struct side *s = &c->client;
+	size_t budget = PUMP_BUDGET;
 	ssize_t n;
 
 	(void)events;
@@ -106,9 +108,10 @@ static void discard(struct conn *c, uint32_t events)
 		conn_close(c);
 		return;
 	}
-	do
+	do {
 		n = stream_recv(s->stream, c->px->scratch, sizeof(c->px->scratch));
-	while (n == (ssize_t)sizeof(c->px->scratch));
+		budget -= n > 0 ? (size_t)n : 0;
+	} while (n == (ssize_t)sizeof(c->px->scratch) && budget >= sizeof(c->px->scratch));
 	if (n == 0 && side_is_full(s))
 		(void)side_want(c->px->loop, s, false);
 	else if (n != -EAGAIN && n <= 0)
@@ -208,7 +211,7 @@ static void conn_destroy(struct watch *w)
 	free(c);
 }
 
-int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, struct conn **ret)
+int conn_new(struct proxy *px, int fd, struct conn **ret)
 {
 	struct conn *c = calloc(1, sizeof(*c));
 
@@ -216,8 +219,6 @@ int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, st
 		return -ENOMEM;
 	side_init(&c->client, fd, on_client_event, conn_destroy);
 	c->px = px;
-	c->family = family;
-	c->source_port = source_port;
 	c->deadline.on_time = on_deadline;
 	c->again.on_time = on_again;
 	exchange_init(&c->ex);
@@ -267,8 +268,24 @@ static int copy_tuple(struct conn *c, const struct tuple *t)
 	return copy_ancestors(c, t->ancestors);
 }
 
+void conn_await_tuple(struct conn *c, const struct netaddr *source, uint32_t source_port)
+{
+	c->source = *source;
+	c->source_port = source_port;
+	c->has_no_tuple = true;
+	TAILQ_INSERT_TAIL(&c->px->tupleless, c, tuple);
+}
+
+static void end_waiting(struct conn *c)
+{
+	if (c->has_no_tuple)
+		TAILQ_REMOVE(&c->px->tupleless, c, tuple);
+	c->has_no_tuple = false;
+}
+
 void conn_start(struct conn *c, const struct tuple *t)
 {
+	end_waiting(c);
 	if (copy_tuple(c, t) < 0 || (t->mode != TUPLE_EXPLICIT && t->mode != TUPLE_TRANSPARENT)) {
 		conn_reset(c);
 		return;
@@ -311,7 +328,7 @@ static int copy_way(struct conn *c, const struct conn *outer)
 int conn_new_inner(struct conn *outer, struct stream *stream, struct conn **ret)
 {
 	struct conn *c;
-	int r = conn_new(outer->px, -1, outer->family, outer->source_port, &c);
+	int r = conn_new(outer->px, -1, &c);
 
 	if (r < 0)
 		return r;
@@ -342,6 +359,7 @@ void conn_close(struct conn *c)
 	if (c->on_commit)
 		TAILQ_REMOVE(&c->px->commits, c, commit);
 	c->on_commit = NULL;
+	end_waiting(c);
 	resolver_cancel(&c->query);
 	timer_clear(c->px->loop, &c->deadline);
 	timer_clear(c->px->loop, &c->again);
@@ -501,20 +519,17 @@ static void log_closed(struct conn *c)
 	log_event(c->px->log, &e);
 }
 
-/* The request in flight, judged again; bodies are not at hand any more and are not asked about. */
+/* The request in flight, or that waits for a way to the server, judged again: it is still at hand. */
 static bool is_request_allowed(struct conn *c)
 {
-	struct request rq = { .method = c->ex.method,
-		.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
-		.is_websocket_upgrade = c->ex.is_upgrade };
-	struct intent in = judge_intent(c);
-	struct decision d;
+	const struct buf *sent = &c->ex.head;
+	struct inspection how;
 
-	if (!c->is_inspected || c->is_passthrough || (c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
+	if (!c->is_inspected || c->is_passthrough ||
+		(c->state != CONN_CONNECT && c->state != CONN_EXCHANGE && c->state != CONN_TUNNEL))
 		return true;
-	in.request = &rq;
-	policy_decide(c->policy, &in, &d);
-	return d.verdict != VERDICT_DENY || c->px->is_audit;
+	return request_is_still_allowed(c, buf_head(sent), sent->len, &how) &&
+	       (c->state != CONN_TUNNEL || tunnel_is_as(c->tunnel, &how));
 }
 
 bool conn_rejudge(struct conn *c, const struct generation *g)

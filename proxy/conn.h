@@ -74,7 +74,7 @@ struct inject {
 /* One HTTP/1 exchange; its parts live from the head of the request to the end of the response. */
 struct exchange {
 	char method[HTTP1_METHOD_MAX + 1]; /* the effective one */
-	struct buf head;	/* the request as it goes up; kept until the first byte of an answer */
+	struct buf head;	/* the request as it goes up; kept, for the next generation asks */
 	struct http1_body up, down;
 	bool is_up_done, is_down_done, has_answer;
 	bool keep_client;	/* the client's connection goes on afterwards */
@@ -100,14 +100,20 @@ struct conn {
 	struct proxy *px;
 	TAILQ_ENTRY(conn) link;	  /* proxy->conns */
 	TAILQ_ENTRY(conn) commit; /* proxy->commits, while on_commit is set */
+	TAILQ_ENTRY(conn) tuple;  /* proxy->tupleless, while has_no_tuple */
 	void (*on_commit)(struct conn *c);
 	uint32_t commit_round;
 	struct timer deadline;
 	struct timer again; /* more can be received that the kernel does not know of */
 
+	/* The way here, for the tuple that says whose it is. */
+	struct netaddr source;
+	uint32_t source_port;
+	bool has_no_tuple;
+
 	/* Who asks; owned copies of the tuple. */
 	enum tuple_mode mode;
-	uint32_t source_port, family, pid;
+	uint32_t pid;
 	uint64_t cookie;
 	char *binary, *denied;
 	char *stack; /* --stacks: for the log */
@@ -146,7 +152,9 @@ struct conn {
 };
 
 /* Takes an accepted socket whose tuple is not known yet. 0; on failure @fd is the caller's. */
-int conn_new(struct proxy *px, int fd, uint32_t family, uint32_t source_port, struct conn **ret);
+int conn_new(struct proxy *px, int fd, struct conn **ret);
+/* It waits for the tuple of this source, behind those that came before it. */
+void conn_await_tuple(struct conn *c, const struct netaddr *source, uint32_t source_port);
 /* The tuple arrived: the connection starts. Strings are copied. */
 void conn_start(struct conn *c, const struct tuple *t);
 /* Ends it at once. */

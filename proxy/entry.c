@@ -427,8 +427,6 @@ static void on_absolute(struct conn *c, const struct http1_request *rq)
 	c->adapter = EVENT_FORWARD;
 	c->is_forward = true;
 	take_destination(c, &rq->authority, 80);
-	target_unref(take_ptr(c->target));
-	free(take_ptr(c->refusal));
 	decide(c);
 }
 
@@ -482,6 +480,19 @@ void entry_on_head(struct conn *c, uint32_t events)
 	} else {
 		(void)side_want(c->px->loop, s, true);
 	}
+}
+
+void entry_next(struct conn *c)
+{
+	c->host[0] = '\0';
+	c->port = 0;
+	c->adapter = EVENT_CONNECT;
+	c->is_forward = c->is_inspected = c->is_passthrough = c->is_advisor = c->is_watched = false;
+	target_unref(take_ptr(c->target));
+	free(take_ptr(c->refusal));
+	conn_set_state(c, CONN_PROXY_HEAD);
+	if (c->state == CONN_PROXY_HEAD)
+		entry_on_head(c, 0);
 }
 
 void entry_on_deadline(struct conn *c)

@@ -9,6 +9,8 @@
 
 void entry_begin(struct conn *c);
 void entry_on_head(struct conn *c, uint32_t events);
+/* A client of forward mode stays: its next head may ask for anything, as its first could. */
+void entry_next(struct conn *c);
 void entry_on_deadline(struct conn *c);
 void entry_on_leg_ready(struct conn *c);
 void entry_on_leg_failed(struct conn *c, const char *text);

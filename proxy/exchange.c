@@ -257,6 +257,14 @@ static void pump_up(struct conn *c)
 
 /* ---- the way down ---- */
 
+void exchange_next(struct conn *c)
+{
+	if (c->is_forward)
+		entry_next(c);
+	else
+		exchange_begin(c);
+}
+
 static void finish(struct conn *c)
 {
 	struct exchange *ex = &c->ex;
@@ -266,14 +274,10 @@ static void finish(struct conn *c)
 		leg_release(leg);
 	else
 		leg_close(leg);
-	if (!ex->keep_client || !ex->is_up_done) {
+	if (!ex->keep_client || !ex->is_up_done)
 		conn_finish(c);
-	} else if (c->is_forward) {
-		conn_set_state(c, CONN_PROXY_HEAD);
-		entry_on_head(c, 0);
-	} else {
-		exchange_begin(c);
-	}
+	else
+		exchange_next(c);
 }
 
 /* The server went away, or talks nonsense. */

@@ -54,7 +54,7 @@ static void send_refusal(struct conn *c)
 	if (side_send(&c->client, buf_head(&c->ex.head), c->ex.head.len) < 0)
 		conn_close(c);
 	else if (keep)
-		exchange_begin(c);
+		exchange_next(c);
 	else
 		conn_finish(c);
 }

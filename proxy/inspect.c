@@ -141,10 +141,15 @@ int inspect_redact(const struct inspection *in, const char *text, size_t len, co
 	return 0;
 }
 
+bool inspect_may_be_missed(const struct inspection *in, const struct http1_request *rq)
+{
+	return in->redact_may_fail && !looks_into_bodies(in) && !signs_body(in, rq);
+}
+
 /* Only a middleware wanted the body, and it gives way: what came streams through as it is. */
 static bool may_stream(const struct inspection *in, const struct http1_request *rq, int r)
 {
-	return r == -EMSGSIZE && in->redact_may_fail && !looks_into_bodies(in) && !signs_body(in, rq);
+	return r == -EMSGSIZE && inspect_may_be_missed(in, rq);
 }
 
 int inspect_request(const struct inspection *in, const struct http1_request *rq, const char **rest,

@@ -44,6 +44,9 @@ bool inspect_is_guessable(const struct http1_request *rq);
 int inspect_guess(const struct http1_request *rq, const char *rest, size_t len,
 	const struct request *facts, struct inspected *ret);
 
+/* Whether a body may have streamed through although a middleware wanted it. */
+bool inspect_may_be_missed(const struct inspection *in, const struct http1_request *rq);
+
 /* Bytes that have to fit the client's buffer so that a whole body of this endpoint does. */
 size_t inspect_body_max(const struct inspection *in, const struct http1_request *rq);
 

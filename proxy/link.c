@@ -196,6 +196,8 @@ static int on_policy(struct proxy *px, struct msg_in *m)
 	r = policy_load(yaml, strlen(yaml), &policy, NULL);
 	if (r < 0)
 		return r; /* it was validated: both ends are of one build, so this is out of memory */
+	/* What the old one decided happens before the new one is in force: nothing is decided in between. */
+	conns_commit_all(px);
 	px->now = (struct generation){ .policy = policy, .number = number };
 	closed = rejudge_all(px);
 	legs_retire(px, number);

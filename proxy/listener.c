@@ -50,12 +50,12 @@ static void waiting_free(struct listener *l, struct waiting *w)
 	free(w);
 }
 
-static struct waiting *waiting_find(struct listener *l, uint32_t family, uint32_t port)
+static struct waiting *waiting_find(struct listener *l, const struct netaddr *source, uint32_t port)
 {
 	struct waiting *w;
 
 	LIST_FOREACH(w, &l->waiting[port % BUCKETS], link)
-		if (w->tuple.source_port == port && w->tuple.family == family)
+		if (w->tuple.source_port == port && netaddr_equal(&w->tuple.source, source))
 			break;
 	return w;
 }
@@ -116,29 +116,27 @@ static void refuse_one(struct listener *l, int fd, const char *reason)
 	cleanup_close(&fd);
 }
 
-static uint32_t port_of(const struct sockaddr_storage *ss)
+static void welcome(struct listener *l, int fd, const struct sockaddr_storage *from, socklen_t len)
 {
-	return ss->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)ss)->sin6_port) :
-					   ntohs(((const struct sockaddr_in *)ss)->sin_port);
-}
-
-static void welcome(struct listener *l, int fd, const struct sockaddr_storage *from)
-{
-	uint32_t port = port_of(from);
+	struct netaddr source = { .family = 0 };
 	struct waiting *w;
+	uint16_t port = 0;
 	struct conn *c;
 
 	if (l->px->n_conns >= CONNS_MAX) {
 		refuse_one(l, fd, "too many connections");
 		return;
 	}
-	if (conn_new(l->px, fd, from->ss_family, port, &c) < 0) {
+	if (netaddr_from_sockaddr((const struct sockaddr *)from, len, &source, &port) < 0 ||
+		conn_new(l->px, fd, &c) < 0) {
 		refuse_one(l, fd, "out of memory");
 		return;
 	}
-	w = waiting_find(l, from->ss_family, port);
-	if (!w)
+	w = waiting_find(l, &source, port);
+	if (!w) {
+		conn_await_tuple(c, &source, port);
 		return;
+	}
 	conn_start(c, &w->tuple);
 	waiting_free(l, w);
 }
@@ -178,7 +176,7 @@ static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
 			pause_accepting(l);
 			break;
 		}
-		welcome(l, fd, &from);
+		welcome(l, fd, &from, len);
 	}
 }
 
@@ -212,21 +210,23 @@ int listener_add(struct listener *l, int fd)
 	return watch_set(l->px->loop, &p->w, EPOLLIN);
 }
 
-/* The connection that was accepted before its registration came. */
+/*
+ * The connection that was accepted before its registration came. Of two from one source the first has
+ * ended, and its registration comes first: the one that came first is meant.
+ */
 static struct conn *conn_find(struct listener *l, const struct tuple *t)
 {
 	struct conn *c;
 
-	TAILQ_FOREACH_REVERSE(c, &l->px->conns, conn_list, link)
-		if (c->state == CONN_TUPLE && c->source_port == t->source_port &&
-			c->family == t->family)
+	TAILQ_FOREACH(c, &l->px->tupleless, tuple)
+		if (c->source_port == t->source_port && netaddr_equal(&c->source, &t->source))
 			return c;
 	return NULL;
 }
 
 static int keep(struct listener *l, struct msg_in *m, const struct tuple *t)
 {
-	struct waiting *w = waiting_find(l, t->family, t->source_port);
+	struct waiting *w = waiting_find(l, &t->source, t->source_port);
 
 	/* The port was used again: what waited for the old connection is void. */
 	if (w)

@@ -56,6 +56,7 @@ static int begin(struct proxy *px)
 	TAILQ_INIT(&px->idle_legs);
 	TAILQ_INIT(&px->backs);
 	TAILQ_INIT(&px->conns);
+	TAILQ_INIT(&px->tupleless);
 	TAILQ_INIT(&px->commits);
 	LIST_INIT(&px->asks);
 	buf_init(&px->writing, WRITING_MAX);

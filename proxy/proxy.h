@@ -78,7 +78,8 @@ struct proxy {
 	TAILQ_HEAD(, back) backs; /* connections to servers that speak HTTP/2 */
 	uint64_t slept_ms;	  /* of the host, when that was last looked at */
 
-	TAILQ_HEAD(conn_list, conn) conns;
+	TAILQ_HEAD(, conn) conns;
+	TAILQ_HEAD(, conn) tupleless; /* of those, accepted and not yet registered; the oldest first */
 	unsigned int n_conns;
 	TAILQ_HEAD(, conn) commits; /* judged in this turn, waiting for the log */
 	uint32_t commit_round;

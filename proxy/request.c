@@ -206,6 +206,31 @@ enum request_outcome request_judge(struct conn *c, struct judged *j, const char 
 	return REQUEST_REFUSED;
 }
 
+bool request_is_still_allowed(struct conn *c, const char *sent, size_t len, struct inspection *ret_how)
+{
+	static struct judged j;
+	struct intent in = judge_intent(c);
+	const char *why, *rest;
+	size_t scan = 0, left;
+	int r = 1, n = http1_head_find(sent, len, len + 1, &scan, &why);
+
+	if (n <= 0 || http1_request_parse(&j.rq, sent, (size_t)n, &why) < 0 ||
+		canonicalize(&j, URL_ENCODED_SLASH, &why) < 0 || parse_query(&j, &why) < 0 ||
+		select_inspection(c, &j, &why) < 0)
+		return false;
+	rest = sent + n;
+	left = len - (size_t)n;
+	set_facts(&j);
+	if (inspect_is_wanted(&j.inspection, &j.rq))
+		r = inspect_request(&j.inspection, &j.rq, &rest, &left, &j.facts, &j.body, &why);
+	if (r < 0 || (r == 0 && !inspect_may_be_missed(&j.inspection, &j.rq)))
+		return false;
+	*ret_how = j.inspection;
+	in.request = &j.facts;
+	policy_decide(c->policy, &in, &j.decision);
+	return j.decision.verdict != VERDICT_DENY || c->px->is_audit;
+}
+
 /*
  * Content has no meaning there (RFC 9110 sections 9.3.1, 9.3.2, 9.3.5), so that some servers take it for the
  * next request, which nobody would have judged. They are told that there is none.

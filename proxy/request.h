@@ -33,6 +33,13 @@ enum request_outcome {
  * REQUEST_GUESSING once @c has waited for it. */
 enum request_outcome request_judge(struct conn *c, struct judged *j, const char **rest, size_t *len);
 
+/*
+ * What c->policy, a newer one, says of the request that @sent (@len bytes) is: as it was written for the
+ * server, with the body that was looked into. A body that went unseen and would have to be seen now counts
+ * as not allowed. Asks and does not log; @ret_how is how the new policy looks at it.
+ */
+bool request_is_still_allowed(struct conn *c, const char *sent, size_t len, struct inspection *ret_how);
+
 /* For a request that could not be parsed (@r as http1_request_parse() says). Logs. */
 void request_unreadable(struct conn *c, struct judged *j, int r, const char *why);
 /* Sets .refusal and logs it. */

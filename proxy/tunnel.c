@@ -49,6 +49,22 @@ void tunnel_free(struct tunnel *t)
 	free(t);
 }
 
+static bool looks_into_messages(const struct inspection *in)
+{
+	return in->websocket_text || in->websocket_graphql || in->redact || in->rewrite_websocket;
+}
+
+bool tunnel_is_as(const struct tunnel *t, const struct inspection *in)
+{
+	const struct inspection *now = &t->inspection;
+
+	if (!looks_into_messages(in))
+		return !t->is_inspected;
+	return now->websocket_text == in->websocket_text && now->websocket_graphql == in->websocket_graphql &&
+	       now->redact == in->redact && now->redact_may_fail == in->redact_may_fail &&
+	       now->rewrite_websocket == in->rewrite_websocket && now->is_enforcing == in->is_enforcing;
+}
+
 static struct tunnel *tunnel_new(const struct inspection *in)
 {
 	struct tunnel *t = calloc(1, sizeof(*t));
@@ -56,8 +72,7 @@ static struct tunnel *tunnel_new(const struct inspection *in)
 	if (!t)
 		return NULL;
 	t->inspection = *in;
-	t->is_inspected = in->websocket_text || in->websocket_graphql || in->redact ||
-		in->rewrite_websocket;
+	t->is_inspected = looks_into_messages(in);
 	buf_init(&t->ready, WS_TEXT_MAX + SIDE_IN_MAX);
 	ws_parser_init(&t->up, false, false);
 	return t;
@@ -85,6 +100,15 @@ int tunnel_prepare(struct conn *c, const struct http1_request *rq, const struct 
 	return 0;
 }
 
+/*
+ * A binary message is nobody's operation, but servers (graphql-ws on ws 8) read it like text. What must be
+ * searched for secrets is text, too.
+ */
+static bool denies_binary(const struct conn *c, const struct inspection *in)
+{
+	return in->redact || (in->websocket_graphql && in->is_enforcing && !c->px->is_audit);
+}
+
 /* The answer has to fit the request that went up, which is still in ex.head. */
 static int check_answer(struct conn *c, const struct http1_response *answer, const char **ret_why)
 {
@@ -100,7 +124,7 @@ static int check_answer(struct conn *c, const struct http1_response *answer, con
 	if (r == 0)
 		r = ws_answer_check(&u, &answer->fields, t->offer, !t->is_inspected, &is_deflated, ret_why);
 	if (r == 0)
-		ws_parser_init(&t->up, is_deflated, t->inspection.redact);
+		ws_parser_init(&t->up, is_deflated, denies_binary(c, &t->inspection));
 	return r;
 }
 

@@ -25,5 +25,7 @@ void tunnel_on_leg(struct conn *c, uint32_t events);
 /* Ends both sides with a close frame. */
 void tunnel_close(struct conn *c, enum ws_close code, const char *reason);
 void tunnel_on_deadline(struct conn *c);
+/* Whether messages are looked at as @in asks for: what went unseen so far may hold half of one. */
+bool tunnel_is_as(const struct tunnel *t, const struct inspection *in);
 /* NULL is fine. */
 void tunnel_free(struct tunnel *t);

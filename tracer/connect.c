@@ -26,6 +26,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -158,7 +159,6 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 	struct sockaddr_storage proxy;
 	socklen_t len = proxy_address(sc, &d->addr, &proxy);
 	struct tuple t = { .mode = mode,
-		.family = d->addr.family,
 		.host = mode == TUPLE_TRANSPARENT ? d->host : NULL,
 		.port = mode == TUPLE_TRANSPARENT ? d->port : 0,
 		.pid = (uint32_t)who->pid,
@@ -183,7 +183,7 @@ static struct answer connect_to_proxy(struct sandbox *s, const struct sockcall *
 		sockcall_log_shortage(s, sc->tid, r, d->host, d->port);
 		return answer_error(r);
 	}
-	t.source_port = sockcall_port(sc);
+	t.source_port = sockcall_source(sc, &t.source);
 	(void)peers_set(s->peers, sc->sock, (uint16_t)t.source_port, asked, asked_len);
 	if (sandbox_send_tuple(s, &t) < 0) {
 		sockcall_log_refused(s, sc, EVENT_TCP, "tcp", d->host, d->port,
@@ -424,13 +424,14 @@ struct answer socket_handle(struct sandbox *s, struct notifier *n, struct call *
 	int type = (int)c->req.data.args[1] & 0xf;
 	int protocol = (int)c->req.data.args[2];
 	int r = socket_refusal(domain, type, protocol);
+	const bool is_pair = c->req.data.nr == SYS_socketpair;
 	char what[64];
 
 	if (domain == AF_UNIX)
 		return open_gate(s);
 	if (r == 0)
 		return (struct answer){ .kind = ANSWER_CONTINUE, .fd = -1 };
-	(void)snprintf(what, sizeof(what), "socket(%d,%d,%d)", domain, type, protocol);
+	(void)snprintf(what, sizeof(what), "socket%s(%d,%d,%d)", is_pair ? "pair" : "", domain, type, protocol);
 	sockcall_log_refused(s, &sc, EVENT_SOCKET, what, NULL, 0,
 		"sockets of this family, type or protocol are refused");
 	return answer_error(r);

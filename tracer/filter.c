@@ -44,6 +44,9 @@
 #define CLONE_NEWTIME 0x00000080
 #endif
 
+/* seccomp(2) compares 64 bits where the kernel takes an int and ignores the upper half of the register. */
+#define IS_INT SCMP_CMP_MASKED_EQ, (uint64_t)UINT32_MAX
+
 #define CLONE_NEW_ANY                                                                              \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
 		CLONE_NEWPID | CLONE_NEWNET)
@@ -149,8 +152,8 @@ static int add_any_flag(scmp_filter_ctx ctx, uint32_t action, int nr, unsigned i
 
 static int add_namespaces(scmp_filter_ctx ctx, const struct filter_options *o)
 {
-	struct scmp_arg_cmp set_filter = SCMP_A0(SCMP_CMP_EQ, SECCOMP_SET_MODE_FILTER);
-	struct scmp_arg_cmp prctl_filter = SCMP_A0(SCMP_CMP_EQ, PR_SET_SECCOMP);
+	struct scmp_arg_cmp set_filter = SCMP_A0(IS_INT, SECCOMP_SET_MODE_FILTER);
+	struct scmp_arg_cmp prctl_filter = SCMP_A0(IS_INT, PR_SET_SECCOMP);
 	int r;
 
 	if (o->allow_user_namespaces)
@@ -189,14 +192,13 @@ static int add_traced(scmp_filter_ctx ctx, const struct filter_options *o)
 /* Single calls that one argument makes dangerous. */
 static int add_arguments(scmp_filter_ctx ctx)
 {
-	const uint64_t low32 = UINT32_MAX; /* the kernel looks at 32 bits of an ioctl's number */
 	const struct {
 		int nr;
 		struct scmp_arg_cmp cmp;
 	} rules[] = {
-		{ SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, low32, TIOCSTI) },
-		{ SCMP_SYS(ioctl), SCMP_A1(SCMP_CMP_MASKED_EQ, low32, TIOCLINUX) },
-		{ SCMP_SYS(prctl), SCMP_A0(SCMP_CMP_EQ, PR_SET_MM) },
+		{ SCMP_SYS(ioctl), SCMP_A1(IS_INT, TIOCSTI) },
+		{ SCMP_SYS(ioctl), SCMP_A1(IS_INT, TIOCLINUX) },
+		{ SCMP_SYS(prctl), SCMP_A0(IS_INT, PR_SET_MM) },
 		{ SCMP_SYS(execveat), SCMP_A4(SCMP_CMP_MASKED_EQ, AT_EMPTY_PATH, AT_EMPTY_PATH) },
 	};
 	int r = 0;
@@ -274,12 +276,14 @@ static int add_inet_family(scmp_filter_ctx ctx, const struct filter_options *o,
 
 /*
  * Datagrams of AF_UNIX (SOCK_RAW is another word for it there): the supervisor has to know that there
- * are some (dgramgate.h).
+ * are some (dgramgate.h). Pairs of another family are made by TIPC alone, but every family's module
+ * would be loaded to find that out; and a word that is AF_UNIX only to the kernel is looked at.
  */
 static int add_unix_datagrams(scmp_filter_ctx ctx, const struct filter_options *o)
 {
 	static const unsigned int types[] = { SOCK_DGRAM, SOCK_RAW };
-	int r = 0;
+	const struct scmp_arg_cmp other = SCMP_A0(SCMP_CMP_NE, AF_UNIX);
+	int r = add(ctx, ask_or_refuse(o, EAFNOSUPPORT), SCMP_SYS(socketpair), 1, &other);
 
 	for (size_t i = 0; i < ARRAY_SIZE(types) && r == 0; i++) {
 		struct scmp_arg_cmp cmp[2] = { SCMP_A0(SCMP_CMP_EQ, AF_UNIX),
@@ -342,7 +346,7 @@ static int add_writes(scmp_filter_ctx ctx, const struct filter_options *o)
 		SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(symlink), SCMP_SYS(symlinkat),
 		SCMP_SYS(mkdir), SCMP_SYS(mkdirat), SCMP_SYS(mknod), SCMP_SYS(mknodat) };
 	const struct scmp_arg_cmp by_path =
-		SCMP_A0(SCMP_CMP_MASKED_EQ, UINT32_MAX, (uint32_t)AT_FDCWD);
+		SCMP_A0(IS_INT, (uint32_t)AT_FDCWD);
 	int r = 0;
 
 	if (!o->asks_writes)

@@ -74,15 +74,23 @@ static bool is_foreign(const struct sandbox *s, int sock)
 	return sockcall_netns_id(sock, &its) < 0 || its != s->netns_id;
 }
 
+uint16_t sockcall_source(const struct sockcall *sc, struct netaddr *ret)
+{
+	struct sockaddr_storage ss;
+	socklen_t len = sizeof(ss);
+	uint16_t port = 0;
+
+	if (getsockname(sc->sock, (struct sockaddr *)&ss, &len) < 0 ||
+		netaddr_from_sockaddr((struct sockaddr *)&ss, len, ret, &port) < 0)
+		return 0;
+	return port;
+}
+
 uint16_t sockcall_port(const struct sockcall *sc)
 {
-	struct sockaddr_in6 a = { 0 };
-	socklen_t len = sizeof(a);
+	struct netaddr source;
 
-	/* sin_port and sin6_port lie at the same place. */
-	if (getsockname(sc->sock, (struct sockaddr *)&a, &len) < 0)
-		return 0;
-	return a.sin6_family == AF_INET || a.sin6_family == AF_INET6 ? ntohs(a.sin6_port) : 0;
+	return sockcall_source(sc, &source);
 }
 
 static int look(const struct sandbox *s, struct sockcall *sc)

@@ -44,8 +44,9 @@ int sockcall_netns_id(int sock, uint64_t *ret);
 int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c,
 	struct sockcall *ret);
 void sockcall_done(struct sockcall *sc);
-/* The port it is bound to by now; 0: none. */
+/* The port it is bound to by now, 0: none; and the address with it. */
 uint16_t sockcall_port(const struct sockcall *sc);
+uint16_t sockcall_source(const struct sockcall *sc, struct netaddr *ret);
 /* A copy of the address argument: -EINVAL, -EFAULT, -ESRCH. */
 int sockcall_read_addr(const struct sockcall *sc, uint64_t addr, uint64_t len,
 	struct sockaddr_storage *ret, socklen_t *ret_len);

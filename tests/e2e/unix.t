@@ -65,6 +65,45 @@ dial "$T/work/host.sock"
 unlike "$out" connected 'one that a host program bound in the working directory'
 run inside unix "ln -s $T/work/host.sock /tmp/link.sock; /usr/bin/python3 $T/work/dial.py /tmp/link.sock"
 unlike "$out" connected 'nor through a symbolic link'
+
+# A pair of datagram sockets sends to any path; the system call takes an int, and the upper half of the
+# register must not hide from the supervisor that there is one.
+cat >"$T/work/ear.py" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+print("ready", flush=True)
+with open(sys.argv[2], "a", buffering=1) as log:
+    while True:
+        log.write("heard %s\n" % s.recv(100).decode())
+PY
+cat >"$T/work/shout.py" <<'PY'
+import ctypes, errno, os, socket, sys
+number = {"x86_64": 53, "aarch64": 199}[os.uname().machine]
+pair = (ctypes.c_int * 2)()
+call = ctypes.CDLL(None, use_errno=True).syscall
+if call(*map(ctypes.c_long, (number, 1 << 32 | socket.AF_UNIX, socket.SOCK_DGRAM, 0)), pair) < 0:
+    sys.exit("no pair: " + errno.errorcode[ctypes.get_errno()])
+try:
+    socket.socket(fileno=pair[0]).sendmsg([sys.argv[2].encode()], [], 0, sys.argv[1])
+    print("sent")
+except OSError as e:
+    print(errno.errorcode[e.errno])
+PY
+start ear /usr/bin/python3 "$T/work/ear.py" "$T/work/ear.sock" "$T/tmp/ear.log"
+run user /usr/bin/python3 "$T/work/shout.py" "$T/work/ear.sock" outside
+is "$out" sent 'outside, a datagram from one of a pair arrives'
+ok 'at the socket in the working directory' wait_line "$T/tmp/ear.log" 'heard outside'
+# One in which there was no datagram socket yet.
+ok 'a fresh sandbox' sandbox pairs
+run inside pairs "/usr/bin/python3 $T/work/shout.py $T/work/ear.sock inside"
+is "$out" EACCES 'one of a pair whose family has an upper half'
+run user /usr/bin/python3 "$T/work/shout.py" "$T/work/ear.sock" last
+wait_line "$T/tmp/ear.log" 'heard last' >/dev/null
+not_ok 'it was not heard' grep -q inside "$T/tmp/ear.log"
+run openshell logs pairs --since 5m
+like "$out" 'WARN \[UNIX\] action=deny .*ear\.sock' 'and is in the log'
+run openshell sandbox delete pairs
 for path in /run/dbus/system_bus_socket /var/run/docker.sock "/run/user/$T_UID/bus" /tmp/.X11-unix/X0 /run/systemd/private; do
 	dial "$path"
 	unlike "$out" connected "$path"

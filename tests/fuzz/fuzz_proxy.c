@@ -72,6 +72,7 @@ static void begin(void)
 	TAILQ_INIT(&px.idle_legs);
 	TAILQ_INIT(&px.backs);
 	TAILQ_INIT(&px.conns);
+	TAILQ_INIT(&px.tupleless);
 	TAILQ_INIT(&px.commits);
 	buf_init(&px.writing, WRITING_MAX);
 	crypto_init();
@@ -133,13 +134,12 @@ static void start(unsigned int way, int fd)
 {
 	static const char *const hosts[] = { "h.test", "h.test", "h.test", "g.test", "w.test" };
 	const struct tuple t = { .mode = way % 5 ? TUPLE_TRANSPARENT : TUPLE_EXPLICIT,
-		.family = AF_INET,
 		.binary = (char *)"/bin/x",
 		.host = hosts[way % 5],
 		.port = way % 5 == 2 ? 443 : 80 };
 	struct conn *c;
 
-	assert(conn_new(&px, fd, AF_INET, 1, &c) == 0);
+	assert(conn_new(&px, fd, &c) == 0);
 	conn_start(c, &t);
 }
 

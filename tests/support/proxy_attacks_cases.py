@@ -53,6 +53,94 @@ def said_to(head):
     return int(line.split(b" ")[1]) if line else "closed"
 
 
+# ---- 25: whose connection it is ----
+
+OWNED = TMP + "/owned.yaml"
+with open(OWNED, "w") as f:
+    f.write("version: 1\nnetwork_policies:\n  curl:\n    endpoints: [ { host: api.test, port: 443, protocol: rest, enforcement: enforce, access: full } ]\n"
+            "    binaries: [ { path: /usr/bin/curl } ]\n")
+
+
+def owned(fn):
+    """Runs the case against a proxy with a policy for curl alone."""
+    def run():
+        old = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, policy=OWNED)
+        try:
+            fn()
+        finally:
+            without_driver(old)
+    run.__name__ = fn.__name__
+    return run
+
+
+class FromPort:
+    """Connections to the proxy from sources that are chosen; it looks at them, and at what is said of them, at once."""
+
+    def __init__(self):
+        with socket.create_server(("127.0.0.5", 0)) as free:
+            self.port = free.getsockname()[1]
+
+    def connect(self, addr):
+        s = socket.socket()
+        s.settimeout(TIMEOUT)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((addr, self.port))
+        s.connect(("127.0.0.1", D.port))
+        return s
+
+    def tell(self, addr, binary):
+        u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        u.sendto(("%s:%d api.test 443 %s" % (addr, self.port, binary)).encode(), D.tuples)
+        u.close()
+
+    def all_told(self):
+        """The driver has passed on what it was told: it answers one thing after the other."""
+        os.kill(D.proxy_pid(), signal.SIGCONT)
+        D.policy(OWNED)
+
+
+def who_is(s):
+    try:
+        return get("api.test", "/", client_context().wrap_socket(s, server_hostname="api.test"))[0]
+    except OSError:
+        return "closed"
+
+
+@case
+@owned
+def the_same_port_of_another_address_is_another_connection():
+    for first in ("127.0.0.5", "127.0.0.6"):
+        f = FromPort()
+        os.kill(D.proxy_pid(), signal.SIGSTOP)
+        try:
+            there = {a: f.connect(a) for a in (first, {"127.0.0.5": "127.0.0.6", "127.0.0.6": "127.0.0.5"}[first])}
+            for a in there:
+                f.tell(a, "/usr/bin/curl" if a == "127.0.0.5" else "/opt/evil")
+        finally:
+            f.all_told()
+        eq({a: who_is(s) for a, s in there.items()}, {"127.0.0.5": 200, "127.0.0.6": 403})
+
+
+@case
+@owned
+def a_connection_is_not_taken_for_the_one_that_had_its_source_before():
+    for before, now, want in (("/usr/bin/curl", "/opt/evil", (403, "closed")), ("/opt/evil", "/usr/bin/curl", (200, "closed"))):
+        f = FromPort()
+        os.kill(D.proxy_pid(), signal.SIGSTOP)
+        try:
+            old = f.connect("127.0.0.5")
+            old.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            old.close()  # by a reset: the source is free at once
+            s = f.connect("127.0.0.5")
+            f.tell("127.0.0.5", before)
+            f.tell("127.0.0.5", now)
+        finally:
+            f.all_told()
+        got = who_is(s)
+        if got not in want:
+            raise AssertionError("%s after %s: %s" % (now, before, got))
+
+
 # ---- 28: names ----
 
 @case
@@ -432,3 +520,60 @@ def a_relay_keeps_half_closes_of_either_side_and_counts_both_ways():
         eq(b"".join(heard), b"still here")
     finally:
         without_driver(old)
+
+
+# ---- connections of the client that go on ----
+
+@case
+@attacked
+def what_follows_on_a_connection_to_the_proxy_begins_anew():
+    def said(s, head, want):
+        s.sendall(head)
+        status, _, body = response(s)
+        eq((head.split(b"\r\n")[0], status), (head.split(b"\r\n")[0], want))
+        return body
+    allowed = b"GET http://plain.test/a HTTP/1.1\r\nHost: plain.test\r\n\r\n"
+    denied = b"GET http://unknown.test/b HTTP/1.1\r\nHost: unknown.test\r\n\r\n"
+    connect = b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"
+    s = D.connect()
+    for head, want in ((allowed, 200), (denied, 403), (allowed, 200), (denied, 403), (denied, 403), (allowed, 200)):
+        body = said(s, head, want)
+        if want == 403:
+            eq(json.loads(body)["host"], "unknown.test")
+    # In the same write, and then into a tunnel.
+    s.sendall(denied + allowed + denied)
+    eq([response(s)[0] for _ in range(3)], [403, 200, 403])
+    s.sendall(connect)
+    has(read_until(s, b"\r\n\r\n"), b"200 Connection Established")
+    eq(get("api.test", "/", client_context().wrap_socket(s, server_hostname="api.test"))[0], 200)
+    D.await_event(a="CONNECT", h="api.test")
+    # What cannot be read is not said to go where the last one went.
+    s = D.connect()
+    said(s, allowed, 200)
+    said(s, b"GET nonsense HTTP/1.1\r\n\r\n", 400)
+    eq([e.get("h") for e in D.events() if e.get("d") == "deny" and e["a"] == "CONNECT"][-1], None)
+
+
+@case
+@attacked
+def who_floods_after_a_refusal_holds_up_nobody():
+    # Three threads write into one connection that was answered and ends; others are served meanwhile.
+    s = D.connect()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+    s.sendall(b"CONNECT unknown.test:443 HTTP/1.1\r\nHost: unknown.test:443\r\n\r\n")
+    has(read_until(s, b"\r\n\r\n"), b"403")
+    block, over = bytes(1 << 20), threading.Event()
+
+    def flood():
+        try:
+            while not over.is_set():
+                s.sendall(block)
+        except OSError:
+            pass
+    threads = [threading.Thread(target=flood, daemon=True) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for _ in range(5):
+        eq(get("api.test")[0], 200)
+    over.set()
+    s.close()

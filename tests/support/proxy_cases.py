@@ -1334,6 +1334,25 @@ def a_text_message_that_no_rule_allows_closes_with_1008_and_does_not_arrive():
 
 
 @case
+def a_binary_message_is_no_way_around_the_rules_for_operations():
+    # graphql-ws on ws 8 turns either kind into a string.
+    denied = json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "mutation { viewer { login } }"}}).encode()
+    s, head = ws_open("ws.test")
+    has(head, b"101")
+    s.sendall(ws_frame(2, b"control"))
+    eq(ws_read(s), (2, b"control"))
+    for frames in (ws_frame(2, denied), ws_frame(2, denied[:9], fin=False) + ws_frame(0, denied[9:])):
+        s, head = ws_open("wsgql.test", extra="Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
+        has(head, b"101")
+        origin.messages.clear()
+        s.sendall(frames)
+        op, data = ws_read(s)
+        eq((op, struct.unpack(">H", data[:2])[0]), (8, 1008))
+        eq([m for m in origin.messages if m[0] != 8], [])
+        D.await_event(a="L7", h="wsgql.test", w="WebSocket: binary frame denied on this endpoint")
+
+
+@case
 def graphql_operations_over_a_websocket_are_judged_one_by_one():
     s, head = ws_open("wsgql.test", extra="Sec-WebSocket-Protocol: graphql-transport-ws\r\n")
     has(head, b"101")
@@ -1509,6 +1528,125 @@ def what_the_new_policy_does_not_allow_is_closed():
         eq(get("full.test", "/n", kept)[0], 200)
     finally:
         with_policy(lambda p: p)
+
+
+SLOW_POLICY = """
+version: 1
+network_policies:
+  slow:
+    endpoints:
+      - { host: api.test, port: 443, protocol: rest, enforcement: enforce, rules: [ { allow: { method: GET, path: /slow, query: { id: "7" } } }%s ] }
+      - { host: gql.test, port: 443, protocol: graphql, enforcement: enforce, rules: [ { allow: { operation_type: query, fields: [a] } }%s ] }
+      - { host: rpc.test, port: 443, protocol: mcp, enforcement: enforce, rules: [ { allow: { method: initialize } }%s ] }
+      - { host: ws.test, port: 443, protocol: %s, enforcement: enforce, access: full }
+      - { host: other%d.test, port: 443 }
+    binaries: [ { path: /usr/bin/curl } ]
+"""
+POST_TOO, B_TOO, SEARCH_TOO = ', { allow: { method: POST, path: /slow } }', ", { allow: { operation_type: query, fields: [b] } }", ", { allow: { method: tools/call, tool: search } }"
+
+
+def slow_policy(*also, ws="rest", n=[0]):
+    n[0] += 1
+    path = TMP + "/slow.%d.yaml" % n[0]
+    with open(path, "w") as f:
+        f.write(SLOW_POLICY % tuple([text if text in also else "" for text in (POST_TOO, B_TOO, SEARCH_TOO)] + [ws, n[0]]))
+    return path
+
+
+class Stalled:
+    """A TLS server that begins its handshake when it is told to."""
+
+    def __init__(self):
+        self.go, self.heard = threading.Event(), b""
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.accepted = threading.Event()
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        c, _ = self.sock.accept()
+        self.accepted.set()
+        self.go.wait(TIMEOUT)
+        try:
+            c = origin.context.wrap_socket(c, server_side=True)
+            self.heard += c.recv(65536)
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        except OSError:
+            pass
+
+
+@case
+def a_request_that_waits_for_its_server_is_judged_again_by_the_new_policy():
+    request = b"POST /slow HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nhi"
+    for also, closes in ((POST_TOO, False), ("", True)):
+        server = Stalled()
+        old = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % server.sock.getsockname()[1], policy=slow_policy(POST_TOO))
+        try:
+            s = tls("api.test")
+            s.sendall(request)
+            eq(server.accepted.wait(TIMEOUT), True)
+            eq(D.policy(slow_policy(also))[1], b"1" if closes else b"0")
+            server.go.set()
+            eq(closed(s) if closes else response(s)[0], True if closes else 200)
+            eq(b"POST" in server.heard, not closes)
+        finally:
+            without_driver(old)
+
+
+@case
+def what_the_new_policy_still_allows_goes_on_whatever_its_rules_look_at():
+    # A query, an operation, a tool, and a stream of events that has only just begun.
+    more = threading.Event()
+
+    def stream(srv, c, head):
+        srv.read_body(c, head)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+        more.wait(TIMEOUT)
+        c.sendall(b"4\r\nlast\r\n0\r\n\r\n")
+    rpc = lambda method, params: json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+    post = lambda host, body: b"POST /slow HTTP/1.1\r\nHost: " + host + b"\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    asked = {"query": ("api.test", b"GET /slow?id=7 HTTP/1.1\r\nHost: api.test\r\n\r\n", None),
+             "post": ("api.test", b"POST /slow HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n", POST_TOO),
+             "a": ("gql.test", post(b"gql.test", b'{"query": "{ a }"}'), None),
+             "b": ("gql.test", post(b"gql.test", b'{"query": "{ b }"}'), B_TOO),
+             "stream": ("rpc.test", b"GET /slow HTTP/1.1\r\nHost: rpc.test\r\nAccept: text/event-stream\r\n\r\n", None),
+             "search": ("rpc.test", post(b"rpc.test", rpc("tools/call", {"name": "search"})), SEARCH_TOO)}
+    for also in ((POST_TOO, B_TOO, SEARCH_TOO), ()):
+        old = with_driver(*[a for h in ("api", "gql", "rpc") for a in ("--connect-to", "%s.test:443:127.0.0.1:%d" % (h, origin.port))],
+                          policy=slow_policy(POST_TOO, B_TOO, SEARCH_TOO))
+        more.clear()
+        origin.scripts["/slow"] = stream
+        try:
+            there = {}
+            for name, (host, request, needs) in asked.items():
+                there[name] = tls(host)
+                there[name].sendall(request)
+                has(read_until(there[name], b"first\r\n"), b"200 OK")
+            goes = [name for name, (_, _, needs) in asked.items() if needs and needs not in also]
+            eq(D.policy(slow_policy(*also))[1], b"%d" % len(goes))
+            more.set()
+            for name, s in there.items():
+                if name in goes:
+                    eq((name, closed(s)), (name, True))
+                else:
+                    eq((name, read_until(s, b"0\r\n\r\n")[-11:]), (name, b"last\r\n0\r\n\r\n"))
+        finally:
+            more.set()
+            without_driver(old)
+
+
+@case
+def a_websocket_whose_messages_went_unseen_ends_when_a_new_policy_looks_at_them():
+    for ws, want in (("rest", (2, b"still")), ("websocket", (8, struct.pack(">H", 1012) + b"the policy changed"))):
+        old = with_driver("--connect-to", "ws.test:443:127.0.0.1:%d" % origin.port, policy=slow_policy())
+        try:
+            s, head = ws_open("ws.test")
+            has(head, b"101")
+            D.policy(slow_policy(ws=ws))
+            if want[0] == 2:
+                s.sendall(ws_frame(2, b"still"))
+            eq(ws_read(s), want)
+        finally:
+            without_driver(old)
 
 
 @case

@@ -8,8 +8,8 @@
  *                [--time] -- COMMAND…
  *
  * COMMAND runs with PROXY_PORT, PROXY_TUPLES (the path of a datagram socket), http_proxy and
- * https_proxy in its environment. A datagram "PORT [HOST PORT [BINARY]]" registers the source port
- * PORT: as an explicit proxy client, or as a transparent connection to HOST:PORT. The preload
+ * https_proxy in its environment. A datagram "[ADDR:]PORT [HOST PORT [BINARY]]" registers the source
+ * ADDR (127.0.0.1) and PORT: as an explicit proxy client, or as a transparent connection to HOST:PORT. The preload
  * library in preload/ sends them for programs that know nothing of this. "policy FILE" replaces
  * the policy and answers, to a bound sender, when that is done.
  *
@@ -197,16 +197,16 @@ static pid_t start_proxy(void)
 	return pid;
 }
 
-/* "PORT [HOST PORT [BINARY]]" */
+/* "[ADDR:]PORT [HOST PORT [BINARY]]" */
 static void register_tuple(char *text)
 {
 	auto_msg_out struct msg_out m;
 	char *ancestors[] = { (char *)"/usr/bin/bash", NULL };
-	char *save, *port = strtok_r(text, " \n", &save);
+	char *save, *from = strtok_r(text, " \n", &save), *colon = from ? strchr(from, ':') : NULL;
+	const char *addr = colon ? from : "127.0.0.1", *port = colon ? colon + 1 : from;
 	char *host = strtok_r(NULL, " \n", &save), *to = strtok_r(NULL, " \n", &save);
 	char *binary = strtok_r(NULL, " \n", &save);
 	struct tuple t = { .mode = host ? TUPLE_TRANSPARENT : TUPLE_EXPLICIT,
-		.family = AF_INET,
 		.source_port = port ? (uint32_t)atoi(port) : 0,
 		.host = host,
 		.port = to ? (uint32_t)atoi(to) : 0,
@@ -216,6 +216,10 @@ static void register_tuple(char *text)
 		.sha256 = "00",
 		.cookie = ++cookie };
 
+	if (colon)
+		*colon = '\0';
+	if (netaddr_parse(addr, &t.source) < 0)
+		die(addr);
 	msg_out_init(&m, PROXY_TUPLE, 0);
 	tuple_put(&m, &t);
 	must_send(&m);

@@ -337,6 +337,11 @@ static void bytes_from_outside_cannot_forge_a_line(void **state)
 	expect_text(&e, "2026-04-01T04:05:09.402Z WARN [TCP] action=deny "
 			"dst_host=\"a\\x0a2026 INFO [TCP] action=allow\" "
 			"binary=\"/tmp/\\x1b]52;c;x\\x07\\\"q\\\\\\u{202e}\"\n");
+	/* Blanks that are not the space: em, no-break, ideographic, Braille, Hangul filler. */
+	e.host = "h";
+	e.binary = "/tmp/x\xe2\x80\x83policy=a\xc2\xa0pid=1\xe3\x80\x80z\xe2\xa0\x80z\xe3\x85\xa4z\xc3\xa9";
+	expect_text(&e, "2026-04-01T04:05:09.402Z WARN [TCP] action=deny dst_host=h "
+			"binary=/tmp/x\\u{2003}policy=a\\xa0pid=1\\u{3000}z\\u{2800}z\\u{3164}z\xc3\xa9\n");
 }
 
 static void colours_come_only_when_asked_for(void **state)

@@ -596,7 +596,7 @@ static int run_message(void)
 {
 	char *parents[] = { (char *)"/usr/bin/git", (char *)"/usr/bin/bash", NULL };
 	const struct tuple t = { .mode = TUPLE_TRANSPARENT,
-		.family = AF_INET,
+		.source = { .family = AF_INET },
 		.source_port = 9,
 		.host = "h",
 		.port = 443,

@@ -155,6 +155,31 @@ static void one_argument_makes_the_difference(void **state)
 	assert_int_equal(tried(&usual, list, ARRAY_SIZE(list)), 0);
 }
 
+/* seccomp compares 64 bits where the kernel takes an int: what stands above it is no other number. */
+#define ABOVE(v) ((long)(0x100000000ul | (v)))
+
+static void the_upper_half_of_an_int_makes_no_difference(void **state)
+{
+	static const struct try list[] = {
+		{ SYS_prctl, { ABOVE(PR_SET_MM), 1 }, EPERM },
+		{ SYS_prctl, { ABOVE(PR_SET_SECCOMP), SECCOMP_MODE_FILTER, 0 }, EPERM },
+		{ SYS_seccomp, { ABOVE(SECCOMP_SET_MODE_FILTER), 0, 0 }, EPERM },
+		{ SYS_prctl, { ABOVE(PR_GET_DUMPABLE) }, -1 },
+		{ SYS_execveat, { -1, 0, 0, 0, ABOVE(AT_EMPTY_PATH) }, EPERM },
+		{ SYS_sendmsg, { -1, 0, ABOVE(MSG_FASTOPEN) }, EOPNOTSUPP },
+		{ SYS_socket, { ABOVE(AF_UNIX), SOCK_DGRAM, 0 }, ENOSYS },
+		{ SYS_socket, { ABOVE(AF_PACKET), SOCK_RAW, 0 }, ENOSYS },
+		{ SYS_socket, { AF_INET, ABOVE(SOCK_RAW), 0 }, ENOSYS },
+		{ SYS_socket, { AF_INET, SOCK_STREAM, ABOVE(132) }, ENOSYS },
+		{ SYS_socketpair, { ABOVE(AF_UNIX), SOCK_DGRAM, 0 }, ENOSYS },
+		{ SYS_socketpair, { AF_UNIX, ABOVE(SOCK_DGRAM), 0 }, ENOSYS },
+	};
+
+	(void)state;
+	assert_int_equal(tried(&usual, list, ARRAY_SIZE(list)), 0);
+	assert_int_equal(tried(&traced, list, ARRAY_SIZE(list)), 0);
+}
+
 static void namespaces_need_the_policys_word(void **state)
 {
 	static const struct try refused[] = {
@@ -190,6 +215,8 @@ static void ordinary_calls_pass(void **state)
 		{ SYS_socket, { AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 6 }, -1 },
 		{ SYS_memfd_create, { (long)"x", 0 }, 0 },
 		{ SYS_pidfd_open, { 1, 0 }, -1 },
+		/* A pair: nowhere to put it, but nobody is asked. */
+		{ SYS_socketpair, { AF_UNIX, SOCK_STREAM, 0, 0 }, EFAULT },
 	};
 
 	(void)state;
@@ -211,6 +238,9 @@ static void what_the_supervisor_answers_is_notified(void **state)
 		{ SYS_socket, { AF_NETLINK, SOCK_RAW, 4 }, ENOSYS },
 		{ SYS_socket, { 38, SOCK_SEQPACKET, 0 }, ENOSYS },
 		{ SYS_socket, { 40, SOCK_STREAM, 0 }, ENOSYS },
+		{ SYS_socketpair, { AF_UNIX, SOCK_DGRAM, 0 }, ENOSYS },
+		{ SYS_socketpair, { AF_TIPC, SOCK_SEQPACKET, 0 }, ENOSYS },
+		{ SYS_socketpair, { AF_ALG, SOCK_SEQPACKET, 0 }, ENOSYS },
 	};
 
 	(void)state;
@@ -225,6 +255,7 @@ int main(void)
 		cmocka_unit_test(what_has_a_fallback_does_not_exist),
 		cmocka_unit_test(calls_nobody_has_looked_at_do_not_exist),
 		cmocka_unit_test(one_argument_makes_the_difference),
+		cmocka_unit_test(the_upper_half_of_an_int_makes_no_difference),
 		cmocka_unit_test(namespaces_need_the_policys_word),
 		cmocka_unit_test(ordinary_calls_pass),
 		cmocka_unit_test(what_the_supervisor_answers_is_notified),

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/cleanup.h"
 #include "lib/graphql.h"
 #include "lib/http1.h"
 #include "lib/url.h"
@@ -261,6 +262,50 @@ static const char *request_error(
 	return text;
 }
 
+/* ASP.NET ignores case and joins what is there twice; PHP and Express take the last of what they take for one name. */
+static void parameters_that_servers_read_in_different_ways_are_refused(void **state)
+{
+	static const char *const queries[] = { "query={a}&Query={b}", "query=query+A{a}&OperationName=B",
+		"query={a}&+query={b}", "query={a}&%20%20query={b}", "query={a}&query%00={b}",
+		"query={a}&query%00x={b}", "query={a}&query[]={b}", "query={a}&query[0]={b}", "query={a}&ID=x" };
+	static const char body[] = "{\"query\":\"{a}\"}";
+
+	(void)state;
+	assert_string_equal(request_error("GET", "query={a}&querying=1&x.query=2&requery=3", "x", ""), "accepted");
+	for (size_t i = 0; i < ARRAY_SIZE(queries); i++)
+		assert_non_null(strstr(request_error("GET", queries[i], "x", ""), "different ways"));
+	assert_string_equal(request_error("POST", "querying=1", "application/json", body), "accepted");
+	assert_non_null(strstr(request_error("POST", "+query[]=x", "application/json", body), "URL"));
+}
+
+/* The first operation of @body, or of the query of a GET. */
+static bool is_ambiguous(const char *query, const char *body)
+{
+	auto_graphql struct graphql *g = NULL;
+	static struct url_query q;
+	const char *why;
+
+	assert_int_equal(url_query_parse(&q, query, strlen(query), &why), 0);
+	assert_int_equal(graphql_parse_request(*body ? "POST" : "GET", q.params, q.n, NULL, 0, body, strlen(body), &g), 0);
+	assert_null(graphql_facts(g)->error);
+	return graphql_facts(g)->ops[0].is_ambiguous;
+}
+
+static void an_id_beside_anything_else_is_ambiguous(void **state)
+{
+	(void)state;
+	assert_false(is_ambiguous("", "{\"query\":\"{a}\"}"));
+	assert_false(is_ambiguous("", "{\"query\":\"{a}\",\"id\":null}"));
+	assert_false(is_ambiguous("", "{\"query\":\"{a}\",\"extensions\":{\"persistedQuery\":{\"sha256Hash\":\"h\"}}}"));
+	assert_false(is_ambiguous("", "{\"documentId\":\"x\"}"));
+	assert_false(is_ambiguous("id=x", ""));
+	assert_true(is_ambiguous("", "{\"query\":\"{a}\",\"documentId\":\"x\"}"));
+	assert_true(is_ambiguous("", "{\"query\":\"{a}\",\"queryId\":7}"));
+	assert_true(is_ambiguous("", "{\"id\":\"x\",\"documentId\":\"y\"}"));
+	assert_true(is_ambiguous("", "{\"id\":\"x\",\"extensions\":{\"persistedQuery\":{\"sha256Hash\":\"h\"}}}"));
+	assert_true(is_ambiguous("query={a}&id=x", ""));
+}
+
 static void requests_with_two_documents_or_another_type_are_refused(void **state)
 {
 	static const char body[] = "{\"query\":\"{a}\"}";
@@ -300,6 +345,8 @@ int main(void)
 		cmocka_unit_test(deep_and_long_documents_are_refused),
 		cmocka_unit_test(fragments_that_name_each_other_are_visited_once),
 		cmocka_unit_test(ambiguous_envelopes_are_refused),
+		cmocka_unit_test(parameters_that_servers_read_in_different_ways_are_refused),
+		cmocka_unit_test(an_id_beside_anything_else_is_ambiguous),
 		cmocka_unit_test(requests_with_two_documents_or_another_type_are_refused),
 	};
 

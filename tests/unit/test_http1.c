@@ -262,6 +262,10 @@ static void ambiguous_heads_are_refused(void **state)
 		{ "Host: h\r\nX-Original-URL: /b\r\n", "another resource" },
 		{ "Host: h\r\nx_rewrite_url: /b\r\n", "another resource" },
 		{ "Host: h\r\nX-Method-Override: \r\n", "unknown method" },
+		{ "Host: h\r\nContent_Length: 5\r\n", "another header's" },
+		{ "Host: h\r\nTransfer_Encoding: chunked\r\n", "another header's" },
+		{ "Host: h\r\ncontent_type: text/plain\r\n", "another header's" },
+		{ "Host: h\r\nSec-WebSocket_Key: x\r\n", "another header's" },
 		{ "Host: h\r\nExpect: 200-ok\r\n", "unsupported expectation" },
 		{ "Host: h\r\nnocolon\r\n", "missing ':'" },
 	};

@@ -86,6 +86,38 @@ static void an_allowed_query_matches_in_every_value_a_denied_one_in_any(void **s
 	policy_unref(p);
 }
 
+/* What PHP and Express take for the parameter "t_x" is no way around a rule for it. */
+static void a_parameter_in_another_spelling_is_no_way_around_a_rule(void **state)
+{
+	static const char *const names[] = { " t_x", "t.x", "t x", "t_x[]", "t_x[0]", "t_x\xc0\x80y" };
+	static const char *const others[] = { "t-x", "t_xy", "xt_x", "T_X", "t_x ", "_t_x" };
+	struct policy *p = enforcing("rest",
+		"rules: [{ allow: { method: GET, path: /a, query: { t_x: 'foo-*' } } }, "
+		"{ allow: { method: GET, path: /d } }], "
+		"deny_rules: [{ method: GET, path: /d, query: { t_x: evil } }]");
+	struct query_param both[] = { { "t_x", "foo-a" }, { "", "evil" } };
+	struct request r = rest("GET", "/a");
+
+	(void)state;
+	r.query = both;
+	r.n_query = 2;
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+		both[1].name = others[i];
+		r.path = "/a";
+		allowed(p, &r);
+		r.path = "/d";
+		allowed(p, &r);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		both[1].name = names[i];
+		r.path = "/a";
+		denied(p, &r, "not permitted");
+		r.path = "/d";
+		denied(p, &r, "blocked by deny rule");
+	}
+	policy_unref(p);
+}
+
 static void a_denial_names_the_nearest_rule(void **state)
 {
 	struct policy *p =
@@ -195,12 +227,19 @@ static void a_persisted_query_stands_for_what_was_registered(void **state)
 	struct graphql_op known = { .is_persisted = true, .persisted_hash = "abc" };
 	struct graphql_op by_id = { .is_persisted = true, .persisted_id = "abc" };
 	struct graphql_op unknown = { .is_persisted = true, .persisted_hash = "xyz" };
+	struct graphql_op query = operation(GRAPHQL_QUERY, NULL, viewer, 1);
 
 	(void)state;
 	assert_int_equal(ask_graphql(p, &known, 1).verdict, VERDICT_ALLOW);
 	assert_int_equal(ask_graphql(p, &by_id, 1).verdict, VERDICT_ALLOW);
 	assert_string_equal(
 		ask_graphql(p, &unknown, 1).reason, "GraphQL persisted query is not registered");
+	by_id.is_ambiguous = true;
+	assert_string_equal(
+		ask_graphql(p, &by_id, 1).reason, "GraphQL persisted query is not registered");
+	query.is_ambiguous = true;
+	assert_string_equal(
+		ask_graphql(p, &query, 1).reason, "GraphQL persisted query is not registered");
 	policy_unref(p);
 }
 
@@ -417,6 +456,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(get_covers_head_in_allow_and_in_deny_rules),
 		cmocka_unit_test(an_allowed_query_matches_in_every_value_a_denied_one_in_any),
+		cmocka_unit_test(a_parameter_in_another_spelling_is_no_way_around_a_rule),
 		cmocka_unit_test(a_denial_names_the_nearest_rule),
 		cmocka_unit_test(a_websocket_endpoint_takes_upgrades_and_judged_messages),
 		cmocka_unit_test(read_only_lets_no_message_out),
