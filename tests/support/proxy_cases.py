@@ -7,7 +7,7 @@ usage: proxy_cases.py BUILD_DIR [--suite NAME] [NAME-PART...]
 Each case is a function whose name is the sentence it proves. The server records every byte it is
 sent, so that a case can show what never arrived; `allowed` requests beside it are the control.
 """
-import base64, hashlib, json, mmap, os, re, resource, select, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
+import base64, hashlib, json, mmap, os, re, resource, select, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
 
 BUILD = os.path.abspath(sys.argv[1])
 SUITE = sys.argv[3] if sys.argv[2:3] == ["--suite"] else None
