@@ -24,7 +24,7 @@
 
 /* A head grows as it is written anew: its path is escaped, and a few fields are ours. */
 static_assert(EXCHANGE_HEAD_MAX >= SIGN_BODY_MAX + HTTP1_HEAD_MAX + 3 * URL_PATH_MAX + HTTP1_HEAD_MAX,
-	"the largest head with the largest inspected body has room");
+	"the largest head with the largest body that is collected has room");
 
 void exchange_init(struct exchange *ex)
 {
