@@ -339,45 +339,24 @@ static size_t line_begin(const struct map *m, size_t from, size_t at)
 	return nl ? (size_t)(nl - m->data) + 1 : from;
 }
 
-/* The first event at or after @at and before @end: its time, and where the line after it begins. */
-static bool event_after(
-	const struct map *m, size_t at, size_t end, uint64_t *ret_ms, size_t *ret_next)
+/*
+ * The beginning of the first line that is not older than @since_ms. Each is looked at, which takes a few
+ * nanoseconds: behind a wall clock that was set back and forth times stand in any order, and whoever searched
+ * them by halves would leave some out.
+ */
+static size_t seek_time(const struct map *m, uint64_t since_ms)
 {
-	size_t len;
+	size_t at = 0, len;
 
-	for (; at < end && line_at(m, at, &len); at += len + 1) {
+	for (; since_ms && line_at(m, at, &len); at += len + 1) {
 		const char *line = m->data + at;
 		struct event_peek peek;
 		size_t n = len;
 
-		if (!event_peek(&line, &n, &peek))
-			continue;
-		*ret_ms = peek.time_ms;
-		*ret_next = at + len + 1;
-		return true;
+		if (event_peek(&line, &n, &peek) && peek.until_ms >= since_ms)
+			break;
 	}
-	return false;
-}
-
-/*
- * The beginning of a line before which everything is older than @since_ms. Lines of two writers
- * may be a little out of order, hence the allowance.
- */
-static size_t seek_time(const struct map *m, uint64_t since_ms)
-{
-	uint64_t wanted = since_ms > LOGSTORE_SKEW_MS ? since_ms - LOGSTORE_SKEW_MS : 0;
-	size_t lo = 0, hi = m->len;
-
-	while (wanted && lo < hi) {
-		size_t begin = line_begin(m, lo, lo + (hi - lo) / 2), next;
-		uint64_t ms;
-
-		if (event_after(m, begin, hi, &ms, &next) && ms < wanted)
-			lo = next;
-		else
-			hi = begin;
-	}
-	return lo;
+	return at;
 }
 
 /* ---- Reading ---------------------------------------------------------------------------- */

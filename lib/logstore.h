@@ -6,8 +6,9 @@
  * its own and the proxy's) and rotates. When a segment is full or old the next one begins; when
  * all of them pass LOGSTORE_TOTAL_MAX the oldest goes, and that is said in the log.
  *
- * Readers need no cooperation: they take a view of the directory, find a time by binary search in
- * each segment, read backwards for the last lines, and follow across rotation with inotify.
+ * Readers need no cooperation: they take a view of the directory, find a time in each segment (the wall
+ * clock may have been set, so times need not be in order), read backwards for the last lines, and follow
+ * across rotation with inotify.
  */
 #pragma once
 
@@ -23,7 +24,6 @@ enum {
 	LOGSTORE_AGE_MAX_MS = 24 * 3600 * 1000, /* or when the current one is this old */
 	LOGSTORE_TOTAL_MAX = 512 * 1024 * 1024, /* all segments; the oldest is removed beyond it */
 	LOGSTORE_SEGMENTS_MAX = 4096,		/* the same by number */
-	LOGSTORE_SKEW_MS = 5000, /* how far the lines of two writers may be out of order */
 };
 
 struct logstore;

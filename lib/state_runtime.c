@@ -41,9 +41,12 @@ int state_runtime_claim(const char *name, int *ret_pid_file, struct err *err)
 	if (pid == -EBUSY)
 		return err_set(
 			err, pid, "a sandbox named '%s' is running with its state elsewhere", name);
-	if (pid < 0)
+	if (pid < 0) {
+		/* Else the next command would take it for what a supervisor that died left behind. */
+		(void)state_runtime_remove(name);
 		return err_set(err, pid, "cannot write the pid file of sandbox '%s': %s", name,
 			err_name(pid));
+	}
 	(void)unlinkat(dir, "control", 0);
 	*ret_pid_file = take_fd(pid);
 	return take_fd(dir);

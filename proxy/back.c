@@ -25,6 +25,7 @@ struct back {
 	unsigned int n_lanes;
 	bool is_tls;
 	bool is_forgotten; /* takes no further request */
+	const char *fault; /* the last thing that was wrong with what the server sent; or NULL */
 };
 
 static struct proxy *px_of(const struct back *b)
@@ -124,9 +125,12 @@ static void on_room(void *arg, struct h2_stream *st)
 /* The exchange reads what there is, and then an end or an error. */
 static void end(struct lane *lane)
 {
+	const struct back *b = lane->owner;
+
 	lane->st = NULL;
 	lane->is_over = true;
 	lane->state = LANE_DONE;
+	lane->stream.why = b ? b->fault : lane->stream.why;
 	if (lane->holder)
 		wake(lane);
 	else
@@ -135,16 +139,24 @@ static void end(struct lane *lane)
 
 static void on_close(void *arg, struct h2_stream *st, uint32_t error)
 {
-	(void)arg;
+	struct back *b = arg;
+
 	(void)error;
 	end(h2_user(st));
+	b->fault = NULL; /* another stream that ends has reasons of its own */
+}
+
+static void on_fault(void *arg, const char *why)
+{
+	((struct back *)arg)->fault = why;
 }
 
 static const struct h2_handler handler = { .on_response = on_response,
 	.on_data = on_data,
 	.on_end = on_end,
 	.on_room = on_room,
-	.on_close = on_close };
+	.on_close = on_close,
+	.on_fault = on_fault };
 
 /* ---- what goes to the server ---- */
 
@@ -250,6 +262,7 @@ static void back_close(struct back *b)
 		struct leg *leg = lane->holder;
 
 		TAILQ_REMOVE(&b->lanes, lane, link);
+		lane->stream.why = b->fault;
 		lane->owner = NULL;
 		end(lane);
 		if (leg && leg->state == LEG_BUSY)
@@ -283,7 +296,9 @@ static void settle(struct back *b)
 	flush(b);
 	if (b->side.w.is_dead)
 		return;
-	if (!b->n_lanes && (h2_is_done(b->h2) || b->is_forgotten || b->target->generation != px->now.number)) {
+	/* With requests on it, too, when it was ended over what the server sent. */
+	if (h2_is_done(b->h2) ||
+		(!b->n_lanes && (b->is_forgotten || b->target->generation != px->now.number))) {
 		back_close(b);
 		return;
 	}
@@ -337,6 +352,8 @@ static void read_server(struct back *b)
 		if (n == -EAGAIN)
 			return;
 		if (n <= 0 || h2_recv(b->h2, px->scratch, (size_t)n) < 0) {
+			if (n > 0 && !b->fault)
+				b->fault = "the server does not keep to HTTP/2";
 			back_close(b);
 			return;
 		}

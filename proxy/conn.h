@@ -87,6 +87,8 @@ struct exchange {
 	bool has_retried;
 	struct buf path;	/* canonical, for the log and for the next generation */
 	size_t scan_up, scan_down;
+	unsigned int n_interim; /* 1xx answers so far, and their size */
+	size_t interim_bytes;
 	struct inject inject;
 };
 

@@ -7,6 +7,7 @@
  */
 #include "proxy/exchange.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,12 @@
 #include "proxy/entry.h"
 #include "proxy/exchange_internal.h"
 #include "proxy/inject.h"
+#include "proxy/judge.h"
 #include "proxy/tunnel.h"
+
+/* A head grows as it is written anew: its path is escaped, and a few fields are ours. */
+static_assert(EXCHANGE_HEAD_MAX >= SIGN_BODY_MAX + HTTP1_HEAD_MAX + 3 * URL_PATH_MAX + HTTP1_HEAD_MAX,
+	"the largest head with the largest body that is collected has room");
 
 void exchange_init(struct exchange *ex)
 {
@@ -280,13 +286,23 @@ static void finish(struct conn *c)
 		exchange_next(c);
 }
 
+/* A cut is all that tells the client that this is not the end; the log has the reason. */
+static void cut_answer(struct conn *c, const char *why)
+{
+	struct refusal r = { .layer = LAYER_HTTP };
+
+	(void)snprintf(r.detail, sizeof(r.detail), "the answer of %s:%u was cut: %s", c->host, c->port, why);
+	judge_log_refusal(c, &r, c->ex.method, c->ex.path.len ? buf_cstr(&c->ex.path) : "/", "upstream");
+	conn_close(c);
+}
+
 /* The server went away, or talks nonsense. */
 static void down_broken(struct conn *c, const char *why)
 {
 	struct exchange *ex = &c->ex;
 
 	if (ex->has_answer) {
-		conn_close(c); /* a cut is all that tells the client that this is not the end */
+		cut_answer(c, why);
 		return;
 	}
 	if (c->leg->is_reused && !ex->has_retried && !ex->sent_up && may_repeat(c)) {
@@ -304,7 +320,9 @@ static void put_end_reason(char *ret, size_t size, const struct stream *s, ssize
 {
 	const char *tls = n == -EPROTO && stream_ssl(s) ? stream_tls_error(s) : "";
 
-	if (n < 0 && n != -EPROTO)
+	if (s->why)
+		(void)str_copy(ret, size, s->why);
+	else if (n < 0 && n != -EPROTO)
 		(void)str_copy(ret, size, err_name((int)n));
 	else
 		(void)snprintf(ret, size, "the server closed the connection%s%s", *tls ? ": " : "", tls);
@@ -358,6 +376,17 @@ static int write_answer(struct conn *c)
 	return http1_response_write(&c->px->writing, &a, answer.fields.list, answer.fields.n);
 }
 
+/*
+ * Whoever waits for the real answer may be kept waiting, but not at our expense: a client that does not read
+ * holds what HTTP/2 has queued for it, and flow control knows nothing of heads.
+ */
+static bool is_interim_too_much(struct exchange *ex, size_t len)
+{
+	ex->n_interim++;
+	ex->interim_bytes += len;
+	return ex->n_interim > INTERIM_MAX || ex->interim_bytes > INTERIM_BYTES_MAX;
+}
+
 /* An interim answer: passed on, the real one follows. */
 static int interim(struct conn *c)
 {
@@ -400,6 +429,11 @@ static enum head_result answer_head(struct conn *c, const char *data, size_t len
 			down_broken(c, "the server switched protocols unasked");
 		return HEAD_SETTLED;
 	}
+	if (answer.status < 200 && is_interim_too_much(ex, *ret_used)) {
+		c->leg->is_reused = false;
+		down_broken(c, "too many interim answers (1xx)");
+		return HEAD_SETTLED;
+	}
 	if (answer.status < 200)
 		return interim(c) < 0 ? (conn_close(c), HEAD_SETTLED) : HEAD_INTERIM;
 	ex->has_answer = true;
@@ -420,6 +454,10 @@ static bool carry_down(struct conn *c, const char *data, size_t len)
 	int r = carry(c, &ex->down, ex->down_framing, &c->client, data, len, &used, &ex->is_down_done);
 
 	c->bytes_down += used;
+	if (r == -EBADMSG || r == -EMSGSIZE) {
+		cut_answer(c, "its body or its trailers are malformed or too long");
+		return false;
+	}
 	if (r < 0) {
 		conn_close(c);
 		return false;
@@ -549,6 +587,8 @@ void exchange_on_deadline(struct conn *c)
 		leg_close(take_ptr(c->leg));
 		exchange_fault(c, 504, "upstream_failed", "upstream", "%s:%u did not answer in time", c->host,
 			c->port);
+	} else if (c->state == CONN_EXCHANGE) {
+		cut_answer(c, "nothing moved for too long");
 	} else if (c->state == CONN_BODY && c->guess_until_ms) {
 		exchange_stop_guessing(c);
 	} else if (c->state == CONN_BODY || (c->state == CONN_REQUEST && c->client.in.len)) {

@@ -41,6 +41,7 @@ struct h2_stream {
 	bool has_drained;     /* on_room() is due */
 	bool is_answered;     /* server: a final head was submitted */
 	bool is_known;	      /* the owner has been told of it */
+	unsigned int n_interim; /* client: 1xx answers so far */
 	size_t unconsumed;    /* given to the owner, counted against the windows */
 	bool is_answer_whole; /* server: sent, before the request had come */
 	size_t discarded;     /* of the request, since then */
@@ -224,6 +225,10 @@ static void on_response_head(struct h2_stream *st, bool is_end)
 	r = http2_head_response(st->head, is_end, st->method, &st->response, &why);
 	if (r < 0 || st->response.status >= 200)
 		st->part = PART_BODY;
+	else if (++st->n_interim > H2_INTERIM_MAX) {
+		(void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+		return;
+	}
 	if (h->handler->on_response)
 		h->handler->on_response(h->arg, st, r < 0 ? NULL : &st->response, why);
 	if (r < 0)

@@ -28,6 +28,7 @@ enum {
 	H2_DISCARD_MAX = 1024 * 1024,  /* of a body whose request is answered already: reset */
 	H2_RESET_BURST = 200,	       /* RST_STREAM a peer may send at once (CVE-2023-44487) … */
 	H2_RESET_RATE = 50,	       /* … and per second: then GOAWAY */
+	H2_INTERIM_MAX = 128,	  /* 1xx answers to one request: GOAWAY */
 	H2_FAULTS_MAX = 100,	  /* streams that broke the rules, so that we reset them: GOAWAY */
 	H2_CONTINUATIONS_MAX = 8, /* CONTINUATION frames of one head (CVE-2024-28182): GOAWAY */
 	H2_SETTINGS_MAX = 32,	  /* entries of one SETTINGS frame: GOAWAY */

@@ -263,6 +263,9 @@ static int refuse(struct conn *c, int r)
 	else if (r == -ENOKEY)
 		exchange_fault(c, 500, "credential_unavailable", "credentials",
 			"Credential placeholder could not be resolved");
+	else if (r == -ENOBUFS)
+		exchange_fault(c, 413, "invalid_request", "credentials",
+			"the request is too large with the credentials in it");
 	else
 		exchange_fault(c, 503, "overloaded", "credentials", "no memory for the request");
 	return -EACCES;

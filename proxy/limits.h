@@ -19,6 +19,7 @@ enum {
 	RESOLVE_CACHE_MAX = 64,	  /* answers remembered */
 	UNTOUCHED_MAX = 64,	  /* hosts whose clients refuse our leaves under --audit */
 	CONNECT_TO_MAX = 256,	  /* pinned addresses an operator can give */
+	INTERIM_MAX = 128,	  /* 1xx answers to one request; beyond: 502 */
 
 	/* Bytes. */
 	/* request and response heads: lib/http1.h */
@@ -31,6 +32,7 @@ enum {
 		64 * 1024, /* audit looks into bodies that no endpoint speaks of; streamed beyond */
 	EXCHANGE_HEAD_MAX =
 		SIGN_BODY_MAX + 64 * 1024, /* a request as it goes up: head, body that was collected */
+	INTERIM_BYTES_MAX = 64 * 1024,	      /* 1xx heads to one request together: 502 */
 	SIDE_IN_MAX = 96 * 1024,	      /* read and not yet understood, one side */
 	WRITING_MAX = 512 * 1024,	      /* one message being put together */
 	RELAY_PIPE_SIZE = 256 * 1024,

@@ -32,6 +32,7 @@ struct stream_ops {
 struct stream {
 	const struct stream_ops *ops;
 	int fd;
+	const char *why; /* it ended, where somebody knows better than an errno; else NULL */
 };
 
 static inline ssize_t stream_recv(struct stream *s, void *buf, size_t n)

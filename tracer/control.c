@@ -201,23 +201,30 @@ static void on_request(struct control *c, struct msg_in *m)
 	}
 }
 
-/* There is no descriptor for the answer: the log says so, and @m is what whoever asks is told. */
-static void refuse_for_room(struct sandbox *s, struct msg_out *m)
+/* There is no descriptor, or no memory, for a request: the log says so, and @m is what whoever asks is told. */
+static void refuse_for_room(struct sandbox *s, int r, struct msg_out *m)
 {
-	sandbox_say(s, EVENT_WARN, "a command was refused: out of file descriptors");
+	const char *what = r == -ENOMEM ? "memory" : "file descriptors";
+	const char *option = r == -ENOMEM ? "-d" : "-n";
+	char text[128], hint[128];
+
+	(void)snprintf(text, sizeof(text), "the supervisor of the sandbox is out of %s", what);
+	(void)snprintf(hint, sizeof(hint),
+		"fewer things at once, or stop it and start it where 'ulimit %s' is larger", option);
+	sandbox_say(s, EVENT_WARN, "a command was refused: out of %s", what);
 	msg_out_init(m, CTL_FAILED, 0);
-	msg_put_u32(m, EMFILE);
+	msg_put_u32(m, (uint32_t)-r);
 	msg_put_u32(m, 1);
-	msg_put_str(m, "the supervisor of the sandbox is out of file descriptors");
-	msg_put_str(m, "fewer things at once, or stop it and start it where 'ulimit -n' is larger");
+	msg_put_str(m, text);
+	msg_put_str(m, hint);
 }
 
-/* The descriptors of a request found no room; it cannot be answered but with that. */
-static void no_room_for(struct control *c)
+/* A request, or its descriptors, found no room; it cannot be answered but with that. */
+static void no_room_for(struct control *c, int r)
 {
 	auto_msg_out struct msg_out m;
 
-	refuse_for_room(c->sandbox, &m);
+	refuse_for_room(c->sandbox, r, &m);
 	control_send(c, &m);
 }
 
@@ -231,8 +238,8 @@ static void on_control(struct loop *loop, struct watch *w, uint32_t events)
 	(void)events;
 	if (r == -EAGAIN)
 		return;
-	if (r == -EMFILE)
-		no_room_for(c);
+	if (r == -EMFILE || r == -ENOMEM)
+		no_room_for(c, r);
 	else if (r <= 0)
 		control_end(c);
 	else
@@ -273,7 +280,7 @@ static void turn_away(struct sandbox *s, int fd)
 {
 	auto_msg_out struct msg_out m;
 
-	refuse_for_room(s, &m);
+	refuse_for_room(s, -EMFILE, &m);
 	(void)msg_send(fd, &m);
 	spare_close(fd);
 }

@@ -109,6 +109,17 @@ int etcfiles_add(struct mounts *m, const char *name, const struct account *who, 
 	return r;
 }
 
+bool etcfiles_names_resolver(const struct mounts *m)
+{
+	char out[PATH_MAX];
+	const char *place = place_of("/etc/resolv.conf", out);
+
+	for (size_t i = 0; i < m->n; i++)
+		if (m->list[i].kind == MOUNT_DATA && str_eq(m->list[i].dest, place))
+			return true;
+	return false;
+}
+
 static int mount_over(struct mounts *m, const char *const *paths, size_t n, const char *file)
 {
 	char place[PATH_MAX];

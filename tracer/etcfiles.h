@@ -18,6 +18,8 @@ struct account {
 
 /* Adds passwd, group, hosts, hostname, resolv.conf and nsswitch.conf to the plan. */
 int etcfiles_add(struct mounts *m, const char *name, const struct account *who, struct err *err);
+/* Whether the sorted plan has a resolv.conf: on a host without one there is no place for ours. */
+bool etcfiles_names_resolver(const struct mounts *m);
 
 /* Certificate bundles of this host that programs read by path: those that exist, over-mounted by
  * @bundle, and Java's by @java. */

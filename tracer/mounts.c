@@ -352,11 +352,52 @@ static void drop_hidden(struct mounts *m)
 	m->n = out;
 }
 
+/* The last one above it. */
+static const struct mount *above(const struct mounts *m, size_t n)
+{
+	const struct mount *found = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (mounts_is_under(m->list[n].dest, m->list[i].dest))
+			found = &m->list[i];
+	return found;
+}
+
+/* In a tree of the host's a file is laid over another: bubblewrap could only make one there, and may not. */
+static bool has_place(const struct mounts *m, size_t n)
+{
+	const struct mount *e = &m->list[n], *tree = e->kind == MOUNT_DATA ? above(m, n) : NULL;
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (!tree || tree->is_private || (tree->kind != MOUNT_RO && tree->kind != MOUNT_RW))
+		return true;
+	return str_format(path, sizeof(path), "%s%s", str_eq(tree->src, "/") ? "" : tree->src,
+		       e->dest + (str_eq(tree->dest, "/") ? 0 : strlen(tree->dest))) &&
+	       stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static void drop_homeless(struct mounts *m)
+{
+	size_t out = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		if (has_place(m, i)) {
+			m->list[out++] = m->list[i];
+			continue;
+		}
+		free(m->list[i].dest);
+		cleanup_close(&m->list[i].fd);
+	}
+	m->n = out;
+}
+
 void mounts_sort(struct mounts *m)
 {
 	if (m->n)
 		qsort(m->list, m->n, sizeof(*m->list), mount_compare);
 	drop_hidden(m);
+	drop_homeless(m);
 }
 
 /* The mount that covers the path is the last one above it: the list is sorted. */

@@ -63,7 +63,8 @@ int mounts_plan(struct mounts *m, const struct policy_static *policy,
  * empty directory instead. Nothing is added when no granted tree holds it. 0 or -ENOMEM.
  */
 int mounts_hide(struct mounts *m, const char *dir);
-/* Parents before children, private over granted; call once everything was added. */
+/* Parents before children, private over granted; call once everything was added. A file of our own for which
+ * a tree of the host has no place is left out. */
 void mounts_sort(struct mounts *m);
 
 /* Whether @path lies in a tree of the host rather than in a place of the sandbox's own. */

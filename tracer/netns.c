@@ -190,9 +190,11 @@ static int configure(const char **ret_what)
 	return 0;
 }
 
-static int bind_all(int fds[N_SOCKETS])
+static int bind_all(int fds[N_SOCKETS], bool has_resolv_conf)
 {
-	static const struct {
+	/* Where none is named, resolvers look there. */
+	const char *second = has_resolv_conf ? ADDRS_HOST6 : "127.0.0.1";
+	const struct {
 		const char *addr;
 		int type;
 		uint16_t port;
@@ -201,9 +203,9 @@ static int bind_all(int fds[N_SOCKETS])
 		{ ADDRS_HOST4, SOCK_STREAM, ADDRS_PROXY_PORT, PROXY_BACKLOG },
 		{ ADDRS_HOST6, SOCK_STREAM, ADDRS_PROXY_PORT, PROXY_BACKLOG },
 		{ ADDRS_HOST4, SOCK_DGRAM, ADDRS_DNS_PORT, 0 },
-		{ ADDRS_HOST6, SOCK_DGRAM, ADDRS_DNS_PORT, 0 },
+		{ second, SOCK_DGRAM, ADDRS_DNS_PORT, 0 },
 		{ ADDRS_HOST4, SOCK_STREAM, ADDRS_DNS_PORT, DNS_BACKLOG },
-		{ ADDRS_HOST6, SOCK_STREAM, ADDRS_DNS_PORT, DNS_BACKLOG },
+		{ second, SOCK_STREAM, ADDRS_DNS_PORT, DNS_BACKLOG },
 	};
 
 	for (size_t i = 0; i < N_BOUND; i++) {
@@ -217,7 +219,7 @@ static int bind_all(int fds[N_SOCKETS])
 	return 0;
 }
 
-static _Noreturn void child(int netns_fd, int sock)
+static _Noreturn void child(int netns_fd, bool has_resolv_conf, int sock)
 {
 	int fds[N_SOCKETS] = { -1, -1, -1, -1, -1, -1, -1 };
 	auto_msg_out struct msg_out m;
@@ -229,7 +231,7 @@ static _Noreturn void child(int netns_fd, int sock)
 		r = configure(&what);
 	if (r == 0) {
 		what = "binding the proxy's sockets";
-		r = bind_all(fds);
+		r = bind_all(fds, has_resolv_conf);
 	}
 	msg_out_init(&m, r < 0 ? NETNS_FAILED : NETNS_DONE, 0);
 	for (uint32_t i = 0; i < N_SOCKETS && r == 0; i++)
@@ -265,7 +267,7 @@ static int take_answer(int sock, struct netns_sockets *ret, struct err *err)
 	return 0;
 }
 
-int netns_setup(int netns_fd, struct netns_sockets *ret, struct err *err)
+int netns_setup(int netns_fd, bool has_resolv_conf, struct netns_sockets *ret, struct err *err)
 {
 	auto_close int here = -1, there = -1;
 	int sv[2], r;
@@ -279,7 +281,7 @@ int netns_setup(int netns_fd, struct netns_sockets *ret, struct err *err)
 	if (pid < 0)
 		return err_set(err, -errno, "fork: %s", err_name(errno));
 	if (pid == 0)
-		child(netns_fd, there);
+		child(netns_fd, has_resolv_conf, there);
 	(void)close(take_fd(there));
 	r = take_answer(here, ret, err);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)

@@ -8,15 +8,17 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "lib/err.h"
 
 struct netns_sockets {
 	int proxy4, proxy6; /* listening; -1 where the host has no such family */
-	int dns4, dns6;	    /* UDP */
+	int dns4, dns6;	    /* UDP; where nobody is told of them the second is at 127.0.0.1 */
 	int dns4_tcp, dns6_tcp; /* listening */
 	int diag;	    /* NETLINK_SOCK_DIAG: what is bound inside */
 };
 
 /* 0 and the sockets, which the caller owns; -errno with a text. */
-int netns_setup(int netns_fd, struct netns_sockets *ret, struct err *err);
+int netns_setup(int netns_fd, bool has_resolv_conf, struct netns_sockets *ret, struct err *err);
 void netns_sockets_close(struct netns_sockets *s);

@@ -153,8 +153,6 @@ static struct binary *binary_add(struct owners *o, const char *path)
 {
 	struct binary *b;
 
-	if (o->n_binaries >= OWNER_BINARIES_MAX)
-		return NULL;
 	b = calloc(1, sizeof(*b));
 	if (!b || !(b->path = strdup(path))) {
 		free(b);
@@ -434,6 +432,9 @@ static int task_identify(struct owners *o, struct task *t)
 		return 0;
 	}
 	t->binary = binary_find(o, path);
+	/* A hash that was forgotten would be trusted anew, whatever it is by then. */
+	if (!t->binary && o->n_binaries >= OWNER_BINARIES_MAX)
+		return -EUSERS;
 	if (!t->binary)
 		t->binary = binary_add(o, path);
 	return t->binary ? 0 : -ENOMEM;

@@ -50,8 +50,8 @@ void owners_free(struct owners *o);
 
 /*
  * 0 and the owner, which stays valid until the next call; -EINPROGRESS while a binary is being
- * hashed (ask again after on_hashed); -ESRCH when the task is gone; another -errno when /proc
- * cannot be read, which denies.
+ * hashed (ask again after on_hashed); -ESRCH when the task is gone; -EUSERS beyond
+ * OWNER_BINARIES_MAX; another -errno when /proc cannot be read. All of them deny.
  */
 int owner_get(struct owners *o, pid_t tid, const struct owner **ret);
 

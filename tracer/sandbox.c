@@ -201,6 +201,14 @@ static int start_interception(struct sandbox *s, struct err *err)
 
 /* Events of the running sandbox. */
 
+/* One message is; those that follow are not. */
+static bool is_lost(struct sandbox *s, const char *whose, int r)
+{
+	if (r == -ENOMEM)
+		sandbox_say(s, EVENT_ERROR, "a message of %s was lost: the supervisor is out of memory", whose);
+	return r == -ENOMEM;
+}
+
 static void on_init_message(struct loop *loop, struct watch *w, uint32_t events)
 {
 	struct sandbox *s = container_of(w, struct sandbox, init_link);
@@ -210,7 +218,7 @@ static void on_init_message(struct loop *loop, struct watch *w, uint32_t events)
 	(void)events;
 	if (r > 0)
 		session_on_init(s, &m);
-	else if (r != -EAGAIN)
+	else if (r != -EAGAIN && !is_lost(s, "init", r))
 		(void)watch_set(loop, w, 0); /* its end follows through the pidfd */
 }
 
@@ -249,7 +257,7 @@ static void on_proxy_message(struct loop *loop, struct watch *w, uint32_t events
 	int r = msg_recv(w->fd, &m);
 
 	(void)events;
-	if (r == -EAGAIN)
+	if (r == -EAGAIN || is_lost(s, "the proxy", r))
 		return;
 	if (r <= 0)
 		(void)watch_set(loop, w, 0);

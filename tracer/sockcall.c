@@ -265,6 +265,7 @@ void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum eve
 void sockcall_log_shortage(struct sandbox *s, pid_t tid, int r, const char *host, uint16_t port)
 {
 	const bool is_memory = r == -ENOMEM || r == -ENOBUFS || r == -EAGAIN;
+	const bool is_binaries = r == -EUSERS; /* owner.h */
 	const struct event e = { .level = EVENT_WARN,
 		.adapter = EVENT_SOCKET,
 		.action = EVENT_DENY,
@@ -272,9 +273,11 @@ void sockcall_log_shortage(struct sandbox *s, pid_t tid, int r, const char *host
 		.host = host,
 		.port = port,
 		.pid = (uint32_t)owner_known_pid(s->owners, tid),
-		.reason = is_memory ? "the supervisor is out of memory or threads" :
-				      "the supervisor is out of file descriptors" };
+		.reason = is_memory	? "the supervisor is out of memory or threads"
+			  : is_binaries ? "more different executables than are remembered have asked; "
+					  "another start of the sandbox forgets them"
+					: "the supervisor is out of file descriptors" };
 
-	if (is_memory || r == -EMFILE || r == -ENFILE)
+	if (is_memory || is_binaries || r == -EMFILE || r == -ENFILE)
 		sandbox_log(s, &e);
 }

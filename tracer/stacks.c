@@ -182,11 +182,13 @@ static int unwinder_start(struct stacks *st)
 
 	if (st->link.fd >= 0)
 		return 0;
-	if (st->n_starts > STACKS_RESTARTS_MAX)
+	if (st->n_starts > STACKS_RESTARTS_MAX + 1)
 		return -EPIPE;
-	if (st->n_starts++ == STACKS_RESTARTS_MAX)
+	if (st->n_starts++ > STACKS_RESTARTS_MAX) {
 		sandbox_say(st->sandbox, EVENT_ERROR,
 			"no stacks any more: the unwinder ended too often");
+		return -EPIPE;
+	}
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return -errno;
 	ours = sv[0];
@@ -302,7 +304,9 @@ static struct entry *entry_new(struct stacks *st, const struct call *c)
 	if (r == 0 && !st->tick.slot)
 		r = timer_set(st->sandbox->loop, &st->tick, TICK_MS);
 	if (r < 0)
-		entry_fail(e, r == -EAGAIN ? "too many at once" : err_name(r));
+		entry_fail(e, r == -EAGAIN ? "too many at once"
+			      : r == -EPIPE ? "the unwinder has ended"
+					    : err_name(r));
 	return e;
 }
 

@@ -594,7 +594,7 @@ int start_network(struct sandbox *s, struct err *err)
 	if (r == 0)
 		r = take_netns(s, err);
 	if (r == 0)
-		r = netns_setup(s->netns, &s->sockets, err);
+		r = netns_setup(s->netns, etcfiles_names_resolver(&s->mounts), &s->sockets, err);
 	if (r < 0)
 		return explain_init(s, r, err);
 	return !s->ca.is_leased ? start_proxy_at_once(s, err) : r;

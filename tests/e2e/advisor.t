@@ -99,12 +99,40 @@ is "$status" 1 'it cannot be approved twice'
 
 run local_post "$(rule wide '*.example.com' '*' '/**')"
 wide=$(jq -r '.accepted_chunk_ids[0]' <<<"$out")
+# Sixty-four may wait; then who has waited longest hears how things are.
+waits() { openshell logs adv -n 0 | grep -c "/v1/proposals/$wide/wait"; }
+in_it curl -sS --noproxy '*' "http://policy.local/v1/proposals/$wide/wait?timeout=60" >"$T/tmp/first" 2>&1 &
+first=$!
+until [ "$(waits)" -ge 1 ]; do :; done
+cat >"$T/work/waits.py" <<'PY'
+import collections, http.client, json, sys, threading
+heard = []
+def wait():
+    c = http.client.HTTPConnection("policy.local", timeout=100)
+    c.request("GET", "/v1/proposals/%s/wait?timeout=60" % sys.argv[1])
+    heard.append(json.loads(c.getresponse().read())["status"])
+threads = [threading.Thread(target=wait) for _ in range(64)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print(*sorted(collections.Counter(heard).items()))
+PY
+chmod 0644 "$T/work/waits.py"
+in_it /usr/bin/python3 "$T/work/waits.py" "$wide" >"$T/tmp/others" 2>&1 &
+others=$!
+begun=$SECONDS
+wait "$first"
+is "$(jq -r .status "$T/tmp/first")" pending 'when sixty-four more wait, the first is told that nothing is decided'
+at_most $((SECONDS - begun)) 30 'and not by its own time, in seconds'
 run openshell rule get adv
 like "$out" '! host wildcard' 'what is wide is flagged'
 like "$out" '! every method' 'in each respect'
 run openshell rule approve-all adv
 unlike "$(openshell policy get adv)" 'example\.com' 'and not approved with the rest'
 ok 'it is rejected' openshell rule reject adv "$wide" --reason 'name one host'
+wait "$others"
+is "$(cat "$T/tmp/others")" "('rejected', 64)" 'who waited, all sixty-four, hears of it'
 run local_get "/v1/proposals/$wide/wait?timeout=60"
 is "$(jq -r '"\(.status) \(.rejection_reason)"' <<<"$out")" 'rejected name one host' 'the agent gets the reason'
 run openshell rule history adv

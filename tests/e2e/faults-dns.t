@@ -86,6 +86,24 @@ like "$(cat "$T/tmp/asked")" '^good' 'control: the resolver is asked'
 like "$log" 'good\.dead\.test.*(unreachable|failed)' 'control: with an answer it is the network that lacks'
 unlike "$(cat "$T/tmp/asked")" denied 'nobody hears of a name that is denied'
 
+openshell sandbox delete dns
+
+# The host's own rules do not have DNS among them: nobody is asked.
+umount /etc/nsswitch.conf
+printf 'hosts: files\n' >"$T/tmp/nsswitch.conf"
+mount --bind "$T/tmp/nsswitch.conf" /etc/nsswitch.conf
+ok 'a sandbox where names come from files alone' sandbox dns --policy "$T/work/policy.yaml" --connect-to "pinned.test:80:127.0.0.1:$plain"
+run get unasked.dead.test
+like "$out" '^502 [01]\.' 'no dns in nsswitch.conf: an answer at once'
+run get pinned.test bytes/10
+like "$out" '^200' 'and others are served'
+unlike "$(cat "$T/tmp/asked")" unasked 'the resolver is not asked'
+run openshell logs dns -n 0
+like "$out" 'unasked\.dead\.test.*(resol|name)|(resol|name).*unasked\.dead\.test' 'the log says why'
+umount /etc/nsswitch.conf
+printf 'hosts: files dns\n' >"$T/tmp/nsswitch.conf"
+mount --bind "$T/tmp/nsswitch.conf" /etc/nsswitch.conf
+
 # None at all.
 umount "$conf"
 : >"$T/tmp/resolv.conf"
@@ -101,5 +119,41 @@ run openshell logs dns -n 0
 like "$out" 'other\.dead\.test.*(resol|name)|(resol|name).*other\.dead\.test' 'the log says why'
 openshell sandbox delete dns
 umount "$conf" /etc/nsswitch.conf
+
+# The files that say who is to be asked: in an /etc of our own.
+mkdir "$T/etc"
+cp -a /etc/. "$T/etc/" 2>/dev/null
+chmod 0755 "$T/etc"
+mount --bind "$T/etc" /etc
+without() { # NAME COMMAND...: how it is made so
+	local name=$1
+
+	shift
+	rm -rf /etc/resolv.conf /etc/nsswitch.conf
+	printf 'nameserver 127.0.0.1\noptions timeout:30 attempts:1\n' >/etc/resolv.conf
+	printf 'hosts: files dns\n' >/etc/nsswitch.conf
+	"$@"
+	ok "$name: a sandbox" sandbox dns --policy "$T/work/policy.yaml" --connect-to "pinned.test:80:127.0.0.1:$plain"
+	run get other.dead.test
+	like "$out" '^502 [0-9]\.' "$name: an answer soon"
+	run get pinned.test bytes/10
+	like "$out" '^200' "$name: others are served"
+	run openshell sandbox exec -n dns -- curl -s -m 20 --noproxy '*' -o /dev/null -w '%{http_code}\n' http://pinned.test/bytes/10
+	is "$out" 200 "$name: and names have addresses inside"
+	run get denied.test
+	like "$out" '^403 [01]\.' "$name: nothing opens"
+	run openshell logs dns -n 0
+	like "$out" 'other\.dead\.test.*(resol|name)|(resol|name).*other\.dead\.test' "$name: the log says why"
+	openshell sandbox delete dns >/dev/null
+}
+without 'no resolv.conf' rm /etc/resolv.conf
+without 'a resolv.conf that cannot be read' chmod 0 /etc/resolv.conf
+without 'a resolv.conf that is no text' cp /bin/true /etc/resolv.conf
+without 'a resolv.conf that is a directory' sh -c 'rm /etc/resolv.conf; mkdir /etc/resolv.conf'
+without 'no nsswitch.conf' rm /etc/nsswitch.conf
+without 'no hostname' rm -f /etc/hostname
+without 'an nsswitch.conf that cannot be read' chmod 0 /etc/nsswitch.conf
+without 'an empty nsswitch.conf' cp /dev/null /etc/nsswitch.conf
+umount /etc
 is "$(leftovers)" '' 'nothing is left'
 done_testing

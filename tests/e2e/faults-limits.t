@@ -195,5 +195,59 @@ unlike "$out" 200 'nothing opens'
 run openshell sandbox exec -n thin -- "${get[@]}"
 is "$out" 200 'with memory again it goes on'
 run openshell sandbox delete thin
+
+# The same while they run: what is not used yet is taken away, and given back.
+squeeze() { # PID
+	soft=$(as_user prlimit --pid "$1" --data --noheadings --raw --output SOFT)
+	as_user prlimit --pid "$1" "--data=$(($(awk '/^VmData:/ { print $2 }' "/proc/$1/status") * 1024)):"
+}
+release() { as_user prlimit --pid "$1" "--data=$soft:"; }
 unset 'T_ENV[-1]'
+ok 'a sandbox with traffic' sandbox squeezed --policy "$T/work/policy.yaml"
+run openshell sandbox exec -n squeezed -- "${get[@]}"
+is "$out" 200 'control: it is served'
+supervisor=$(cat "$T/run/openshell/squeezed/pid")
+proxy=$(ps -o pid=,comm= --ppid "$supervisor" | awk '$2 == "openshell-proxy" { print $1 }')
+squeeze "$proxy"
+run openshell sandbox exec -n squeezed -- "$python" "$T/work/tls.py"
+read -r _ n refused <<<"$out"
+ok "without memory for more the proxy serves ${n:-none} and refuses others" test "${refused:-0}" -gt 0
+like "$(openshell logs squeezed -n 0 | grep -v ' INFO ')" 'memory|malloc|the proxy (ended|cannot)' 'the log says why'
+run openshell sandbox exec -n squeezed -- curl -sS -m 5 -o /dev/null -w '%{http_code}' https://denied.test/
+unlike "$out" '^200' 'nothing opens'
+[ ! -d "/proc/$proxy" ] || release "$proxy"
+run openshell sandbox exec -n squeezed -- "${get[@]}"
+is "$out" 200 'with memory again it goes on'
+
+squeeze "$supervisor"
+run openshell policy set squeezed --policy "$T/work/large.yaml" --wait --timeout 10
+not_ok 'a supervisor without memory for more takes no large policy' test "$status" = 0
+like "$err" '^openshell: .*supervisor.* (not enough|out of) memory' 'which is said'
+cat >"$T/work/crowd.py" <<'PY'
+# Each a process of its own, all at once, so that each has to be looked at.
+import os, sys
+gate, begin = os.pipe()
+for _ in range(60):
+    if os.fork() == 0:
+        os.close(begin)
+        os.read(gate, 1)
+        os.execv("/usr/bin/curl", ["curl", "-sS", "-m", "10", "-o", "/dev/null", "-w", "%{http_code}\n", sys.argv[1]])
+os.close(begin)
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        break
+PY
+chmod 0644 "$T/work/crowd.py"
+T_TIMEOUT=60 run openshell sandbox exec -n squeezed -- "$python" "$T/work/crowd.py" https://api.github.com/zen
+is "$(grep -cE '^(200|000|50[0-9])$' <<<"$out")" 60 'a crowd is served or refused'
+[ "$(grep -c '^200' <<<"$out")" = 60 ] || like "$(openshell logs squeezed -n 0)" 'out of memory|too many|memory' 'and the log says why'
+run openshell sandbox exec -n squeezed -- curl -sS -m 5 -o /dev/null -w '%{http_code}' https://denied.test/
+unlike "$out" '^200' 'nothing opens'
+release "$supervisor"
+run openshell sandbox exec -n squeezed -- "${get[@]}"
+is "$out" 200 'with memory again it goes on'
+is "$(cat "$T/run/openshell/squeezed/pid")" "$supervisor" 'the supervisor is the one it was'
+run openshell sandbox delete squeezed
 arena_closed 'out of descriptors'

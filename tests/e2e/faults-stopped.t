@@ -48,7 +48,35 @@ each list sandbox list
 each delete sandbox delete dead
 each reach sandbox exec -n stopped -- "$T/work/attack" reach denied.test 7000
 wait "${waiting[@]}"
-for name in exec connect set reach; do
+
+# With nobody to take them connections to it fill its queue; the next one waits for room, and not for ever.
+cat >"$T/work/crowd.py" <<'PY'
+import socket, sys
+held = []
+while True:
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.setblocking(False)
+    try:
+        s.connect(sys.argv[1])
+    except BlockingIOError:
+        break
+    held.append(s)
+print("full", len(held), flush=True)
+sys.stdin.read(1)
+PY
+chmod 0644 "$T/work/crowd.py"
+mkfifo "$T/tmp/hold"
+exec 6<>"$T/tmp/hold"
+(exec 6>&-; as_user /usr/bin/python3 "$T/work/crowd.py" "$T/run/openshell/stopped/control" <"$T/tmp/hold" >"$T/tmp/crowd.out" 2>&1) &
+crowd=$!
+ok 'its queue is full' wait_line "$T/tmp/crowd.out" '^full [1-9]'
+started=$SECONDS waiting=()
+each queued sandbox exec -n stopped -- true
+each policy policy set stopped --policy "$T/work/new.yaml" --wait --timeout 2
+wait "${waiting[@]}"
+exec 6>&-
+wait "$crowd"
+for name in queued policy exec connect set reach; do
 	read -r status seconds <"$T/tmp/$name.status"
 	not_ok "with the supervisor stopped, $name fails" test "$status" = 0
 	at_most "$seconds" 15 'in seconds'

@@ -113,6 +113,76 @@ for path in "$T/work/own.sock" /tmp/own.sock; do
 	is "$(grep -c '^ok' <<<"$out"):$(grep -c '^heard' <<<"$out")" 5:7 "the sandbox's own socket $(basename "$(dirname "$path")")/own.sock hears all"
 done
 
+# How much of it: a datagram of 256 KiB, 1024 messages of one call, 8 KiB beside them, 253 descriptors.
+cat >"$T/work/much.py" <<'PY'
+import ctypes, errno, os, resource, socket, struct, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+path = sys.argv[1] + "/much.sock"
+libc = ctypes.CDLL(None, use_errno=True)
+server = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+server.bind(path)
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+for each in server, s:
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+
+def outcome(what, *args):
+    try:
+        return what(*args)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+for n in 262144, 262145:
+    print("datagram", n, outcome(s.sendto, bytes(n), path) == n and len(server.recv(1 << 20)) == n)
+fd = os.open("/dev/null", os.O_RDONLY)
+for n in 253, 254:
+    print("descriptors", n, outcome(s.sendmsg, [b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("%di" % n, *[fd] * n))], 0, path))
+    if n == 253:
+        print("arrived", len(server.recvmsg(9, socket.CMSG_SPACE(4 * n))[1][0][2]) // 4)
+# Kinds of control data that are many: a TTL for each of so many bytes.
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sink = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sink.bind(("127.0.0.1", 0))
+one = (socket.IPPROTO_IP, socket.IP_TTL, struct.pack("i", 64))
+for n in 8192 // socket.CMSG_SPACE(4), 8192 // socket.CMSG_SPACE(4) + 1:
+    print("control", n * socket.CMSG_SPACE(4), outcome(u.sendmsg, [b"x"], [one] * n, 0, sink.getsockname()))
+
+class iovec(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_char_p), ("len", ctypes.c_size_t)]
+
+class msghdr(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("namelen", ctypes.c_uint), ("iov", ctypes.POINTER(iovec)), ("iovlen", ctypes.c_size_t),
+                ("control", ctypes.c_void_p), ("controllen", ctypes.c_size_t), ("flags", ctypes.c_int), ("pad", ctypes.c_int), ("len", ctypes.c_uint),
+                ("pad2", ctypes.c_int)]
+
+raw = struct.pack("=HH4s8x", socket.AF_INET, socket.htons(sink.getsockname()[1]), socket.inet_aton("127.0.0.1"))
+for n in 1024, 1025:
+    v = (msghdr * n)(*[msghdr(raw, len(raw), ctypes.pointer(iovec(b"mmsg", 4)), 1) for _ in range(n)])
+    print("messages", n, libc.sendmmsg(u.fileno(), v, n, 0))
+os.unlink(path)
+PY
+chmod 0644 "$T/work/much.py"
+run user /usr/bin/python3 "$T/work/much.py" "$T/work"
+is "$out" 'datagram 262144 True
+datagram 262145 True
+descriptors 253 1
+arrived 253
+descriptors 254 EINVAL
+control 8184 1
+control 8208 1
+messages 1024 1024
+messages 1025 1024' 'control: outside, more of it goes'
+run inside sends "/usr/bin/python3 $T/work/much.py /tmp"
+is "$out" 'datagram 262144 True
+datagram 262145 False
+descriptors 253 1
+arrived 253
+descriptors 254 EINVAL
+control 8184 1
+control 8208 ENOBUFS
+messages 1024 1024
+messages 1025 1024' 'inside, what is too much is refused and the rest is as it was'
+
 run user /usr/bin/python3 "$T/work/partly.py"
 is "$out" 'partly same' 'control: outside, a signal ends a long sendmsg() with what has gone'
 run inside sends "/usr/bin/python3 $T/work/partly.py"

@@ -173,6 +173,18 @@ sed 's/host: other.test.*access: full/&, credential_binding: { provider: mine }/
 ok 'until the policy says so' openshell policy set cred --policy "$T/work/bound.yaml" --wait
 run in_it curl -sS -H 'X-Api-Key: openshell:resolve:env:MINE' https://other.test/echo
 like "$out" '^[Xx]-[Aa]pi-[Kk]ey: my-own-secret' 'then it is sent there'
+
+# Put together with its secrets a request has 512 KiB at most: more is refused, whole.
+sed 's/credential_binding/request_body_credential_rewrite: true, &/' "$T/work/bound.yaml" >"$T/work/bodies.yaml"
+ok 'a policy by which bodies are filled in' openshell policy set cred --policy "$T/work/bodies.yaml" --wait
+openshell provider update mine --credential "MINE=$(printf 'x%.0s' $(seq 4000))" >/dev/null
+much() { sh_it "for i in \$(seq $1); do printf 'openshell:resolve:env:MINE '; done | curl -sS --data-binary @- -H 'Content-Type: text/plain' https://other.test/much$1"; }
+run much 100
+like "$(cat "$origin_log")" "request POST /much100 .*body=$((100 * 4001))\$" 'a hundred long secrets are filled in'
+run much 150
+like "$out" 'too large with the credentials in it' 'with half as many again the request is refused'
+unlike "$(cat "$origin_log")" 'request POST /much150' 'and nothing of it is sent'
+like "$(openshell logs cred -n 0)" 'decision=deny .*too large with the credentials in it' 'the log says why'
 run openshell provider create --name twice --type generic --credential GITHUB_TOKEN=x
 run openshell sandbox provider attach cred twice
 one_line_error 'both have a GITHUB_TOKEN' 'two secrets of one name are refused'

@@ -136,6 +136,47 @@ run openshell sandbox exec -n liar -- ./caller-static 192.0.2.1 4444 call
 log=$(openshell logs --stacks liar -n 1)
 like "$log" 'knock_at_the_door' 'and the next one has its stack again'
 
+# One that does not answer holds nobody up for longer than a second, however many there are.
+cat >"$T/work/crowd.py" <<'PY'
+import socket, threading
+gate, answers = threading.Barrier(600), []
+def knock():
+    gate.wait()
+    try:
+        socket.create_connection(("192.0.2.1", 4444))
+    except OSError as e:
+        answers.append(type(e).__name__)
+threads = [threading.Thread(target=knock) for _ in range(600)]
+for t in threads:
+    t.start()
+for t in threads:
+    t.join()
+print(answers.count("ConnectionRefusedError"), len(answers))
+PY
+chmod 0644 "$T/work/crowd.py"
+kill -STOP "$(descendant openshell-unwin)"
+run openshell sandbox exec -n liar -- python3 "$T/work/crowd.py"
+is "$out" '600 600' 'with an unwinder that is stopped six hundred calls at once are answered'
+log=$(openshell logs --stacks liar -n 0)
+like "$log" 'by=none: too many at once' 'those for whom there is no room without a stack at once'
+like "$log" 'by=none: (it took too long|the unwinder ended)' 'the others after a second'
+
+# But it is not started for ever: after thirty-two new ones there are no stacks, which is said, and calls are answered.
+fates=0
+while [ $fates -lt 40 ]; do
+	openshell sandbox exec -n liar -- ./caller-static 192.0.2.1 4444 call >/dev/null
+	unwinder=$(descendant openshell-unwin) || break
+	kill -9 "$unwinder"
+	wait_gone "$unwinder"
+	fates=$((fates + 1))
+done
+is "$fates" 31 'with the two before that makes thirty-three'
+run openshell sandbox exec -n liar -- ./caller-static 192.0.2.1 4444 call
+is "$out" ECONNREFUSED 'without one calls are answered'
+log=$(openshell logs --stacks liar -n 0)
+is "$(grep -c 'ERROR.*no stacks any more: the unwinder ended too often' <<<"$log")" 1 'that there are no stacks any more is said once'
+like "$(openshell logs --stacks liar -n 1)" 'by=none: the unwinder has ended' 'and of each call'
+
 # The code that asked stands beside what it asked for.
 run openshell rule get liar
 like "$out" '^    asked by [a-z_+0-9]+ in caller( and others)?$|^    asked by [a-z_]+ in caller-static' 'a proposal says which code asked'

@@ -857,3 +857,235 @@ def h2_settings_and_acknowledgements_without_end_are_goaway():
         s.settimeout(TIMEOUT)
         eq(goaway(s) in (None, 1, 2, 11), True)
         eq(get("api.test", "/")[0], 200)
+
+
+# ---- servers that flood ----
+
+INTERIM = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+
+
+def endless(text, first=b"", done=lambda: None):
+    """Says `first`, then `text` for as long as anybody listens."""
+    def script(srv, c, head):
+        with contextlib.suppress(OSError):
+            c.sendall(first)
+            while True:
+                c.sendall(text)
+        done()
+        return False
+    return script
+
+
+def until_closed(s):
+    got = b""
+    with contextlib.suppress(OSError):
+        while (b := s.recv(65536)):
+            got += b
+    return got
+
+
+def resident_kib():
+    with open("/proc/%d/status" % D.proxy_pid()) as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def await_cut(host, why):
+    D.await_event(d="deny", g="upstream", h=host)
+    has([e["w"] for e in D.events() if e.get("g") == "upstream"][-1], why)
+
+
+@case
+def the_129th_interim_answer_or_64_kib_of_them_are_502():
+    final = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    origin.scripts["/many"] = lambda srv, c, head: c.sendall(INTERIM * 128 + final)
+    origin.scripts["/endless"] = endless(INTERIM)
+    origin.scripts["/long"] = endless(b"HTTP/1.1 103 Early Hints\r\nLink: " + b"a" * 8000 + b"\r\n\r\n")
+
+    def outcome(path, version=b"1.1"):
+        s, n = tls("api.test"), 0
+        s.sendall(b"GET %s HTTP/%s\r\nHost: api.test\r\n\r\n" % (path, version))
+        while True:
+            status, _, body = response(s)
+            if status != 103:
+                break
+            n += 1
+        if status == 502:
+            has(json.loads(body)["detail"], "too many interim answers")
+            await_cut("api.test", "too many interim answers")
+        return status, n
+    with limited():
+        eq(outcome(b"/many"), (200, 128))
+        eq(outcome(b"/many", b"1.0"), (200, 0))
+        eq(outcome(b"/endless"), (502, 128))
+        eq(outcome(b"/endless", b"1.0"), (502, 0))
+        eq(outcome(b"/long"), (502, 8))
+        eq(get("api.test", "/")[0], 200)
+
+
+@case
+def for_an_http2_client_that_does_not_read_few_interim_answers_are_kept():
+    over = threading.Semaphore(0)
+    origin.scripts["/endless"] = endless(INTERIM, done=over.release)
+    with limited():
+        eq(get("api.test", "/")[0], 200)
+        before = resident_kib()
+        s = raw_h2()
+        for i in range(100):
+            s.sendall(h2_frame(1, 5, 2 * i + 1, h2_head(b"/endless")))
+        for _ in range(100):
+            eq(over.acquire(timeout=2 * TIMEOUT), True)
+        D.settle()
+        if os.environ.get("VARIANT") not in ("asan", "tsan") and resident_kib() - before > 32 * 1024:
+            raise AssertionError("%d KiB are held for one client" % (resident_kib() - before))
+        eq(get("api.test", "/")[0], 200)
+
+
+@case
+def fields_and_trailers_without_end_are_502_or_cut_and_told():
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+    origin.scripts["/fields"] = endless(b"X: y\r\n" * 100, b"HTTP/1.1 200 OK\r\n")
+    origin.scripts["/field"] = endless(b"x" * 1000, b"HTTP/1.1 200 OK\r\nX: ")
+    origin.scripts["/trailers"] = endless(b"X: y\r\n" * 100, chunked)
+    origin.scripts["/trailer"] = endless(b"x" * 1000, chunked + b"X: ")
+    origin.scripts["/few"] = lambda srv, c, head: c.sendall(chunked + b"X: y\r\n" * 100 + b"\r\n")
+    origin.scripts["/some"] = lambda srv, c, head: c.sendall(chunked + b"X: y\r\n" * 101 + b"\r\n")
+    with limited():
+        for path, why in (("/fields", "the response head is too large"), ("/field", "the response head is too large")):
+            status, _, body = get("api.test", path)
+            eq(status, 502)
+            has(json.loads(body)["detail"], why)
+        eq(get("api.test", "/few")[0], 200)
+        for path in ("/trailers", "/trailer", "/some"):
+            s = tls("api.test")
+            s.sendall(b"GET %s HTTP/1.1\r\nHost: api.test\r\n\r\n" % path.encode())
+            got = until_closed(s)
+            eq(got[:15], b"HTTP/1.1 200 OK"[:len(got)])  # or nothing of it, when all came at once
+            eq(got.endswith(b"\r\n\r\n"), False)
+            await_cut("api.test", "its body or its trailers are malformed or too long")
+        eq(get("api.test", "/")[0], 200)
+
+
+class FloodingH2:
+    """Speaks HTTP/2 as far as a request, then `flood` has the connection and the stream."""
+
+    def __init__(self, flood):
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(TMP + "/origin.crt", TMP + "/origin.key")
+        self.context.set_alpn_protocols(["h2"])
+        self.flood = flood
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            c, _ = self.sock.accept()
+            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+
+    def serve(self, c):
+        with contextlib.suppress(OSError):
+            c.settimeout(TIMEOUT)
+            c = self.context.wrap_socket(c, server_side=True)
+            read_until_len(c, 24)
+            c.sendall(h2_frame(4, 0, 0))
+            while True:
+                kind, _, stream, _ = h2_read(c)
+                if kind is None:
+                    return
+                if kind == 1:
+                    break
+            for frames in self.flood(stream):
+                c.sendall(frames)
+            c.recv(1)
+
+
+def for_ever(frames, *first):
+    yield from first
+    while True:
+        yield frames
+
+
+@case
+def servers_that_flood_over_http2_are_502_or_cut_and_told():
+    fields = b"\0\1x\1y" * 101
+    floods = {
+        "interim answers": lambda n: for_ever(h2_frame(1, 4, n, b"\x08\x03103") * 100),
+        "continuations": lambda n: for_ever(h2_frame(9, 0, n, b"\0\1x\1y"), h2_frame(1, 0, n, b"\x88")),
+        "fields": lambda n: iter([h2_frame(1, 4, n, b"\x88" + fields)]),
+        "a long field": lambda n: iter([h2_frame(1, 0, n, b"\x88")] + [h2_frame(9, 0, n, (b"\0\1x\x7f\xa1\x1f" + b"y" * 4128) * 3)] * 3),
+        "settings": lambda n: for_ever(h2_frame(4, 0, 0, struct.pack(">HI", 9999, 1) * 33)),
+        "pings": lambda n: for_ever(h2_frame(6, 0, 0, b"12345678") * 1000),
+    }
+    whys = {"interim answers": "too many interim answers"}
+    for name, flood in floods.items():
+        server, why = FloodingH2(flood), whys.get(name, "")
+        with limited(*pin("full.test", 443, server.port)):
+            eq(get("api.test", "/")[0], 200)
+            before = resident_kib()
+            s = tls("full.test")
+            s.sendall(GET_FULL)
+            try:
+                while (status := response(s)[0]) == 103:
+                    pass
+            except OSError as e:
+                raise AssertionError("%s: %s" % (name, e))
+            eq((name, status), (name, 502))
+            await_cut("full.test", why)
+            eq(get("api.test", "/")[0], 200)
+            if os.environ.get("VARIANT") not in ("asan", "tsan") and resident_kib() - before > 8 * 1024:
+                raise AssertionError("%s: %d KiB are held" % (name, resident_kib() - before))
+    # Behind an answer they cut it.
+    trailers = {
+        "trailers": lambda n: iter([h2_frame(1, 4, n, b"\x88") + h2_frame(0, 0, n, b"x") + h2_frame(1, 5, n, fields)]),
+        "empty data": lambda n: for_ever(h2_frame(0, 0, n) * 1000, h2_frame(1, 4, n, b"\x88") + h2_frame(0, 0, n, b"x")),
+    }
+    for name, flood in trailers.items():
+        server = FloodingH2(flood)
+        with limited(*pin("full.test", 443, server.port)):
+            s = tls("full.test")
+            s.sendall(GET_FULL)
+            if name == "empty data":
+                has(read_until(s, b"\r\nx"), b"200")
+            else:
+                eq(until_closed(s).endswith(b"0\r\n\r\n"), False)
+                await_cut("full.test", "was cut")
+            eq(get("api.test", "/")[0], 200)
+
+
+@case
+def of_empty_pipes_16_are_kept_for_relays():
+    server = Mute()
+    block = bytes(65536)
+
+    def pipes():
+        fds = "/proc/%d/fd" % D.proxy_pid()
+        return len([f for f in os.listdir(fds) if os.readlink(fds + "/" + f).startswith("pipe:")]) // 2
+    with limited(*pin("raw.test", 7, server.port)):
+        may_look = os.geteuid() == 0
+        at_first = pipes() if may_look else 0
+        clients = []
+        for i in range(40):
+            clients.append(D.connect("raw.test 7"))
+            wait_for(lambda: len(server.kept) > i)
+            server.kept[i].setblocking(False)
+        for c in server.kept:
+            quiet = 0
+            while quiet < 5:  # full is what stays full while the proxy turns
+                try:
+                    c.send(block)
+                    quiet = 0
+                except BlockingIOError:
+                    D.settle()
+                    quiet += 1
+        if may_look:
+            eq(pipes() - at_first >= 40, True)
+        for c in server.kept:
+            c.setblocking(True)
+            c.shutdown(socket.SHUT_WR)
+        for s in clients:
+            until_closed(s)
+            s.shutdown(socket.SHUT_WR)
+        wait_for(lambda: len([e for e in D.events() if e.get("m") == "closed"]) == 40)
+        D.settle()
+        if may_look:
+            eq(pipes() - at_first, 16)

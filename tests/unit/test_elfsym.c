@@ -197,6 +197,61 @@ static void noise_is_indexed_within_bounds(void **state)
 	}
 }
 
+/* One CIE ("zR", relative to itself, 32 bits), and so many functions of 16 bytes behind the section. */
+enum { CIE_SIZE = 20, FDE_SIZE = 20, MADE_AT = 4096 };
+
+static uint8_t *put_u32(uint8_t *p, uint32_t v)
+{
+	memcpy(p, &v, sizeof(v));
+	return p + sizeof(v);
+}
+
+static int read_made(void *arg, uint64_t addr, void *out, size_t len)
+{
+	static const uint8_t cie[CIE_SIZE] = { 16, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16,
+		1, 0x1b };
+	const uint64_t size = *(const uint64_t *)arg;
+	uint8_t *to = out;
+
+	addr -= MADE_AT;
+	if (addr + len > size)
+		return -EFAULT;
+	for (size_t i = 0; i < len; i++) {
+		const uint64_t at = addr + i;
+		const uint32_t n = at < CIE_SIZE ? 0 : (uint32_t)((at - CIE_SIZE) / FDE_SIZE);
+		const uint32_t begin = CIE_SIZE + n * FDE_SIZE;
+		uint8_t fde[FDE_SIZE] = { 0 };
+
+		if (at < CIE_SIZE) {
+			to[i] = cie[at];
+			continue;
+		}
+		(void)put_u32(put_u32(put_u32(put_u32(fde, FDE_SIZE - 4), begin + 4),
+				      (uint32_t)size + 16 * n - (begin + 8)),
+			16);
+		to[i] = fde[at - begin];
+	}
+	return 0;
+}
+
+static void functions_beyond_the_limit_are_left_out(void **state)
+{
+	static struct ehframe_entry list[EHFRAME_ENTRIES_MAX];
+	static const uint64_t counts[] = { EHFRAME_ENTRIES_MAX - 1, EHFRAME_ENTRIES_MAX, EHFRAME_ENTRIES_MAX + 1000 };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+		uint64_t size = CIE_SIZE + counts[i] * FDE_SIZE;
+		size_t n = ehframe_index(read_made, &size, MADE_AT, size, list);
+
+		assert_int_equal(n, counts[i] < EHFRAME_ENTRIES_MAX ? counts[i] : EHFRAME_ENTRIES_MAX);
+		for (size_t k = 0; k < n; k++) {
+			assert_int_equal(list[k].start, size + 16 * k);
+			assert_int_equal(list[k].fde, CIE_SIZE + k * FDE_SIZE);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +262,7 @@ int main(void)
 		cmocka_unit_test(a_table_beyond_the_limit_gives_no_names),
 		cmocka_unit_test(index_agrees_with_the_linkers),
 		cmocka_unit_test(noise_is_indexed_within_bounds),
+		cmocka_unit_test(functions_beyond_the_limit_are_left_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

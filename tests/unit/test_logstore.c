@@ -163,6 +163,48 @@ static void since_finds_every_time_in_every_segment(void **state)
 	}
 }
 
+static void put_event_at(int fd, uint64_t ms, unsigned int number)
+{
+	const struct event e = { .time_ms = ms, .level = EVENT_INFO, .adapter = EVENT_L7, .host = "example.com",
+		.port = number + 1 };
+	struct log *log = log_new(fd);
+
+	log_event(log, &e);
+	assert_int_equal(log_flush(log), 0);
+	log_free(log);
+}
+
+/* An hour ahead, back by two, an hour ahead again, a hundred events each: whatever time is asked for, each
+ * event with that time or a later one comes, in the order in which they were written. */
+static void since_finds_all_behind_a_clock_that_was_set(void **state)
+{
+	static const int64_t minutes[] = { 60, -60, 0, 10 };
+	uint64_t times[ARRAY_SIZE(minutes) * 100];
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0 - 2 * 3600000);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(times); i++) {
+		times[i] = t0 + (uint64_t)(minutes[i / 100] * 60000) + i % 100 * 1000;
+		put_event_at(logstore_open_writer(s), times[i], i);
+	}
+	for (uint64_t since = t0 - 3660000; since < t0 + 3800000; since += 7000) {
+		struct seen got = ask(p, (struct logstore_query){ .since_ms = since }, NULL);
+		struct seen last = ask(p, (struct logstore_query){ .since_ms = since, .last = 1000 }, NULL);
+		size_t n = 0;
+
+		for (unsigned int i = 0; i < ARRAY_SIZE(times); i++) {
+			if (times[i] < since)
+				continue;
+			assert_true(n < got.n && n < last.n);
+			assert_int_equal(got.ports[n], i);
+			assert_int_equal(last.ports[n++], i);
+		}
+		assert_int_equal(got.n, n);
+		assert_int_equal(last.n, n);
+	}
+	logstore_free(s);
+}
+
 static void the_last_lines_come_from_the_end_and_in_order(void **state)
 {
 	struct place *p = *state;
@@ -401,6 +443,7 @@ int main(void)
 		TEST(an_empty_directory_has_no_events),
 		TEST(segments_are_private_and_read_in_order),
 		TEST(since_finds_every_time_in_every_segment),
+		TEST(since_finds_all_behind_a_clock_that_was_set),
 		TEST(the_last_lines_come_from_the_end_and_in_order),
 		TEST(level_and_adapter_select),
 		TEST(bytes_of_the_line_select),

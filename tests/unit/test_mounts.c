@@ -1,5 +1,6 @@
 /* What a sandbox sees of the file system, as bubblewrap is told. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -153,6 +154,35 @@ static void our_own_directories_are_hidden_wherever_the_tree_is_mounted(void **s
 	mounts_done(&m);
 }
 
+/* bubblewrap lays a file over another one, and makes one only in a directory that is the sandbox's own. */
+static void a_file_of_ours_without_a_place_is_left_out(void **state)
+{
+	const char *const rw[] = { in_base("rw"), NULL };
+	const struct policy_static p = { .has_filesystem = true, .read_write = rw };
+	const struct sandbox_spec s = { 0 };
+	const char *const paths[] = { in_base("rw/state/file"), in_base("rw/state/absent"), in_base("rw/state"),
+		"/sandbox/absent", "/run/absent" };
+	struct mounts m = { 0 };
+	struct err err = { 0 };
+	int fd = open(paths[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	(void)state;
+	assert_true(fd >= 0);
+	(void)close(fd);
+	assert_int_equal(mounts_plan(&m, &p, &s, base, &err), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		assert_int_equal(mounts_add(&m, MOUNT_DATA, NULL, paths[i], open("/dev/null", O_RDONLY | O_CLOEXEC), true),
+			0);
+	mounts_sort(&m);
+	assert_non_null(find(&m, paths[0]));
+	assert_null(find(&m, paths[1]));
+	assert_null(find(&m, paths[2]));
+	assert_non_null(find(&m, paths[3]));
+	assert_non_null(find(&m, paths[4]));
+	mounts_done(&m);
+	assert_int_equal(unlink(paths[0]), 0);
+}
+
 static void the_root_directory_is_never_granted(void **state)
 {
 	const char *const ro[] = { "/", NULL };
@@ -215,6 +245,7 @@ int main(void)
 		cmocka_unit_test(a_missing_path_is_skipped_and_named_or_refused),
 		cmocka_unit_test(the_working_directory_is_granted_when_the_policy_says_so),
 		cmocka_unit_test(our_own_directories_are_hidden_wherever_the_tree_is_mounted),
+		cmocka_unit_test(a_file_of_ours_without_a_place_is_left_out),
 		cmocka_unit_test(the_root_directory_is_never_granted),
 		cmocka_unit_test(bubblewrap_and_landlock_are_told_the_same),
 	};

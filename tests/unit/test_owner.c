@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -294,6 +296,106 @@ static void an_exec_is_another_identity(void **state)
 	(void)close(go[1]);
 }
 
+static unsigned int open_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	(void)closedir(d);
+	return n;
+}
+
+/* A task is two descriptors. Who was forgotten is looked at anew, and is who it was. */
+static void of_tasks_the_least_recently_used_are_forgotten(void **state)
+{
+	enum { FILES = 256, KEPT = FILES / 4, TASKS = 2 * KEPT };
+	struct fixture *f = *state;
+	struct rlimit before, few;
+	const struct owner *who = NULL;
+	struct owners *all = f->owners;
+	pid_t pids[TASKS];
+	int hold[2];
+	unsigned int at_first;
+	char c;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = (struct rlimit){ FILES, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	f->owners = owners_new(f->hashes, getpid(), on_hashed, f);
+	assert_int_equal(pipe(hold), 0);
+	for (int i = 0; i < TASKS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			(void)close(hold[1]);
+			(void)!read(hold[0], &c, 1);
+			_exit(0);
+		}
+	}
+	at_first = open_descriptors();
+	for (int i = 0; i < TASKS; i++) {
+		assert_int_equal(get(f, pids[i], &who), 0);
+		assert_int_equal(open_descriptors() - at_first, 2 * (i < KEPT ? i + 1 : KEPT));
+	}
+	assert_int_equal(owner_known_pid(f->owners, pids[0]), 0);
+	assert_int_equal(owner_known_pid(f->owners, pids[TASKS - 1]), pids[TASKS - 1]);
+	assert_int_equal(get(f, pids[0], &who), 0);
+	assert_int_equal(who->pid, pids[0]);
+	assert_null(who->denied);
+	(void)close(hold[1]);
+	for (int i = 0; i < TASKS; i++)
+		assert_int_equal(waitpid(pids[i], NULL, 0), pids[i]);
+	(void)close(hold[0]);
+	owners_free(f->owners);
+	f->owners = all;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+/* What is asked about the program that @path names. */
+static int get_of(struct fixture *f, const char *path, int out)
+{
+	char *const argv[] = { (char *)"cat", NULL };
+	const struct owner *who = NULL;
+	pid_t pid = vfork();
+	int r;
+
+	if (pid == 0) {
+		(void)dup2(out, 0);
+		(void)execv(path, argv);
+		_exit(127);
+	}
+	r = get(f, pid, &who);
+	if (r == 0)
+		assert_string_equal(who->binary, path);
+	stop(pid);
+	return r;
+}
+
+/* Beyond what is remembered nobody is believed, for a hash that was forgotten would be trusted anew. */
+static void binaries_beyond_the_limit_are_refused(void **state)
+{
+	struct fixture *f = *state;
+	char path[160];
+	int hold[2];
+
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	for (int i = 0; i <= OWNER_BINARIES_MAX; i++) {
+		(void)snprintf(path, sizeof(path), "%s-%d", f->path, i);
+		assert_int_equal(link(f->path, path), 0);
+		assert_int_equal(get_of(f, path, hold[0]), i < OWNER_BINARIES_MAX ? 0 : -EUSERS);
+		assert_int_equal(unlink(path), 0);
+	}
+	assert_int_equal(get_of(f, f->path, hold[0]), -EUSERS);
+	(void)snprintf(path, sizeof(path), "%s-%d", f->path, 0);
+	assert_int_equal(link(f->path, path), 0);
+	assert_int_equal(get_of(f, path, hold[0]), 0);
+	assert_int_equal(unlink(path), 0);
+	(void)close(hold[0]);
+	(void)close(hold[1]);
+}
+
 static void descriptors_are_duplicated_by_number(void **state)
 {
 	struct fixture *f = *state;
@@ -352,6 +454,8 @@ int main(void)
 		EACH(a_memfd_has_no_name),
 		EACH(a_changed_binary_is_refused_until_trusted),
 		EACH(an_exec_is_another_identity),
+		EACH(of_tasks_the_least_recently_used_are_forgotten),
+		EACH(binaries_beyond_the_limit_are_refused),
 		EACH(descriptors_are_duplicated_by_number),
 	};
 

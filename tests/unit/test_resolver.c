@@ -5,9 +5,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
+#include <semaphore.h>
 #include <stdbool.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,7 +22,35 @@
 #include "lib/proto.h"
 #include "tracer/resolver.h"
 
-enum { MANY = 4 * RESOLVER_QUEUE_MAX };
+enum { MANY = 4 * RESOLVER_QUEUE_MAX, BEYOND = 7 };
+
+/* A name server that is silent until it is let go; shared with the resolver process. */
+static struct silence {
+	sem_t begun, over;
+} *silence;
+
+static void wait_for(sem_t *s)
+{
+	while (sem_wait(s) < 0 && errno == EINTR)
+		;
+}
+
+/* The library's, but for one name. */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+	const struct addrinfo *restrict hints, struct addrinfo **restrict ret)
+{
+	static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+	if (strcmp(name, "silent.test") == 0) {
+		(void)sem_post(&silence->begun);
+		wait_for(&silence->over);
+		name = "127.0.0.1";
+	}
+	if (!real)
+		real = (int (*)(const char *, const char *, const struct addrinfo *,
+			struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+	return real(name, service, hints, ret);
+}
 
 struct subject {
 	pid_t pid;
@@ -133,6 +166,35 @@ static void of_many_each_is_answered_once(void **state)
 	assert_int_equal(end(&s), 0);
 }
 
+/* All threads wait, and so many that the queue is full: the next ones are refused, and with an answer in
+ * sight each of the others gets one. */
+static void beyond_the_queue_a_question_is_refused_at_once(void **state)
+{
+	enum { ASKED = RESOLVER_THREADS + RESOLVER_QUEUE_MAX };
+	struct subject s = subject();
+	struct netaddr got;
+	uint32_t id;
+
+	(void)state;
+	for (uint32_t i = 0; i < RESOLVER_THREADS; i++)
+		ask(&s, i, "silent.test");
+	for (int i = 0; i < RESOLVER_THREADS; i++)
+		wait_for(&silence->begun);
+	for (uint32_t i = RESOLVER_THREADS; i < ASKED + BEYOND; i++)
+		ask(&s, i, "127.0.0.1");
+	for (uint32_t i = 0; i < BEYOND; i++) {
+		assert_int_equal(answer(&s, &id, &got), EAI_MEMORY);
+		assert_int_equal(id, ASKED + i);
+	}
+	for (int i = 0; i < RESOLVER_THREADS; i++)
+		assert_int_equal(sem_post(&silence->over), 0);
+	for (int i = 0; i < ASKED; i++) {
+		assert_int_equal(answer(&s, &id, &got), 0);
+		assert_true(id < ASKED);
+	}
+	assert_int_equal(end(&s), 0);
+}
+
 static void what_is_no_question_ends_it(void **state)
 {
 	struct subject s = subject();
@@ -150,8 +212,12 @@ int main(void)
 		cmocka_unit_test(an_address_is_answered_as_it_is),
 		cmocka_unit_test(what_is_no_name_is_an_error_with_its_number),
 		cmocka_unit_test(of_many_each_is_answered_once),
+		cmocka_unit_test(beyond_the_queue_a_question_is_refused_at_once),
 		cmocka_unit_test(what_is_no_question_ends_it),
 	};
 
+	silence = mmap(NULL, sizeof(*silence), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (silence == MAP_FAILED || sem_init(&silence->begun, 1, 0) < 0 || sem_init(&silence->over, 1, 0) < 0)
+		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,10 +5,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <elf.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -160,6 +162,140 @@ static void maps_that_are_no_maps_are_a_reason(void **state)
 	end(s);
 }
 
+/* @text in front of the lines of /proc/PID/maps. */
+static void put_before(struct subject *s, const char *text)
+{
+	static char true_ones[MAPS_SIZE];
+
+	(void)snprintf(true_ones, sizeof(true_ones), "%s", s->maps);
+	assert_true(strlen(text) + strlen(true_ones) < sizeof(s->maps));
+	(void)snprintf(s->maps, sizeof(s->maps), "%s%s", text, true_ones);
+}
+
+/* So many that are about nothing. */
+static void put_maps_before(struct subject *s, unsigned int n)
+{
+	static char text[MAPS_SIZE];
+	size_t at = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%x000-%x000 r--p 00000000 00:00 0\n",
+			0x10 + 2 * i, 0x11 + 2 * i);
+	put_before(s, text);
+}
+
+static void mappings_beyond_the_limit_lead_nowhere(void **state)
+{
+	struct subject *s = subject();
+	struct stack got;
+
+	(void)state;
+	put_maps_before(s, UNWIND_MAPS_MAX - 500);
+	unwind(&s->task, &got);
+	assert_true(frame_in(&got, come_by) > 0);
+	read_maps(s);
+	put_maps_before(s, UNWIND_MAPS_MAX);
+	unwind(&s->task, &got);
+	assert_int_equal(got.n_frames, 0);
+	assert_true(got.reason[0]);
+	end(s);
+}
+
+enum { STEP = 4096, RSP = 7, RIP = 16, PROLOGUE_AT = 64 };
+
+/*
+ * A static program: header, .eh_frame, a page of code and one of stack. Of its functions the first is where the
+ * code is, each of the others has a description as long as a page.
+ */
+struct made {
+	uint8_t *at; /* of the child, too */
+	size_t size, section_size;
+	uint8_t *code, *stack;
+};
+
+static uint8_t *put(uint8_t *to, const void *from, size_t len)
+{
+	memcpy(to, from, len);
+	return to + len;
+}
+
+static void put_fde(struct made *m, uint8_t *at, uint32_t len, const uint8_t *function)
+{
+	const int32_t fields[] = { (int32_t)len, (int32_t)(at + 4 - (m->at + STEP)), (int32_t)(function - (at + 8)), STEP };
+
+	memcpy(at, fields, sizeof(fields));
+}
+
+static struct made made_new(size_t pages)
+{
+	/* Version 1, "zR": the return address lies where the stack pointer points. */
+	static const uint8_t cie[] = { 20, 0, 0, 0, 0, 0, 0, 0, 1, 'z', 'R', 0, 1, 0x78, 16, 1, 0x1b, 0x0c, 7, 8, 0x90, 1, 0, 0 };
+	const uint64_t caller = (uintptr_t)come_by + 4;
+	const size_t size = (pages + 4) * STEP;
+	struct made m = { .size = size, .section_size = (pages + 1) * STEP };
+
+	m.at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(m.at != MAP_FAILED);
+	m.code = m.at + STEP + m.section_size;
+	m.stack = m.code + STEP;
+	(void)put(m.at + STEP, cie, sizeof(cie));
+	put_fde(&m, m.at + STEP + sizeof(cie), STEP - sizeof(cie) - 4, m.code);
+	for (size_t i = 0; i < pages; i++)
+		put_fde(&m, m.at + (2 + i) * STEP, STEP - 4, m.code + (2 + i) * STEP);
+	(void)put(m.stack, &caller, sizeof(caller));
+	return m;
+}
+
+/* Its file, of which nobody reads more than headers. */
+static int made_file(struct made *m)
+{
+	const Elf64_Shdr sections[] = { { .sh_type = SHT_PROGBITS, .sh_addr = STEP, .sh_size = m->section_size },
+		{ .sh_type = SHT_STRTAB, .sh_offset = STEP + 2 * sizeof(Elf64_Shdr), .sh_size = sizeof(".eh_frame") } };
+	Elf64_Ehdr eh = { .e_phentsize = sizeof(Elf64_Phdr), .e_shentsize = sizeof(sections[0]), .e_shoff = STEP,
+		.e_shnum = ARRAY_SIZE(sections), .e_shstrndx = 1 };
+	int fd = memfd_create("made", MFD_CLOEXEC);
+
+	memcpy(eh.e_ident, ELFMAG, SELFMAG);
+	eh.e_ident[EI_CLASS] = ELFCLASS64;
+	(void)put(m->at, &eh, sizeof(eh));
+	assert_int_equal(pwrite(fd, m->at, STEP, 0), STEP);
+	assert_int_equal(pwrite(fd, sections, sizeof(sections), STEP), sizeof(sections));
+	assert_int_equal(pwrite(fd, ".eh_frame", sizeof(".eh_frame"), STEP + sizeof(sections)), sizeof(".eh_frame"));
+	return fd;
+}
+
+/* How many frames are found from that code outwards. */
+static unsigned int frames_of_made(size_t pages)
+{
+	struct made m = made_new(pages);
+	int exe = made_file(&m);
+	struct subject *s = subject();
+	char line[128];
+	struct stack got;
+
+	(void)snprintf(line, sizeof(line), "%lx-%lx r-xp 00000000 00:01 77 /made\n", (unsigned long)(uintptr_t)m.at,
+		(unsigned long)(uintptr_t)m.stack);
+	put_before(s, line);
+	s->task.exe = exe;
+	s->regs[RSP] = (uintptr_t)m.stack;
+	s->regs[RIP] = (uintptr_t)m.code + PROLOGUE_AT;
+	unwind(&s->task, &got);
+	end(s);
+	(void)close(exe);
+	assert_int_equal(munmap(m.at, m.size), 0);
+	assert_true(got.n_frames > 0);
+	assert_string_equal(got.modules[got.frames[0].module].path, "/made");
+	assert_true(got.n_frames == 1 || frame_in(&got, come_by) == 1);
+	return got.n_frames;
+}
+
+static void pages_beyond_the_limit_are_not_read(void **state)
+{
+	(void)state;
+	assert_true(frames_of_made(UNWIND_PAGES_MAX - 100) > 1);
+	assert_int_equal(frames_of_made(UNWIND_PAGES_MAX + 100), 1);
+}
+
 /* Nobody's registers can be read but a tracee's that stands still. */
 static void registers_of_who_runs_are_not_to_be_had(void **state)
 {
@@ -176,6 +312,8 @@ int main(void)
 		cmocka_unit_test(frames_of_a_library_that_is_left_out_are_left_out),
 		cmocka_unit_test(registers_that_lead_nowhere_are_a_reason),
 		cmocka_unit_test(maps_that_are_no_maps_are_a_reason),
+		cmocka_unit_test(mappings_beyond_the_limit_lead_nowhere),
+		cmocka_unit_test(pages_beyond_the_limit_are_not_read),
 		cmocka_unit_test(registers_of_who_runs_are_not_to_be_had),
 	};
 
