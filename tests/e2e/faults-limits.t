@@ -1,7 +1,7 @@
 #!/bin/bash
-# Descriptors, memory or file size run out, as a user's shell hands the limits down (ulimit) or while a sandbox
-# runs: too little to begin with is refused with the remedy; later what finds no room is refused with the reason
-# in the log, the rest lives on, nothing opens, and with room again everything goes on.
+# Descriptors or file size run out, as a user's shell hands the limits down (ulimit) or while a sandbox runs: too
+# little to begin with is refused with the remedy; later what finds no room is refused with the reason in the log,
+# the rest lives on, nothing opens, and with room again everything goes on. faults-memory.t has memory.
 . "$(dirname "$0")/../support/tap.sh"
 
 need_sandbox
@@ -132,68 +132,4 @@ run openshell logs small -n 0
 like "$out" 'a command was refused: out of file descriptors' 'the log says it, too'
 control
 
-# Memory: less than the proxy would set itself.
-start_origin
-policy_for /usr/bin/curl "$python" >"$T/work/policy.yaml"
-get=(curl -sS -m 5 -o /dev/null -w '%{http_code}' https://api.github.com/zen)
-run limited --data=$((500 << 20)) "${create[@]}" --policy "$T/work/policy.yaml" -- "${get[@]}"
-is "$out" 200 'with 500 MiB of data (ulimit -d) there is network'
-
-# And for one of our processes alone, far less than it is about to need.
-mkdir "$T/libexec"
-cp -r "$T_BIN"/openshell-* "$T_BIN/profiles" "$T/libexec/"
-thin() { # PROGRAM OPTION KIB
-	rm "$T/libexec/$1"
-	printf '#!/bin/sh\nulimit %s %s\nexec "%s" "$@"\n' "$2" "$3" "$T_BIN/$1" >"$T/libexec/$1"
-	chmod 0755 "$T/libexec/$1"
-}
-thin openshell-proxy -d 4096
-thin openshell-tracer -Sd 12288
-chmod -R a+rX "$T/libexec"
-cat >"$T/work/tls.py" <<'PY'
-import os, resource, socket, ssl, sys, urllib.parse
-resource.setrlimit(resource.RLIMIT_DATA, (resource.RLIM_INFINITY,) * 2)
-proxy = urllib.parse.urlparse(os.environ["https_proxy"])
-context = ssl.create_default_context()
-held, refused = [], 0
-while len(held) < 400 and refused < 3:
-    try:
-        s = socket.create_connection((proxy.hostname, proxy.port), 5)
-        s.sendall(b"CONNECT api.github.com:443 HTTP/1.1\r\nHost: api.github.com:443\r\n\r\n")
-        if b" 200" not in s.recv(4096):
-            raise ConnectionError
-        s = context.wrap_socket(s, server_hostname="api.github.com")
-        s.sendall(b"GET /zen HTTP/1.1\r\nHost: api.github.com\r\nX: " + b"a" * 8000 + b"\r\n")
-        held.append(s)
-    except OSError:
-        refused += 1
-print("held", len(held), refused)
-PY
-{
-	policy_for /usr/bin/curl
-	printf '  many:\n    endpoints:\n'
-	seq -f '      - { host: h%.0f.example.com, port: 443 }' 40000
-	printf '    binaries: [ { path: /usr/bin/curl } ]\n'
-} >"$T/work/large.yaml"
-chmod 0644 "$T"/work/*
-T_ENV+=("OPENSHELL_LIBEXEC=$T/libexec")
-ok 'a sandbox whose processes have little memory' sandbox thin --policy "$T/work/policy.yaml"
-run openshell sandbox exec -n thin -- "${get[@]}"
-is "$out" 200 'control: it is enough for one'
-run openshell policy set thin --policy "$T/work/large.yaml" --wait --timeout 10
-not_ok "the supervisor's is not enough for a large policy" test "$status" = 0
-like "$err" '^openshell: policy: the supervisor has not enough memory' 'which is said'
-run openshell sandbox exec -n thin -- "${get[@]}"
-is "$out" 200 'and the old one decides'
-run openshell sandbox exec -n thin -- "$python" "$T/work/tls.py"
-read -r _ n refused <<<"$out"
-ok "the proxy's is enough for ${n:-no} connections, not for more" test "${n:-0}" -gt 10 -a "${refused:-0}" -gt 0
-run openshell logs thin -n 0
-like "$(grep -v ' INFO ' <<<"$out")" 'memory|malloc|the proxy (ended|cannot)' 'the log says why'
-run openshell sandbox exec -n thin -- curl -sS -m 5 -o /dev/null -w '%{http_code}' https://denied.test/
-unlike "$out" 200 'nothing opens'
-run openshell sandbox exec -n thin -- "${get[@]}"
-is "$out" 200 'with memory again it goes on'
-run openshell sandbox delete thin
-unset 'T_ENV[-1]'
 arena_closed 'out of descriptors'
