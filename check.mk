@@ -58,14 +58,17 @@ SOAK_SECONDS ?= 3600
 soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS, with a new policy every second
 	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
 
+# Seeds: what tests/fuzz/seeds makes of the vectors, and what was a finding once (tests/fuzz/corpus).
 FUZZ_SECONDS ?= 30
-fuzz:	## every fuzz target for FUZZ_SECONDS each
+FUZZ_TARGETS ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+fuzz:	## every fuzz target for FUZZ_SECONDS each (docs/fuzzing.md)
 	$(MAKE) VARIANT=fuzz -j$(JOBS) fuzz-build
-	@for f in $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c)); do \
-		seeds=tests/fuzz/seeds/$${f#fuzz_}; \
+	@tests/fuzz/seeds build/seeds
+	@for f in $(FUZZ_TARGETS); do \
 		mkdir -p build/corpus/$$f; \
 		build/fuzz/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -artifact_prefix=build/corpus/$$f- \
-			-print_final_stats=1 build/corpus/$$f $$([ -d $$seeds ] && echo $$seeds) >build/corpus/$$f.log 2>&1 || \
+			-print_final_stats=1 build/corpus/$$f $$(ls -d build/seeds/$$f tests/fuzz/corpus/$$f 2>/dev/null) \
+			>build/corpus/$$f.log 2>&1 || \
 			{ tail -30 build/corpus/$$f.log; exit 1; }; \
 		echo "$$f: $$(sed -n 's/^stat::number_of_executed_units: *//p' build/corpus/$$f.log) runs, no finding"; \
 	done

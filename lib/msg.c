@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 
@@ -184,8 +185,26 @@ void msg_in_done_(struct msg_in *m)
 	msg_in_free(m);
 }
 
-static void take_control(struct msg_in *m, struct msghdr *mh)
+/* False when there are too many. A peer may send more than ours do: where the socket does not ask for
+ * SCM_CREDENTIALS, the kernel fills the room for them with descriptors. */
+static bool take_fds(struct msg_in *m, const struct cmsghdr *c)
 {
+	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	int fd;
+
+	m->n_fds = n < MSG_FDS_MAX ? (unsigned int)n : MSG_FDS_MAX;
+	memcpy(m->fds, CMSG_DATA(c), m->n_fds * sizeof(fd));
+	for (size_t i = m->n_fds; i < n; i++) {
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+		(void)close(fd);
+	}
+	return n <= MSG_FDS_MAX;
+}
+
+static bool take_control(struct msg_in *m, struct msghdr *mh)
+{
+	bool fits = true;
+
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(mh); c; c = CMSG_NXTHDR(mh, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
@@ -195,10 +214,10 @@ static void take_control(struct msg_in *m, struct msghdr *mh)
 			memcpy(&cred, CMSG_DATA(c), sizeof(cred));
 			m->sender = cred.pid;
 		} else if (c->cmsg_type == SCM_RIGHTS) {
-			m->n_fds = (unsigned int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-			memcpy(m->fds, CMSG_DATA(c), m->n_fds * sizeof(int));
+			fits = take_fds(m, c) && fits;
 		}
 	}
+	return fits;
 }
 
 /* Moves the body out of the memfd that came last. */
@@ -235,6 +254,8 @@ static int unpack(struct msg_in *m, const struct frame *f, const char *body, siz
 	return 0;
 }
 
+/* gcc 12: the copy owns the body. */
+ANALYZER_OFF("-Wanalyzer-malloc-leak")
 int msg_recv(int sock, struct msg_in *ret)
 {
 	union {
@@ -250,6 +271,7 @@ int msg_recv(int sock, struct msg_in *ret)
 		.msg_control = &control,
 		.msg_controllen = sizeof(control) };
 	struct msg_in m = { 0 };
+	bool fits;
 	ssize_t n;
 	int r;
 
@@ -258,10 +280,10 @@ int msg_recv(int sock, struct msg_in *ret)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	take_control(&m, &mh);
+	fits = take_control(&m, &mh);
 	if (n == 0)
 		r = 0;
-	else if ((size_t)n < sizeof(f) || (mh.msg_flags & MSG_TRUNC))
+	else if ((size_t)n < sizeof(f) || (mh.msg_flags & MSG_TRUNC) || !fits)
 		r = -EPROTO;
 	else if (mh.msg_flags & MSG_CTRUNC)
 		r = -EMFILE; /* its descriptors found no room; they are lost, and it is */
@@ -274,6 +296,7 @@ int msg_recv(int sock, struct msg_in *ret)
 	*ret = m;
 	return 1;
 }
+ANALYZER_ON
 
 static const void *get(struct msg_in *m, size_t len)
 {

@@ -20,8 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <signal.h>
@@ -39,6 +37,7 @@
 #include "tracer/owner.h"
 #include "tracer/remote.h"
 #include "tracer/sandbox.h"
+#include "tracer/sendparse.h"
 #include "tracer/sockcall.h"
 
 enum {
@@ -192,7 +191,9 @@ static bool is_plain_control(const struct cmsghdr *cm)
 static int copy_control(struct sandbox *s, const struct sockcall *sc, const struct msghdr *mh,
 	struct outgoing *o)
 {
-	struct msghdr own = { 0 };
+	struct cmsghdr *cm;
+	size_t at = 0;
+	int r;
 
 	if (!mh->msg_controllen)
 		return 0;
@@ -204,20 +205,15 @@ static int copy_control(struct sandbox *s, const struct sockcall *sc, const stru
 	if (remote_read(sc->tid, (uintptr_t)mh->msg_control, o->control, mh->msg_controllen) < 0)
 		return -EFAULT;
 	o->control_len = mh->msg_controllen;
-	own.msg_control = o->control;
-	own.msg_controllen = o->control_len;
-	for (struct cmsghdr *cm = CMSG_FIRSTHDR(&own); cm; cm = CMSG_NXTHDR(&own, cm)) {
-		size_t room = o->control_len - (size_t)((char *)cm - o->control);
-		int r = 0;
-
-		if (cm->cmsg_len < sizeof(*cm) || cm->cmsg_len > room || !is_plain_control(cm))
+	while ((r = sendparse_control(o->control, o->control_len, &at, &cm)) > 0) {
+		if (!is_plain_control(cm))
 			return -EINVAL;
 		if (cm->cmsg_level == SOL_SOCKET)
 			r = cm->cmsg_type == SCM_RIGHTS ? take_fds(s, sc, o, cm) : name_us(cm);
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return r;
 }
 
 /* What was read by number is the caller's only if the caller still waits. */
@@ -296,23 +292,9 @@ static ssize_t send_udp(struct sandbox *s, const struct sockcall *sc, const stru
 	return -ECONNREFUSED;
 }
 
-/* The types of rtnetlink come in fours: NEW, DEL, GET, SET. */
-static bool is_question(const struct outgoing *o)
-{
-	const struct nlmsghdr *h = o->data;
-	size_t left = o->len;
-
-	if (!NLMSG_OK(h, left))
-		return false;
-	for (; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left))
-		if (h->nlmsg_type >= RTM_BASE && (h->nlmsg_type - RTM_BASE) % 4 != 2)
-			return false;
-	return true;
-}
-
 static ssize_t send_netlink(struct sandbox *s, const struct sockcall *sc, const struct outgoing *o)
 {
-	if (is_question(o))
+	if (sendparse_is_question(o->data, o->len))
 		return transmit(sc, o, o->to_len ? (const struct sockaddr *)&o->to : NULL, o->to_len);
 	sockcall_log_refused(s, sc, EVENT_SOCKET, "netlink", NULL, 0,
 		"netlink is for questions about addresses and routes only");

@@ -86,7 +86,7 @@ static bool is_bound_inside(int diag, const struct inode *i)
 
 		if (n <= 0)
 			return false;
-		for (; NLMSG_OK(h, (size_t)n); h = NLMSG_NEXT(h, n)) {
+		for (; NLMSG_OK(h, n); h = NLMSG_NEXT(h, n)) {
 			if (h->nlmsg_type == NLMSG_DONE)
 				return is_found;
 			if (h->nlmsg_type == NLMSG_ERROR)

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Data without connect(): TCP fast open, datagrams, several at once (threats.md 7, 8).
+# Data without connect(): TCP fast open, datagrams, several at once (threats.md 7, 8). What the supervisor takes
+# apart before it sends it on is not taken apart beyond its end.
 . "$(dirname "$0")/../support/tap.sh"
 
 need_sandbox
@@ -22,4 +23,7 @@ for address in 192.0.2.1 8.8.8.8 255.255.255.255 224.0.0.251 10.0.0.1; do
 done
 attack udp 127.0.0.1 "$udp"
 not_ok "loopback is the sandbox's own" grep -q . "$T/tmp/udp.log"
+attack netlink-odd
+is "$(outcome netlink)" ok 'a question to netlink of odd length is sent'
+control
 arena_closed 'action=deny .*dst_host=8\.8\.8\.8'

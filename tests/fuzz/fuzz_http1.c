@@ -9,6 +9,7 @@
 
 #include "lib/buf.h"
 #include "lib/http1.h"
+#include "lib/wsupgrade.h"
 
 static void check_again(const struct http1_request *r, const struct url_target *t)
 {
@@ -40,6 +41,37 @@ static void check_again(const struct http1_request *r, const struct url_target *
 	buf_done(&out);
 }
 
+/* What http1.c calls an upgrade is one, and its answer the only one. */
+static void try_upgrade(const struct http1_request *r)
+{
+	struct ws_upgrade u;
+	const char *why = NULL;
+	char accept[WS_ACCEPT_SIZE];
+
+	if (ws_upgrade_parse(&u, r->method, r->minor, &r->fields, &why) < 0) {
+		assert(why);
+		return;
+	}
+	assert(u.n_protocols <= WS_PROTOCOLS_MAX);
+	ws_accept(accept, u.key);
+	assert(strlen(accept) == WS_ACCEPT_SIZE - 1);
+}
+
+static void try_answer(const struct http1_response *r)
+{
+	const struct ws_upgrade u = { .key = "MDEyMzQ1Njc4OWFiY2RlZg==",
+		.protocols = { { "chat", 4 } },
+		.n_protocols = 1,
+		.extension = WS_DEFLATE_OFFER };
+	const char *why = NULL;
+	bool is_deflated;
+
+	if (ws_answer_check(&u, &r->fields, WS_DEFLATE_OFFER, false, &is_deflated, &why) < 0)
+		assert(why);
+	else
+		assert(ws_answer_check(&u, &r->fields, NULL, true, &is_deflated, &why) == 0);
+}
+
 static void try_request(const char *data, size_t size)
 {
 	static struct http1_request r;
@@ -51,6 +83,7 @@ static void try_request(const char *data, size_t size)
 	assert(n >= 0 || why);
 	if (n <= 0 || http1_request_parse(&r, data, (size_t)n, &why) < 0)
 		return;
+	try_upgrade(&r);
 	if (r.form != HTTP1_AUTHORITY &&
 		url_canonicalize(r.target, r.target_len, URL_ENCODED_SLASH, &t, &why) == 0)
 		check_again(&r, &t);
@@ -63,8 +96,8 @@ static void try_response(const char *data, size_t size)
 	size_t scan = 0;
 	int n = http1_head_find(data, size, HTTP1_RESPONSE_HEAD_MAX, &scan, &why);
 
-	if (n > 0)
-		(void)http1_response_parse(&r, data, (size_t)n, "GET", &why);
+	if (n > 0 && http1_response_parse(&r, data, (size_t)n, "GET", &why) == 0)
+		try_answer(&r);
 }
 
 /* In one piece and byte by byte: the same verdict and the same data. */

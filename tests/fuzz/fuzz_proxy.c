@@ -2,7 +2,8 @@
  * The proxy itself, from accept to close: a client's bytes and a server's, both made up, go through
  * the code of the product with a real policy, real sockets and OpenSSL. The first byte chooses the way
  * in: an explicit proxy client, a transparent one of port 80 or one of port 443, where a ClientHello
- * belongs. What follows "\n--\n" is said by the server.
+ * belongs; http://policy.local, which the proxy serves itself; a server behind another proxy. What follows
+ * "\n--\n" is said by the server, or by that proxy.
  *
  * Whatever comes, the server hears no request but GET, and POST for GraphQL: the policy is read-only.
  */
@@ -17,6 +18,7 @@
 
 #include "lib/cleanup.h"
 #include "proxy/ca.h"
+#include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/crypto.h"
 #include "proxy/proxy.h"
@@ -32,11 +34,13 @@ static const char policy_text[] =
 	"      - { host: h.test, port: 443, protocol: rest, enforcement: enforce, access: read-only }\n"
 	"      - { host: g.test, port: 80, protocol: graphql, enforcement: enforce, access: read-only }\n"
 	"      - { host: w.test, port: 80, protocol: websocket, enforcement: enforce, access: full }\n"
+	"      - { host: c.test, port: 80, protocol: rest, enforcement: enforce, access: read-only }\n"
 	"    binaries: [ { path: /bin/x } ]\n";
 
 static struct proxy px;
 static struct pin pins[4];
 static int server_fd = -1;
+static int supervisor = -1; /* hears questions, and answers none */
 
 static void after_turn(struct loop *loop, void *arg)
 {
@@ -60,6 +64,26 @@ static uint16_t open_server(void)
 	assert(bind(server_fd, (struct sockaddr *)&sin, len) == 0 && listen(server_fd, 64) == 0);
 	assert(getsockname(server_fd, (struct sockaddr *)&sin, &len) == 0);
 	return ntohs(sin.sin_port);
+}
+
+static void use_chain(uint16_t port)
+{
+	struct err err = { 0 };
+	char url[64];
+
+	(void)snprintf(url, sizeof(url), "http://127.0.0.1:%u", port);
+	assert(chain_parse(url, "h.test,g.test,w.test", &px.chain, &err) == 0);
+}
+
+/* What the advisor asks goes there. */
+static void use_supervisor(void)
+{
+	int pair[2];
+
+	assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
+	px.link.fd = pair[0];
+	supervisor = pair[1];
+	px.has_advisor = true;
 }
 
 static void begin(void)
@@ -94,13 +118,16 @@ static void begin(void)
 	upstream_keep_sessions(px.tls);
 	assert(policy_load(policy_text, sizeof(policy_text) - 1, &px.now.policy, NULL) == 0);
 	px.now.number = 1;
+	use_chain(port);
+	use_supervisor();
 	loop_set_after_turn(px.loop, after_turn, NULL);
 }
 
 /* The server hears what was allowed: nothing but GET, HEAD and OPTIONS, or HTTP/2's first words. */
 static void check_heard(const char *data, ssize_t n)
 {
-	static const char *const allowed[] = { "GET ", "HEAD ", "OPTIONS ", "POST /", "PRI * HTTP/2.0", "\x16\x03" };
+	static const char *const allowed[] = { "GET ", "HEAD ", "OPTIONS ", "POST /", "PRI * HTTP/2.0", "\x16\x03",
+		"CONNECT c.test:80 HTTP/1.1\r\n" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed); i++)
 		if (n >= (ssize_t)strlen(allowed[i]) && memcmp(data, allowed[i], strlen(allowed[i])) == 0)
@@ -132,11 +159,12 @@ static void serve(const char *answer, size_t len)
 
 static void start(unsigned int way, int fd)
 {
-	static const char *const hosts[] = { "h.test", "h.test", "h.test", "g.test", "w.test" };
-	const struct tuple t = { .mode = way % 5 ? TUPLE_TRANSPARENT : TUPLE_EXPLICIT,
+	static const char *const hosts[] = { "h.test", "h.test", "h.test", "g.test", "w.test", "policy.local", "c.test" };
+	const size_t n = way % ARRAY_SIZE(hosts);
+	const struct tuple t = { .mode = n ? TUPLE_TRANSPARENT : TUPLE_EXPLICIT,
 		.binary = (char *)"/bin/x",
-		.host = hosts[way % 5],
-		.port = way % 5 == 2 ? 443 : 80 };
+		.host = hosts[n],
+		.port = n == 2 ? 443 : 80 };
 	struct conn *c;
 
 	assert(conn_new(&px, fd, &c) == 0);
@@ -160,6 +188,8 @@ static void run(unsigned int way, const char *said, size_t len, const char *answ
 		serve(answer, answer_len);
 		(void)!recv(pair[1], answered, sizeof(answered), 0);
 	}
+	while (recv(supervisor, answered, sizeof(answered), 0) > 0)
+		;
 	(void)close(pair[1]);
 	while (!TAILQ_EMPTY(&px.conns))
 		conn_close(TAILQ_FIRST(&px.conns));

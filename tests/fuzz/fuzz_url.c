@@ -1,8 +1,10 @@
-/* Targets, queries and authorities: what is accepted must be a fixed point. */
+/* Targets, queries, authorities and addresses: what is accepted must be a fixed point. */
 #include <assert.h>
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/cleanup.h"
+#include "lib/netaddr.h"
 #include "lib/url.h"
 
 static void try_target(const char *s, size_t len, unsigned int flags)
@@ -32,6 +34,21 @@ static void try_authority(const char *s, size_t len)
 	assert(a.is_ipv4 == again.is_ipv4 && a.is_ipv6 == again.is_ipv6);
 }
 
+static void try_address(const char *s, size_t len)
+{
+	auto_free char *text = strndup(s, len);
+	char again[NETADDR_TEXT_MAX];
+	struct netaddr a, b;
+	struct netprefix p;
+
+	if (netaddr_parse(text, &a) == 0) {
+		assert(netaddr_parse(netaddr_format(&a, again, sizeof(again)), &b) == 0);
+		assert(netaddr_equal(&a, &b) && netaddr_classify(&a) == netaddr_classify(&b));
+	}
+	if (netprefix_parse(text, &p) == 0)
+		assert(netprefix_contains(&p, &p.addr));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -41,5 +58,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_target(
 		(const char *)data + 1, size - 1, data[0] & (URL_ENCODED_SLASH | URL_KEEP_PARAMS));
 	try_authority((const char *)data + 1, size - 1);
+	try_address((const char *)data + 1, size - 1);
 	return 0;
 }

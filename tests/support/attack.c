@@ -13,7 +13,9 @@
 #include <linux/bpf.h>
 #include <linux/filter.h>
 #include <linux/io_uring.h>
+#include <linux/netlink.h>
 #include <linux/perf_event.h>
+#include <linux/rtnetlink.h>
 #include <linux/seccomp.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -321,6 +323,33 @@ static int udp(char **argv)
 	say("write", write(fd, "x", 1));
 	fd = socket(AF_INET, SOCK_DGRAM, IPPROTO_UDPLITE);
 	say("udplite", fd < 0 ? -1 : sendto(fd, "x", 1, 0, (struct sockaddr *)&sin, sizeof(sin)));
+	return 0;
+}
+
+/*
+ * A question to netlink whose length needs padding, and has none. Where another one would begin lies what an
+ * earlier message of the same size has left: a header that leads far away.
+ */
+static int netlink_odd(char **argv)
+{
+	enum { EARLIER = 40, ODD = 25 };
+	const struct sockaddr_nl to = { .nl_family = AF_NETLINK };
+	const struct nlmsghdr first = { .nlmsg_len = EARLIER, .nlmsg_type = RTM_GETLINK };
+	const struct nlmsghdr far = { .nlmsg_len = INT32_MAX, .nlmsg_type = RTM_GETLINK };
+	const struct nlmsghdr odd = { .nlmsg_len = ODD, .nlmsg_type = RTM_GETLINK };
+	char earlier[EARLIER + sizeof(far)] = "", message[ODD] = "";
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0);
+	long r = fd;
+
+	(void)argv;
+	memcpy(earlier, &first, sizeof(first));
+	memcpy(earlier + NLMSG_ALIGN(ODD), &far, sizeof(far));
+	memcpy(message, &odd, sizeof(odd));
+	for (int i = 0; i < 100 && r >= 0; i++) {
+		(void)sendto(fd, earlier, EARLIER, 0, (const struct sockaddr *)&to, sizeof(to));
+		r = sendto(fd, message, ODD, 0, (const struct sockaddr *)&to, sizeof(to));
+	}
+	say("netlink", r);
 	return 0;
 }
 
@@ -907,6 +936,7 @@ static const struct {
 	{ "io-uring", 0, io_uring },
 	{ "fast-open", 2, fast_open },
 	{ "udp", 2, udp },
+	{ "netlink-odd", 0, netlink_odd },
 	{ "addresses", 2, addresses },
 	{ "reach", 2, reach },
 	{ "again", 3, again },

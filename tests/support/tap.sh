@@ -124,6 +124,13 @@ at_most_memory() {
 	esac
 }
 
+# For tests in which memory runs out. A sanitizer's shadow alone is larger than what is left to a program then.
+need_memory_limits() {
+	case ${VARIANT:-} in
+	asan | tsan) skip_all 'a sanitizer does not start with so little memory' ;;
+	esac
+}
+
 skip() {
 	t_count=$((t_count + 1))
 	printf 'ok %d - %s # SKIP %s\n' "$t_count" "$1" "$2"
