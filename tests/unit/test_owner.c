@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -309,6 +310,38 @@ static void descriptors_are_duplicated_by_number(void **state)
 	stop(pid);
 }
 
+/* Two descriptors are kept of each: whoever was not seen for the longest is forgotten, and nobody is refused. */
+static void more_tasks_than_are_remembered_are_known_all_the_same(void **state)
+{
+	enum { FILES = 128, TASKS = FILES };
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	struct rlimit saved, few;
+	pid_t pids[TASKS];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
+	few = (struct rlimit){ .rlim_cur = FILES, .rlim_max = saved.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	owners_free(f->owners);
+	f->owners = owners_new(f->hashes, getpid(), on_hashed, f);
+	for (int i = 0; i < TASKS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			(void)pause();
+			_exit(0);
+		}
+	}
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < TASKS; i++)
+			assert_int_equal(get(f, pids[i], &who), 0);
+	/* Who was seen last is known, who was seen first is not. */
+	assert_true(owner_known_pid(f->owners, pids[TASKS - 1]) > 0);
+	assert_int_equal(owner_known_pid(f->owners, pids[0]), 0);
+	for (int i = 0; i < TASKS; i++)
+		stop(pids[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -353,6 +386,7 @@ int main(void)
 		EACH(a_changed_binary_is_refused_until_trusted),
 		EACH(an_exec_is_another_identity),
 		EACH(descriptors_are_duplicated_by_number),
+		EACH(more_tasks_than_are_remembered_are_known_all_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
