@@ -263,6 +263,36 @@ static void a_changed_binary_is_refused_until_trusted(void **state)
 	assert_int_equal(owner_trust(f->owners, "/never/seen"), -ENOENT);
 }
 
+/* As many bytes, and a modification time that was put back: ctime tells. */
+static void a_change_that_keeps_size_and_time_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+	struct timespec times[2];
+	auto_close int fd = -1;
+	struct stat st;
+	char last;
+
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->denied);
+	stop(pid);
+	fd = open(f->path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pread(fd, &last, 1, st.st_size - 1), 1);
+	last ^= 1;
+	assert_int_equal(pwrite(fd, &last, 1, st.st_size - 1), 1);
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	assert_int_equal(futimens(fd, times), 0);
+	(void)close(take_fd(fd));
+	pid = start(f->path, -1);
+	assert_int_equal(get(f, pid, &who), 0);
+	stop(pid);
+	assert_non_null(who->denied);
+	assert_non_null(strstr(who->denied, "hash changed"));
+}
+
 /* exec: the pid stays, the identity does not. */
 static void an_exec_is_another_identity(void **state)
 {
@@ -384,6 +414,7 @@ int main(void)
 		EACH(a_file_called_deleted_is_itself),
 		EACH(a_memfd_has_no_name),
 		EACH(a_changed_binary_is_refused_until_trusted),
+		EACH(a_change_that_keeps_size_and_time_is_noticed),
 		EACH(an_exec_is_another_identity),
 		EACH(descriptors_are_duplicated_by_number),
 		EACH(more_tasks_than_are_remembered_are_known_all_the_same),
