@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "proxy/isolate.h"
 #include "proxy/limits.h"
+#include "proxy/peerfd.h"
 
 struct attempt {
 	struct watch w;
@@ -107,13 +107,9 @@ static int attempt_connect(struct dial *d, struct attempt *a)
 	static const int on = 1;
 	int fd;
 
-	fd = socket(ss.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+	fd = peerfd_socket(ss.ss_family);
 	if (fd < 0)
-		return -errno;
-	if (isolate_is_reserved(fd)) {
-		cleanup_close(&fd);
-		return -EMFILE;
-	}
+		return fd;
 	watch_init(&a->w, fd, on_writable, attempt_destroy);
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(fd, (struct sockaddr *)&ss, len) < 0 && errno != EINPROGRESS)

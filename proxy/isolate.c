@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -17,6 +16,7 @@
 #include "lib/cleanup.h"
 #include "lib/instrument.h"
 #include "lib/kernel.h"
+#include "proxy/peerfd.h"
 
 #if defined(__x86_64__)
 #define ISOLATE_ARCH AUDIT_ARCH_X86_64
@@ -26,7 +26,7 @@
 #error "state the audit architecture of this machine"
 #endif
 
-enum { NOFILE_WANTED = 65536, FILES_RESERVED = 16 };
+enum { NOFILE_WANTED = 65536 };
 
 /* Should all connections use what they may at once, some fail and are closed; the host stays well. */
 #define MEMORY_MAX (1024UL * 1024 * 1024)
@@ -59,12 +59,7 @@ static const struct sock_filter filter[] = {
 	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ISOLATE_ARCH, 1, 0),
 	VERDICT(SECCOMP_RET_KILL_PROCESS),
-	LOAD_NR,
-#ifdef __x86_64__
-	/* x32 calls share the architecture; no number of ours has this bit. */
-	BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1),
-	VERDICT(SECCOMP_RET_KILL_PROCESS),
-#endif
+	LOAD_NR, /* that of an x32 call is in no list: it has a bit of its own */
 	/* stream_*.c, relay.c, lib/log.c */
 	ALLOW(recvfrom),
 	ALLOW(sendto),
@@ -81,7 +76,7 @@ static const struct sock_filter filter[] = {
 	/* lib/msg.c */
 	ALLOW(sendmsg),
 	ALLOW(recvmsg),
-	/* listener.c, dial.c */
+	/* listener.c, dial.c, peerfd.c */
 	ALLOW(accept4),
 	ALLOW(close),
 	ALLOW(connect),
@@ -128,14 +123,6 @@ static const struct sock_filter filter[] = {
 	VERDICT(SECCOMP_RET_KILL_PROCESS),
 };
 
-/* The numbers from here on are for what the supervisor sends: peers do not get at them. */
-static int first_reserved = INT_MAX;
-
-bool isolate_is_reserved(int fd)
-{
-	return fd >= first_reserved;
-}
-
 static int limit_resources(void)
 {
 	const struct rlimit none = { 0, 0 };
@@ -155,7 +142,7 @@ static int limit_resources(void)
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
 	files.rlim_cur = files.rlim_max < NOFILE_WANTED ? files.rlim_max : NOFILE_WANTED;
-	first_reserved = (int)files.rlim_cur - FILES_RESERVED;
+	peerfd_set_limit((int)files.rlim_cur);
 	return setrlimit(RLIMIT_NOFILE, &files) < 0 ? -errno : 0;
 }
 

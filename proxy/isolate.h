@@ -7,8 +7,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
-
 #include "lib/err.h"
 
 /*
@@ -18,9 +16,3 @@
  * filter is not: it refuses open, exec and every socket that is not TCP by itself.
  */
 int isolate_final(struct err *err);
-
-/*
- * Whether @fd is one of the last numbers, which are kept for descriptors that the supervisor sends: without
- * them it could not be told of a new policy or log. Whoever opened it for a peer closes it as if there was none.
- */
-bool isolate_is_reserved(int fd);

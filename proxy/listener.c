@@ -11,7 +11,7 @@
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "proxy/conn.h"
-#include "proxy/isolate.h"
+#include "proxy/peerfd.h"
 
 enum { FAMILIES = 2, ACCEPT_BURST = 64, BUCKETS = 256 };
 
@@ -147,11 +147,11 @@ static void pause_accepting(struct listener *l)
 	const struct event e = { .level = EVENT_WARN,
 		.adapter = EVENT_TCP,
 		.action = EVENT_DENY,
-		.reason = "out of descriptors: new connections wait" };
+		.reason = "out of descriptors: new connections are reset or wait" };
 
+	log_event(l->px->log, &e);
 	if (timer_set(l->px->loop, &l->recovery, ACCEPT_PAUSE_MS) < 0)
 		return;
-	log_event(l->px->log, &e);
 	for (unsigned int i = 0; i < l->n_ports; i++)
 		(void)watch_set(l->px->loop, &l->ports[i].w, 0);
 }
@@ -164,18 +164,13 @@ static void on_acceptable(struct loop *loop, struct watch *w, uint32_t events)
 	(void)events;
 	for (int i = 0; i < ACCEPT_BURST; i++) {
 		struct sockaddr_storage from;
-		socklen_t len = sizeof(from);
-		int fd = accept4(w->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		socklen_t len;
+		int fd = peerfd_accept(w->fd, &from, &len);
 
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		if (fd == -EMFILE || fd == -ENFILE || fd == -ENOBUFS || fd == -ENOMEM)
 			pause_accepting(l);
 		if (fd < 0)
 			break;
-		if (isolate_is_reserved(fd)) {
-			refuse_one(l, fd, "out of descriptors");
-			pause_accepting(l);
-			break;
-		}
 		welcome(l, fd, &from, len);
 	}
 }

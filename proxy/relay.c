@@ -14,7 +14,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/log.h"
-#include "proxy/isolate.h"
+#include "proxy/peerfd.h"
 
 struct relay_way {
 	int pipe[2];	/* -1 while empty */
@@ -30,15 +30,10 @@ enum { WAY_UP = 0, WAY_DOWN, WAYS };
 static int spare[RELAY_PIPES_SPARE][2];
 static unsigned int n_spare;
 
-static void close_pipe(struct relay_way *w)
-{
-	(void)close(w->pipe[0]);
-	(void)close(w->pipe[1]);
-	w->pipe[0] = w->pipe[1] = -1;
-}
-
 static int take_pipe(struct relay_way *w)
 {
+	int r;
+
 	if (w->pipe[0] >= 0)
 		return 0;
 	if (n_spare) {
@@ -47,14 +42,9 @@ static int take_pipe(struct relay_way *w)
 		w->pipe[1] = spare[n_spare][1];
 		return 0;
 	}
-	if (pipe2(w->pipe, O_NONBLOCK | O_CLOEXEC) < 0) {
-		w->pipe[0] = w->pipe[1] = -1;
-		return -errno;
-	}
-	if (isolate_is_reserved(w->pipe[1])) {
-		close_pipe(w);
-		return -EMFILE;
-	}
+	r = peerfd_pipe(w->pipe);
+	if (r < 0)
+		return r;
 	/* Best effort: the user's quota for pipes may be used up. */
 	(void)fcntl(w->pipe[0], F_SETPIPE_SZ, RELAY_PIPE_SIZE);
 	return 0;

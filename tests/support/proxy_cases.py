@@ -7,7 +7,7 @@ usage: proxy_cases.py BUILD_DIR [--suite NAME] [NAME-PART...]
 Each case is a function whose name is the sentence it proves. The server records every byte it is
 sent, so that a case can show what never arrived; `allowed` requests beside it are the control.
 """
-import base64, hashlib, json, mmap, os, re, resource, select, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
+import base64, contextlib, hashlib, json, mmap, os, re, resource, select, signal, socket, ssl, struct, subprocess, sys, tempfile, threading, time, warnings, zlib
 
 BUILD = os.path.abspath(sys.argv[1])
 SUITE = sys.argv[3] if sys.argv[2:3] == ["--suite"] else None
@@ -1493,6 +1493,9 @@ def keys_in_websocket_text_are_replaced_and_what_cannot_be_read_closes_with_1008
 
 # ---- a new policy ----
 
+FULL_ACCESS = "host: full.test, port: 443, protocol: rest, enforcement: enforce, access: full"
+
+
 def with_policy(change):
     path = TMP + "/policy.%d.yaml" % time.monotonic_ns()
     with open(path, "w") as f:
@@ -1505,7 +1508,7 @@ def a_kept_connection_obeys_the_new_policy_with_its_next_request():
     s = tls("full.test")
     eq(ask(s, b"POST /n HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n")[0], 200)
     try:
-        with_policy(lambda p: p.replace("host: full.test, port: 443, protocol: rest, enforcement: enforce, access: full", "host: full.test, port: 443, protocol: rest, enforcement: enforce, access: read-only"))
+        with_policy(lambda p: p.replace(FULL_ACCESS, FULL_ACCESS.replace("access: full", "access: read-only")))
         eq(ask(s, b"POST /n HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n")[0], 403)
         eq(get("full.test", "/n", s)[0], 200)
     finally:
@@ -1647,6 +1650,56 @@ def a_websocket_whose_messages_went_unseen_ends_when_a_new_policy_looks_at_them(
             eq(ws_read(s), want)
         finally:
             without_driver(old)
+
+
+@case
+def a_request_in_flight_is_judged_by_the_new_policy():
+    begun, gate = threading.Semaphore(0), threading.Event()
+    ended = threading.Semaphore(0)
+
+    def slow(srv, c, head):
+        begun.release()
+        gate.wait(TIMEOUT)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+            eq(c.recv(1), b"")
+        ended.release()
+        return False
+
+    def in_flight(method):
+        s = tls("full.test")
+        s.sendall(method + b" /in-flight HTTP/1.1\r\nHost: full.test\r\nContent-Length: 0\r\n\r\n")
+        eq(begun.acquire(timeout=TIMEOUT), True)
+        return s
+    origin.scripts["/in-flight"] = slow
+    try:
+        post, read = in_flight(b"POST"), in_flight(b"GET")
+        eq(with_policy(lambda p: p.replace(FULL_ACCESS, FULL_ACCESS.replace("access: full", "access: read-only")))[1], b"1")
+        eq(closed(post), True)
+        gate.set()
+        eq(response(read)[0], 200)
+        # Both, and the other is not kept warm: it belongs to the old policy.
+        eq(ended.acquire(timeout=TIMEOUT) and ended.acquire(timeout=TIMEOUT), True)
+    finally:
+        gate.set()
+        with_policy(lambda p: p)
+
+
+@case
+def what_was_relayed_is_closed_when_the_new_policy_inspects_and_the_reverse():
+    raw, _ = tunnel("raw.test", 7)
+    read_until(raw, b"\n")
+    kept, inspected = tls("api.test"), tls("full.test")
+    eq(get("full.test", "/", inspected)[0], 200)
+    try:
+        # Bytes that were not looked at cannot be looked at now.
+        with_policy(lambda p: p.replace("host: raw.test, port: 7", "host: raw.test, port: 7, protocol: rest, access: full")
+                    .replace(FULL_ACCESS, "host: full.test, port: 443"))
+        eq(closed(raw), True)
+        eq(closed(inspected), True)
+        eq(get("api.test", "/", kept)[0], 200)
+    finally:
+        with_policy(lambda p: p)
 
 
 @case

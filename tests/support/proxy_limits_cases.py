@@ -429,6 +429,37 @@ def the_4097th_connection_is_reset_and_logged():
             s.close()
 
 
+def is_told(s):
+    """The supervisor's word arrives: a policy that is too long to come without a descriptor."""
+    with open(TMP + "/long.yaml", "w") as f:
+        f.write(LIMITS_POLICY + "# " + "long " * 10000 + "\n")
+    eq(D.policy(TMP + "/long.yaml"), [b"2", b"0"])
+    eq(is_open(s), True)
+
+
+@case
+def connections_leave_16_descriptors_to_the_supervisor():
+    with limited(nofile=40):
+        held = [D.connect() for _ in range(60)]
+        D.await_event(w="out of descriptors: new connections are reset or wait")
+        is_told(held[0])
+
+
+@case
+def dials_leave_16_descriptors_to_the_supervisor():
+    """One is held by each request that the server does not answer."""
+    with limited(*pin("plain.test", 80, Mute().port), nofile=72):
+        held = [D.connect("plain.test 80") for _ in range(40)]
+        D.settle()
+        for s in held:
+            s.sendall(b"GET / HTTP/1.1\r\nHost: plain.test\r\n\r\n")
+        wait_for(lambda: not all([is_open(s) for s in held]))
+        D.settle()
+        alive = [s for s in held if is_open(s)]
+        eq(0 < len(alive) < 40, True)
+        is_told(alive[0])
+
+
 @case
 def of_announced_connections_the_oldest_is_forgotten_beyond_8192():
     def announce(others):
@@ -468,6 +499,31 @@ def the_257th_question_in_flight_is_503():
         eq(status, 503)
         has(json.loads(body)["detail"], "too many questions in flight")
         eq(is_open(waiting[0]), True)
+
+
+@case
+def the_513th_connect_in_flight_is_503():
+    # Its queue is full, and Linux answers nobody then.
+    server = socket.create_server(("127.0.0.1", 0), backlog=0)
+    full = [socket.socket() for _ in range(4)]
+    for c in full:
+        c.setblocking(False)
+        c.connect_ex(server.getsockname())
+    with limited(*pin("raw.test", 7, server.getsockname()[1])):
+        def asking():
+            s = D.connect()
+            s.sendall(b"CONNECT raw.test:7 HTTP/1.1\r\nHost: raw.test:7\r\n\r\n")
+            return s
+        waiting = [asking() for _ in range(512)]
+        D.settle()
+        status, _, body = response(asking())
+        eq(status, 503)
+        has(json.loads(body)["detail"], "too many connects in flight")
+        eq(all([is_open(s) for s in waiting]), True)
+        # One gives up, and there is room for another.
+        waiting[0].close()
+        D.settle()
+        eq(is_open(asking()), True)
 
 
 @case

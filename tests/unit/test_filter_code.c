@@ -152,6 +152,55 @@ static void each_call_gets_its_answer(void **state)
 	}
 }
 
+/* The whole list, written a second time: who takes a call out of the filter takes it out here, too. */
+static const int kernel[] = { SYS_ptrace, SYS_process_vm_readv, SYS_process_vm_writev, SYS_pidfd_getfd,
+	SYS_process_madvise, SYS_kcmp, SYS_open_by_handle_at, SYS_name_to_handle_at, SYS_keyctl, SYS_add_key,
+	SYS_request_key, SYS_bpf, SYS_perf_event_open, SYS_userfaultfd, SYS_kexec_load, SYS_kexec_file_load,
+	SYS_init_module, SYS_finit_module, SYS_delete_module, SYS_quotactl, SYS_quotactl_fd, SYS_swapon, SYS_swapoff,
+	SYS_reboot, SYS_acct, SYS_syslog, SYS_lookup_dcookie, SYS_vhangup, SYS_iopl, SYS_ioperm, SYS_settimeofday,
+	SYS_clock_settime, SYS_adjtimex, SYS_clock_adjtime, SYS_nfsservctl, SYS_fanotify_init, SYS_move_pages,
+	SYS_migrate_pages, SYS_modify_ldt };
+/* And what a program needs that is allowed to sandbox itself. */
+static const int nested[] = { SYS_mount, SYS_umount2, SYS_pivot_root, SYS_fsopen, SYS_fsconfig, SYS_fsmount, SYS_fspick,
+	SYS_move_mount, SYS_open_tree, SYS_mount_setattr, SYS_chroot, SYS_setns };
+
+static void are_all(bool is_nesting, const int *list, size_t n, uint32_t want)
+{
+	const uint64_t none[6] = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t got = judge(is_nesting, AUDIT_ARCH_X86_64, list[i], none);
+
+		if (got != want)
+			fail_msg("system call %d: %#x, not %#x", list[i], got, want);
+	}
+}
+
+static void what_no_workload_needs_is_refused(void **state)
+{
+	(void)state;
+	are_all(false, kernel, ARRAY_SIZE(kernel), REFUSE(EPERM));
+	are_all(true, kernel, ARRAY_SIZE(kernel), REFUSE(EPERM));
+	are_all(false, nested, ARRAY_SIZE(nested), REFUSE(EPERM));
+	are_all(true, nested, ARRAY_SIZE(nested), PASS);
+}
+
+static void no_kind_of_namespace_is_made(void **state)
+{
+	static const uint64_t kinds[] = { CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWUSER,
+		CLONE_NEWPID, CLONE_NEWNET, 0x80 /* CLONE_NEWTIME, which clone(2) has no room for */ };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const uint64_t args[6] = { kinds[i] | CLONE_FS };
+
+		assert_int_equal(judge(false, AUDIT_ARCH_X86_64, SYS_unshare, args), REFUSE(EPERM));
+		assert_int_equal(judge(true, AUDIT_ARCH_X86_64, SYS_unshare, args), PASS);
+		if (kinds[i] != 0x80)
+			assert_int_equal(judge(false, AUDIT_ARCH_X86_64, SYS_clone, args), REFUSE(EPERM));
+	}
+}
+
 static void a_foreign_abi_does_not_exist(void **state)
 {
 	const uint64_t none[6] = { 0 };
@@ -231,6 +280,18 @@ static const struct call writes[] = {
 	{ SYS_link, { 0x1000, 0x2000 }, PASS },
 	{ SYS_newfstatat, { 3, 0x1000 }, PASS },
 	{ 452 /* fchmodat2 */, { 3, 0x1000, 0777 }, ASK },
+	{ SYS_chmod, { 0x1000, 0777 }, ASK },
+	{ SYS_fchmodat, { 3, 0x1000, 0777 }, ASK },
+	{ SYS_creat, { 0x1000, 0666 }, ASK },
+	{ SYS_openat2, { 3, 0x1000, 0x2000, 24 }, ASK },
+	{ SYS_truncate, { 0x1000, 0 }, ASK },
+	{ SYS_renameat, { 3, 0x1000, 3, 0x2000 }, ASK },
+	{ SYS_symlink, { 0x1000, 0x2000 }, ASK },
+	{ SYS_symlinkat, { 0x1000, 3, 0x2000 }, ASK },
+	{ SYS_mkdir, { 0x1000, 0777 }, ASK },
+	{ SYS_mkdirat, { 3, 0x1000, 0777 }, ASK },
+	{ SYS_mknod, { 0x1000, 0666 }, ASK },
+	{ SYS_mknodat, { 3, 0x1000, 0666 }, ASK },
 	{ SYS_connect, { 3 }, ASK },
 };
 
@@ -283,6 +344,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_call_gets_its_answer),
+		cmocka_unit_test(what_no_workload_needs_is_refused),
+		cmocka_unit_test(no_kind_of_namespace_is_made),
 		cmocka_unit_test(a_foreign_abi_does_not_exist),
 		cmocka_unit_test(nesting_opens_namespaces_and_nothing_else),
 		cmocka_unit_test(a_traced_program_stops_where_the_other_notifies),

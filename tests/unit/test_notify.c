@@ -10,26 +10,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "tracer/dgramgate.h"
 #include "tracer/filehash.h"
+#include "tracer/names.h"
 #include "tracer/notify.h"
 #include "tracer/once.h"
 #include "tracer/owner.h"
+#include "tracer/peers.h"
 #include "tracer/sandbox.h"
 
 struct fixture {
 	struct sandbox s;
 	struct call_source source; /* fd: readable while a call waits */
 	struct seccomp_data asked;
+	pid_t caller;
 	int file; /* the log, as a reader has it */
 	int link[2];
 	struct answer told;
@@ -50,11 +57,11 @@ static bool receive(struct call_source *src, struct call *ret)
 	if (of(src)->n_left) {
 		of(src)->n_left--;
 		of(src)->n_taken++;
-		*ret = (struct call){ .req = { .id = of(src)->n_taken, .pid = (uint32_t)getpid(), .data = of(src)->asked },
+		*ret = (struct call){ .req = { .id = of(src)->n_taken, .pid = (uint32_t)of(src)->caller, .data = of(src)->asked },
 			.held = -1 };
 		return true;
 	}
-	*ret = (struct call){ .req = { .id = 1, .pid = (uint32_t)getpid(), .data = of(src)->asked },
+	*ret = (struct call){ .req = { .id = 1, .pid = (uint32_t)of(src)->caller, .data = of(src)->asked },
 		.held = -1 };
 	return eventfd_read(src->fd, &n) == 0;
 }
@@ -112,6 +119,7 @@ static int set_up(void **state)
 	struct err err;
 
 	*state = f;
+	f->caller = getpid();
 	f->file = memfd_create("log", MFD_CLOEXEC);
 	f->s.loop = loop_new();
 	f->s.log = log_new(open("/dev/null", O_WRONLY | O_CLOEXEC));
@@ -154,6 +162,9 @@ static int tear_down(void **state)
 	log_to_file(f);
 	log_free(f->s.log);
 	dgramgate_free(f->s.gate);
+	names_free(f->s.names);
+	peers_free(f->s.peers);
+	policy_unref(f->s.policy);
 	once_free(f->s.once);
 	owners_free(f->s.owners);
 	filehash_free(f->s.hashes);
@@ -228,6 +239,65 @@ static void of_a_flood_a_bounded_number_is_taken(void **state)
 	assert_true(f->n_refused >= NOTIFY_PENDING_MAX);
 }
 
+static void take_one(struct fixture *f)
+{
+	struct pollfd p = { .fd = f->source.fd, .events = POLLIN };
+
+	assert_int_equal(eventfd_write(f->source.fd, 1), 0);
+	while (poll(&p, 1, 0) == 1)
+		assert_int_equal(loop_turn(f->s.loop, 5000), 0);
+}
+
+/* Connects to @sa that wait until the proxy, which never does, takes more. */
+static void proxy_is_busy(struct fixture *f, int sock, const struct sockaddr_in *sa)
+{
+	static const char junk[4096];
+	const struct owner *who;
+
+	f->s.names = names_new();
+	f->s.peers = peers_new();
+	f->s.proxy.pid = getpid();
+	assert_int_equal(policy_load(policy_default_yaml, strlen(policy_default_yaml), &f->s.policy, NULL), 0);
+	while (send(f->link[0], junk, sizeof(junk), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+		;
+	/* A child, for who we are is the parent's business, too. */
+	f->caller = fork();
+	if (f->caller == 0) {
+		(void)pause();
+		_exit(0);
+	}
+	while (owner_get(f->s.owners, f->caller, &who) == -EINPROGRESS)
+		assert_int_equal(loop_turn(f->s.loop, 5000), 0);
+	f->asked = (struct seccomp_data){ .nr = SYS_connect,
+		.args = { (uint64_t)sock, (uintptr_t)sa, sizeof(*sa) } };
+}
+
+static void who_would_be_one_too_many_to_wait_is_refused(void **state)
+{
+	const struct sockaddr_in sa = { .sin_family = AF_INET,
+		.sin_port = htons(443),
+		.sin_addr.s_addr = htonl(0xc0000201) };
+	auto_close int sock = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct fixture *f = *state;
+	char text[4096] = "";
+
+	log_to_file(f);
+	proxy_is_busy(f, sock, &sa);
+	f->told = (struct answer){ .kind = ANSWER_PARK_PROXY };
+	for (int i = 0; i < NOTIFY_PENDING_MAX; i++)
+		take_one(f);
+	assert_int_equal(f->told.kind, ANSWER_PARK_PROXY); /* nobody was told anything */
+	take_one(f);
+	(void)kill(f->caller, SIGKILL);
+	assert_int_equal(waitpid(f->caller, NULL, 0), f->caller);
+	assert_int_equal(f->told.kind, ANSWER_ERROR);
+	assert_int_equal(f->told.value, -EAGAIN);
+	assert_int_equal(f->n_beyond, 1);
+	assert_true(f->logged > 0);
+	assert_true(pread(f->file, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "too many calls wait"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -238,6 +308,8 @@ int main(void)
 			of_a_flood_a_bounded_number_is_taken, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			a_log_that_is_full_grants_nothing, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			who_would_be_one_too_many_to_wait_is_refused, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

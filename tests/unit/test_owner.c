@@ -264,6 +264,36 @@ static void a_changed_binary_is_refused_until_trusted(void **state)
 	assert_int_equal(owner_trust(f->owners, "/never/seen"), -ENOENT);
 }
 
+/* As many bytes, and a modification time that was put back: ctime tells. */
+static void a_change_that_keeps_size_and_time_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+	struct timespec times[2];
+	auto_close int fd = -1;
+	struct stat st;
+	char last;
+
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->denied);
+	stop(pid);
+	fd = open(f->path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(pread(fd, &last, 1, st.st_size - 1), 1);
+	last ^= 1;
+	assert_int_equal(pwrite(fd, &last, 1, st.st_size - 1), 1);
+	times[0] = st.st_atim;
+	times[1] = st.st_mtim;
+	assert_int_equal(futimens(fd, times), 0);
+	(void)close(take_fd(fd));
+	pid = start(f->path, -1);
+	assert_int_equal(get(f, pid, &who), 0);
+	stop(pid);
+	assert_non_null(who->denied);
+	assert_non_null(strstr(who->denied, "hash changed"));
+}
+
 /* exec: the pid stays, the identity does not. */
 static void an_exec_is_another_identity(void **state)
 {
@@ -411,6 +441,38 @@ static void descriptors_are_duplicated_by_number(void **state)
 	stop(pid);
 }
 
+/* Two descriptors are kept of each: whoever was not seen for the longest is forgotten, and nobody is refused. */
+static void more_tasks_than_are_remembered_are_known_all_the_same(void **state)
+{
+	enum { FILES = 128, TASKS = FILES };
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	struct rlimit saved, few;
+	pid_t pids[TASKS];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
+	few = (struct rlimit){ .rlim_cur = FILES, .rlim_max = saved.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	owners_free(f->owners);
+	f->owners = owners_new(f->hashes, getpid(), on_hashed, f);
+	for (int i = 0; i < TASKS; i++) {
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			(void)pause();
+			_exit(0);
+		}
+	}
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < TASKS; i++)
+			assert_int_equal(get(f, pids[i], &who), 0);
+	/* Who was seen last is known, who was seen first is not. */
+	assert_true(owner_known_pid(f->owners, pids[TASKS - 1]) > 0);
+	assert_int_equal(owner_known_pid(f->owners, pids[0]), 0);
+	for (int i = 0; i < TASKS; i++)
+		stop(pids[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -453,10 +515,12 @@ int main(void)
 		EACH(a_file_called_deleted_is_itself),
 		EACH(a_memfd_has_no_name),
 		EACH(a_changed_binary_is_refused_until_trusted),
+		EACH(a_change_that_keeps_size_and_time_is_noticed),
 		EACH(an_exec_is_another_identity),
 		EACH(of_tasks_the_least_recently_used_are_forgotten),
 		EACH(binaries_beyond_the_limit_are_refused),
 		EACH(descriptors_are_duplicated_by_number),
+		EACH(more_tasks_than_are_remembered_are_known_all_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

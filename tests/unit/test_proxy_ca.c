@@ -158,16 +158,35 @@ static void a_clock_that_jumps_finds_valid_certificates(void **state)
 	SSL_free(ssl);
 }
 
+/* The certificate of a host; the reference is the cache's. */
+static X509 *leaf_of(SSL *ssl, int i)
+{
+	char host[32];
+
+	(void)snprintf(host, sizeof(host), "h%d.test", i);
+	assert_int_equal(ca_use_leaf(ca, host, now, ssl), 0);
+	return SSL_get_certificate(ssl);
+}
+
+/* Beyond the limit the one that was not used the longest is forgotten, and minted again. */
 static void many_hosts_do_not_grow_the_cache(void **state)
 {
 	SSL *ssl = session();
-	char host[32];
+	X509 *first, *second;
 
 	(void)state;
-	for (int i = 0; i < 3 * LEAVES_MAX; i++) {
-		(void)snprintf(host, sizeof(host), "h%d.test", i);
-		assert_int_equal(ca_use_leaf(ca, host, now, ssl), 0);
-	}
+	first = leaf_of(ssl, 0);
+	X509_up_ref(first);
+	second = leaf_of(ssl, 1);
+	X509_up_ref(second);
+	for (int i = 2; i < LEAVES_MAX; i++)
+		(void)leaf_of(ssl, i);
+	assert_ptr_equal(leaf_of(ssl, 0), first);
+	(void)leaf_of(ssl, LEAVES_MAX);
+	assert_ptr_equal(leaf_of(ssl, 0), first);
+	assert_ptr_not_equal(leaf_of(ssl, 1), second);
+	X509_free(first);
+	X509_free(second);
 	SSL_free(ssl);
 }
 
