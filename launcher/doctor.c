@@ -438,6 +438,7 @@ static const struct {
 	void (*fn)(struct doctor_check *c);
 } table[] = {
 	{ "kernel", check_kernel },
+	{ "features", doctor_check_features },
 	{ "programs", check_programs },
 	{ "user_namespaces", check_userns },
 	{ "apparmor", check_apparmor },

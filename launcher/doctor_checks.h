@@ -21,6 +21,8 @@ int doctor_in_child(int (*fn)(void));
 
 /* doctor_intercept.c */
 void doctor_check_seccomp(struct doctor_check *c);
+/* What this kernel has not, and newer ones have. */
+void doctor_check_features(struct doctor_check *c);
 void doctor_check_ptrace(struct doctor_check *c);
 /* Which of them `--intercept auto` takes. */
 void doctor_check_interception(struct doctor_check *c);

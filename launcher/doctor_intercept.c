@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "launcher/doctor_checks.h"
+#include "lib/buf.h"
 #include "lib/cleanup.h"
+#include "lib/kernel.h"
 
 static int install(struct sock_filter *code, size_t n, unsigned long flags)
 {
@@ -94,6 +96,33 @@ void doctor_check_seccomp(struct doctor_check *c)
 		FOUND(c, "seccomp user notification does not work");
 		REMEDY(c, "a kernel of 5.9 or later with CONFIG_SECCOMP_FILTER is needed");
 	}
+}
+
+/* 1: a listener can be had, and does without. */
+static int try_sync_wake_up(void)
+{
+	auto_close int listener = install_listener();
+
+	return listener >= 0 && !kernel_sync_wake_up(listener);
+}
+
+void doctor_check_features(struct doctor_check *c)
+{
+	unsigned int missing = kernel_missing();
+	auto_buf struct buf names = { .max = DOCTOR_TEXT_MAX }, costs = { .max = DOCTOR_TEXT_MAX };
+
+	if (doctor_in_child(try_sync_wake_up) == 1)
+		missing |= 1U << KERNEL_NOTIFY_SYNC;
+	if (!missing) {
+		FOUND(c, "the kernel has everything that is used");
+		return;
+	}
+	c->state = DOCTOR_WARN;
+	(void)kernel_print(&names, missing, KERNEL_NAMES_SINCE);
+	(void)kernel_print(&costs, missing, KERNEL_COSTS);
+	FOUND(c, "without %.*s", (int)names.len, buf_head(&names));
+	COST(c, "%.*s", (int)costs.len, buf_head(&costs));
+	REMEDY(c, "a newer kernel: 6.12 has them all");
 }
 
 /* Stops. */

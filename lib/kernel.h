@@ -4,9 +4,13 @@
  */
 #pragma once
 
+#include <fcntl.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <sys/ioctl.h>
+
+#include "lib/buf.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5) /* 5.19 */
@@ -18,6 +22,9 @@
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS _IOW('!', 4, __u64) /* 6.6 */
 #endif
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL /* 6.9 */
+#endif
 #ifndef RESOLVE_CACHED
 #define RESOLVE_CACHED 0x20 /* 5.12 */
 #endif
@@ -43,3 +50,29 @@ struct kernel_landlock_attr {
 	__u64 handled_access_net; /* ABI 4, 6.7 */
 	__u64 scoped;		  /* ABI 6, 6.12 */
 };
+
+/* What is used where it is there, and done without where it is not. */
+enum kernel_feature {
+	KERNEL_LANDLOCK_REFER,
+	KERNEL_LANDLOCK_TRUNCATE,
+	KERNEL_LANDLOCK_IOCTL_DEV,
+	KERNEL_LANDLOCK_SCOPE,
+	KERNEL_NOTIFY_KILLABLE,
+	KERNEL_NOTIFY_SYNC,
+	KERNEL_PIDFD_THREAD,
+	KERNEL_KCMP,
+};
+
+/* Tries them, all but KERNEL_NOTIFY_SYNC: a set, 1 << feature each, of those that are missing. */
+unsigned int kernel_missing(void);
+/* Has @listener hand over its CPU (KERNEL_NOTIFY_SYNC): false where the kernel cannot. */
+bool kernel_sync_wake_up(int listener);
+
+enum kernel_text {
+	KERNEL_NAMES,	    /* a,b */
+	KERNEL_NAMES_SINCE, /* a (6.9), b (6.6) */
+	KERNEL_COSTS,	    /* what it costs to go without; and that */
+};
+
+/* Into @out, which is empty. 0, or what buf_append() says. */
+int kernel_print(struct buf *out, unsigned int missing, enum kernel_text which);

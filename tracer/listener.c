@@ -110,8 +110,7 @@ struct call_source *listener_open(int fd, struct err *err)
 	}
 	l->source = (struct call_source){ .ops = &ops, .fd = fd };
 	/* Worth an order of magnitude where the kernel has it: the waker hands over its CPU. */
-	(void)ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-		(unsigned long)SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	(void)kernel_sync_wake_up(fd);
 	r = allocate(l);
 	if (r == 0)
 		return &l->source;

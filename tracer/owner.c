@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,13 +15,10 @@
 
 #include "lib/analyzer.h"
 #include "lib/cleanup.h"
+#include "lib/kernel.h"
 #include "lib/str.h"
 #include "tracer/filehash.h"
 #include "tracer/procfs.h"
-
-#ifndef PIDFD_THREAD
-#define PIDFD_THREAD O_EXCL /* 6.9 */
-#endif
 
 enum { BUCKETS = 2048 };
 
@@ -52,6 +50,7 @@ struct binary {
 
 struct task {
 	struct owner pub;
+	bool is_by_process; /* its pidfd is that of its process, whose descriptors need not be its own */
 	int procdir;
 	struct fingerprint exe;
 	struct binary *binary;	/* NULL: no path that names the file */
@@ -350,19 +349,18 @@ static void make_room(struct owners *o)
 	}
 }
 
-/* A pidfd of the very thread where the kernel can (6.9), else of its process. */
-static int task_pidfd(int procdir, pid_t tid)
+/* A pidfd of the very thread where the kernel can (6.9), else of its process: @ret_is_by_process. */
+static int task_pidfd(int procdir, pid_t tid, bool *ret_is_by_process)
 {
 	int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD);
 	pid_t tgid;
 
-	if (fd >= 0 || errno != EINVAL)
-		return fd < 0 ? -errno : fd;
-	fd = (int)syscall(SYS_pidfd_open, tid, 0);
+	*ret_is_by_process = false;
 	if (fd >= 0 || errno != EINVAL)
 		return fd < 0 ? -errno : fd;
 	if (procfs_tgid(procdir, &tgid) < 0)
 		return -ESRCH;
+	*ret_is_by_process = tgid != tid;
 	fd = (int)syscall(SYS_pidfd_open, tgid, 0);
 	return fd < 0 ? -errno : fd;
 }
@@ -385,6 +383,7 @@ static struct task *task_add(struct owners *o, pid_t tid, int procdir, int pidfd
 static int task_open(struct owners *o, pid_t tid, struct task **ret)
 {
 	auto_close int procdir = -1, pidfd = -1;
+	bool is_by_process;
 	struct task *t;
 	char path[64];
 
@@ -392,13 +391,14 @@ static int task_open(struct owners *o, pid_t tid, struct task **ret)
 	procdir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (procdir < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	pidfd = task_pidfd(procdir, tid);
+	pidfd = task_pidfd(procdir, tid, &is_by_process);
 	if (pidfd < 0)
 		return pidfd;
 	make_room(o);
 	t = task_add(o, tid, procdir, pidfd);
 	if (!t)
 		return -ENOMEM;
+	t->is_by_process = is_by_process;
 	(void)take_fd(procdir);
 	(void)take_fd(pidfd);
 	*ret = t;
@@ -588,27 +588,52 @@ pid_t owner_known_pid(struct owners *o, pid_t tid)
 }
 
 /*
- * No look at the executable here: a pidfd names one task for good, and says so when it is gone.
+ * Whether descriptor @fd of the thread @tid is our @own: 0, -EBADF when it has none, -ESRCH when it is gone,
+ * -EOPNOTSUPP when it is another or this kernel cannot tell (CONFIG_KCMP).
  */
+static int same_file(pid_t tid, int fd, int own)
+{
+	long r = syscall(SYS_kcmp, getpid(), tid, KCMP_FILE, own, fd);
+
+	if (r < 0 && (errno == EBADF || errno == ESRCH))
+		return -errno;
+	return r == 0 ? 0 : -EOPNOTSUPP;
+}
+
+/*
+ * No look at the executable here: a pidfd names one task for good, and says so when it is gone. That of a
+ * process says so of the process alone, and a thread need not share its descriptors (CLONE_FILES): what comes
+ * by it is given out only if it is what the thread itself has under the number.
+ */
+static int task_getfd(const struct task *t, int fd)
+{
+	int got = (int)syscall(SYS_pidfd_getfd, t->pub.pidfd, fd, 0), r;
+
+	if (got < 0)
+		got = -errno;
+	if (!t->is_by_process || (got < 0 && got != -EBADF))
+		return got;
+	/* The process has none: anything that is no file of theirs tells whether the thread has one. */
+	r = same_file(t->pub.tid, fd, got < 0 ? t->procdir : got);
+	if (r < 0 && got >= 0)
+		(void)close(got);
+	return r < 0 ? r : got;
+}
+
 int owner_getfd(struct owners *o, pid_t tid, int fd)
 {
 	struct task *t = task_find(o, tid);
-	int r = t ? 0 : task_new(o, tid, 0, &t), got;
+	int r = t ? 0 : task_new(o, tid, 0, &t);
 
 	if (r < 0)
 		return r;
-	got = (int)syscall(SYS_pidfd_getfd, t->pub.pidfd, fd, 0);
-	if (got >= 0)
-		return got;
-	if (errno != ESRCH)
-		return -errno;
-	/* The number was recycled: the old task is forgotten, the new one asked. */
+	r = task_getfd(t, fd);
+	if (r != -ESRCH && r != -EOPNOTSUPP)
+		return r;
+	/* Or the number was recycled: the old task is forgotten, the new one asked. */
 	task_forget(o, t);
 	r = task_new(o, tid, 0, &t);
-	if (r < 0)
-		return r;
-	got = (int)syscall(SYS_pidfd_getfd, t->pub.pidfd, fd, 0);
-	return got < 0 ? -errno : got;
+	return r < 0 ? r : task_getfd(t, fd);
 }
 
 int owner_procdir(struct owners *o, pid_t tid)

@@ -61,7 +61,8 @@ pid_t owner_known_pid(struct owners *o, pid_t tid);
 
 /*
  * A duplicate of descriptor @fd of the task (pidfd_getfd, 5.6), which the caller owns. -EBADF when
- * it has none, -ESRCH when it is gone, -EPERM where the kernel does not let us.
+ * it has none, -ESRCH when it is gone, -EPERM where the kernel does not let us; -EOPNOTSUPP for a thread whose
+ * descriptor is not that of its process, before PIDFD_THREAD (6.9).
  */
 int owner_getfd(struct owners *o, pid_t tid, int fd);
 /* Its /proc directory, borrowed until the next call. -ESRCH, -errno. */

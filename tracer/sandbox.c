@@ -17,6 +17,7 @@
 #include "lib/barred.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/kernel.h"
 #include "lib/proto.h"
 #include "lib/str.h"
 #include "lib/tuple.h"
@@ -337,11 +338,26 @@ static int watch_everything(struct sandbox *s)
 	return r;
 }
 
+/* Of this kernel. */
+static unsigned int missing_features(const struct sandbox *s)
+{
+	unsigned int missing = kernel_missing();
+
+	if (s->intercept == SPEC_INTERCEPT_SECCOMP && !kernel_sync_wake_up(s->calls->fd))
+		missing |= 1U << KERNEL_NOTIFY_SYNC;
+	return missing;
+}
+
 static void say_started(struct sandbox *s)
 {
+	const unsigned int missing = missing_features(s);
+	auto_buf struct buf names = { .max = 512 };
+
+	(void)kernel_print(&names, missing, KERNEL_NAMES);
 	sandbox_say(s, EVENT_INFO,
-		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s%s%s",
+		"sandbox started: intercept=%s landlock_abi=%d policy_revision=%u%s%.*s%s%s%s",
 		spec_intercept_name(s->intercept), s->landlock_abi, s->revision,
+		missing ? " missing=" : "", (int)names.len, missing ? buf_head(&names) : "",
 		s->spec.stacks ? " stacks=on" : "",
 		s->intercept == SPEC_INTERCEPT_PRELOAD ? " cooperative: nothing is enforced;" : "",
 		s->spec.audit ? " audit: connections are let through and recorded; SSRF ranges and "

@@ -143,8 +143,10 @@ static int take_fds(struct sandbox *s, const struct sockcall *sc, struct outgoin
 	for (size_t i = 0; i < n; i++) {
 		int fd = owner_getfd(s->owners, sc->tid, v[i]);
 
-		if (fd < 0)
+		if (fd < 0) {
+			sockcall_log_unreachable(s, sc, fd);
 			return fd;
+		}
 		o->fds[o->n_fds++] = fd;
 		v[i] = fd;
 	}
@@ -467,9 +469,12 @@ struct answer sendmsg_handle(struct sandbox *s, struct notifier *n, struct call 
 		return go_on();
 	if (c->held >= 0)
 		return resume(s, n, c);
-	r = sockcall_open(s, n, c, &sc);
+	r = sockcall_try(s, n, c, &sc);
 	if (!dgramgate_is_open(s->gate) && (r < 0 || !is_udp(&sc)) &&
 		dgramgate_passed(s->gate, (pid_t)c->req.pid))
 		return go_on();
-	return r < 0 ? answer_error(r) : send_all(s, n, &sc, c);
+	if (r == 0)
+		return send_all(s, n, &sc, c);
+	sockcall_log_unreachable(s, &sc, r);
+	return answer_error(r);
 }

@@ -119,7 +119,7 @@ static int duplicate(struct sandbox *s, const struct call *c)
 	return fd < 0 ? -errno : fd;
 }
 
-int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret)
+int sockcall_try(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret)
 {
 	struct sockcall sc = { .tid = (pid_t)c->req.pid, .call = c, .notifier = n };
 	int r;
@@ -128,16 +128,21 @@ int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct 
 	r = sc.sock < 0 ? sc.sock : look(s, &sc);
 	if (r == 0 && !notifier_is_valid(n, c))
 		r = -ESRCH;
-	if (r == -EPERM)
-		sockcall_log_refused(s, &sc, EVENT_SOCKET, "fd", NULL, 0,
-			"the process cannot be looked into");
 	if (r < 0) {
-		sockcall_log_shortage(s, sc.tid, r, NULL, 0);
 		cleanup_close(&sc.sock);
-		return r;
+		sc.sock = -1;
 	}
 	*ret = sc;
-	return 0;
+	return r;
+}
+
+int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret)
+{
+	int r = sockcall_try(s, n, c, ret);
+
+	if (r < 0)
+		sockcall_log_unreachable(s, ret, r);
+	return r;
 }
 
 void sockcall_done(struct sockcall *sc)
@@ -260,6 +265,19 @@ void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum eve
 	e.ancestors = who->ancestors;
 	if (once_is_new(s->once, protocol, host, port, who->binary))
 		sandbox_log(s, &e);
+}
+
+void sockcall_log_unreachable(struct sandbox *s, const struct sockcall *sc, int r)
+{
+	const char *why = NULL;
+
+	if (r == -EPERM)
+		why = "the process cannot be looked into";
+	else if (r == -EOPNOTSUPP)
+		why = "the descriptor table is the thread's own: before Linux 6.9 only that of its process is in reach";
+	if (why)
+		sockcall_log_refused(s, sc, EVENT_SOCKET, r == -EPERM ? "fd" : "fdtable", NULL, 0, why);
+	sockcall_log_shortage(s, sc->tid, r, NULL, 0);
 }
 
 void sockcall_log_shortage(struct sandbox *s, pid_t tid, int r, const char *host, uint16_t port)

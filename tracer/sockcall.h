@@ -40,9 +40,12 @@ struct answer answer_retry(const struct sockcall *sc, int late);
  * (SIOCGSKNS, 4.10), which the kernel shows of the sandbox's namespace and of no host's. -errno.
  */
 int sockcall_netns_id(int sock, uint64_t *ret);
-/* Duplicates and looks; the notification was valid afterwards. -EBADF, -ENOTSOCK, -ESRCH, -EPERM. */
-int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c,
-	struct sockcall *ret);
+/*
+ * Duplicates and looks; the notification was valid afterwards. -EBADF, -ENOTSOCK, -ESRCH, -EPERM, -EOPNOTSUPP
+ * (owner_getfd): then @ret holds no socket, and sockcall_try() has left the line in the log to its caller.
+ */
+int sockcall_try(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret);
+int sockcall_open(struct sandbox *s, struct notifier *n, struct call *c, struct sockcall *ret);
 void sockcall_done(struct sockcall *sc);
 /* The port it is bound to by now, 0: none; and the address with it. */
 uint16_t sockcall_port(const struct sockcall *sc);
@@ -65,6 +68,9 @@ bool sockcall_is_inside(const struct netaddr *a);
  * says so in call->wants_stack, nothing is logged, and the refusal is to come to nothing but an answer. */
 void sockcall_log_refused(struct sandbox *s, const struct sockcall *sc, enum event_adapter adapter,
 	const char *protocol, const char *host, uint16_t port, const char *reason);
+
+/* Logs, when @r says that a descriptor of the caller cannot be had, that its call was refused for that. */
+void sockcall_log_unreachable(struct sandbox *s, const struct sockcall *sc, int r);
 
 /* Logs, when @r says that descriptors or memory ran out here, that a call of @tid was refused for that. @host:
  * NULL when it is not known yet. */

@@ -389,7 +389,7 @@ int start_bwrap(struct sandbox *s, struct err *err)
 	return 0;
 }
 
-/* What bubblewrap said before it gave up, which is better than anything we could. */
+/* What bubblewrap said before it gave up, which is better than anything we could; the launcher adds what mends it. */
 static int explain_bwrap(struct sandbox *s, int r, struct err *err)
 {
 	char text[STDERR_MAX];
@@ -401,9 +401,8 @@ static int explain_bwrap(struct sandbox *s, int r, struct err *err)
 		return r;
 	text[n] = '\0';
 	text[strcspn(text, "\n")] = '\0';
-	(void)err_set(err, r, "bubblewrap: %s",
+	return err_set(err, r, "bubblewrap: %s",
 		str_starts(text, "bwrap: ") ? text + strlen("bwrap: ") : text);
-	return err_hint(err, r, "openshell doctor says what this host lacks and how to mend it");
 }
 
 static int take_init(struct sandbox *s, struct err *err)

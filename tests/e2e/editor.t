@@ -86,9 +86,9 @@ chmod 0644 "$T/tmp/install.sh"
 ssh_pid=$!
 ok 'bash -s over ssh starts the server' wait_line "$T/tmp/server.log" 'listeningOn==47001==' 20
 like "$(head -1 "$T/tmp/server.log")" '^shell: 5' 'in bash'
-run curl -sS -m 10 --socks5-hostname "127.0.0.1:$port_socks" http://127.0.0.1:47001/
+run curl -sS -m $((10 * T_SLOW)) --socks5-hostname "127.0.0.1:$port_socks" http://127.0.0.1:47001/
 is "$out" 'server inside' 'it is reached through ssh -D'
-run curl -sS -m 10 "http://127.0.0.1:$port_local/"
+run curl -sS -m $((10 * T_SLOW)) "http://127.0.0.1:$port_local/"
 is "$out" 'server inside' 'and through ssh -L'
 run curl -fsS -m 10 --socks5-hostname "127.0.0.1:$port_socks" http://example.com/
 not_ok 'what no policy names is not, through ssh either' test "$status" = 0

@@ -12,7 +12,7 @@ run inside environment 'env; cat /proc/*/environ | tr "\0" "\n"'
 unlike "$out" 'hunter2|SSH_AUTH_SOCK|127\.0\.0\.1:1$' "nothing of the caller's is there"
 for how in 'env -i' "env NO_PROXY=* no_proxy=*" 'env -u https_proxy -u HTTPS_PROXY -u http_proxy -u ALL_PROXY -u all_proxy' \
 	"env https_proxy=http://127.0.0.1:9"; do
-	run inside environment "$how /usr/bin/curl -sS -m 5 https://api.github.com/zen"
+	run inside environment "$how /usr/bin/curl -sS -m $((5 * T_SLOW)) https://api.github.com/zen"
 	unlike "$out" 'Anything' "$how"
 done
 not_ok 'the server heard nothing' grep -q . "$origin_log"

@@ -30,7 +30,7 @@ network_policies:
     binaries: [ { path: /usr/bin/curl } ]
 EOS
 ok 'a sandbox' sandbox exfil --policy "$T/work/policy.yaml"
-get() { run openshell sandbox exec -n exfil -- curl -sS -m 8 -o /dev/null -w '%{http_code}\n' "$@"; }
+get() { run openshell sandbox exec -n exfil -- curl -sS -m $((8 * T_SLOW)) -o /dev/null -w '%{http_code}\n' "$@"; }
 seen() { grep -c "^request $1" "$origin_log"; }
 
 get 'https://api.github.com/zen?page=stolen-words'

@@ -71,7 +71,7 @@ print("there", flush=True)
 sys.stdin.read()
 PY
 chmod 0644 "$T/work/exhaust.py"
-zen() { run openshell sandbox exec -n full -- curl -sS -m 10 https://api.github.com/zen; like "$out" Anything "$1"; }
+zen() { run openshell sandbox exec -n full -- curl -sS -m $((10 * T_SLOW)) https://api.github.com/zen; like "$out" Anything "$1"; }
 zen 'control: somebody is served'
 proxy=$(descendant openshell-proxy)
 memory() { awk '/^Rss:/ { print $2 }' "/proc/$proxy/smaps_rollup" 2>/dev/null || awk '/^VmRSS:/ { print $2 }' "/proc/$proxy/status"; }

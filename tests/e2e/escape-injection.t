@@ -75,7 +75,7 @@ like "$out" 'binary=/tmp/two\\x0alines ' 'and the program with a line end in its
 
 # 42: proposals. Everything shown is escaped; an approval is of that one identifier.
 run inside inject 'curl -s -m 5 --noproxy "*" http://169.254.169.254/latest http://127.0.0.1:1/ http://metadata.test:81/'
-for i in $(seq 60); do echo "curl -s -m 2 --noproxy '*' http://flood$i.test:81/ &"; done >"$T/work/flood.sh"
+for i in $(seq 60); do echo "curl -s -m $((2 * T_SLOW)) --noproxy '*' http://flood$i.test:81/ &"; done >"$T/work/flood.sh"
 run inside inject ". $T/work/flood.sh; wait"
 run openshell rule get inject
 is "$(LC_ALL=C grep -cP "$nasty" <<<"$out")" 0 'proposals: no control byte, no override'

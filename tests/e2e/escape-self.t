@@ -17,11 +17,11 @@ cat >>"$T/work/policy.yaml" <<EOS
     binaries: [ { path: /usr/bin/curl } ]
 EOS
 ok 'a sandbox' sandbox self --policy "$T/work/policy.yaml"
-get() { run openshell sandbox exec -n self -- curl -sS -m 8 -o /dev/null -w '%{http_code} %{http_connect}\n' "$@"; }
+get() { run openshell sandbox exec -n self -- curl -sS -m $((8 * T_SLOW)) -o /dev/null -w '%{http_code} %{http_connect}\n' "$@"; }
 
 get https://api.github.com/zen
 like "$out" '^200' 'control: what is allowed is reached'
-run user curl -sS -m 5 "http://127.0.0.1:$canary/"
+run user curl -sS -m $((5 * T_SLOW)) "http://127.0.0.1:$canary/"
 ok 'control: outside, the canary sings' wait_line "$T/tmp/canary.log" tcp
 : >"$T/tmp/canary.log"
 

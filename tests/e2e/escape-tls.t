@@ -33,7 +33,7 @@ like "$out" Anything 'control: a server that is who it says'
 run inside tls 'curl -sS https://older.test/zen'
 like "$out" Anything 'control: TLS 1.2 is still enough'
 for host in expired stranger misnamed plain; do
-	run inside tls "curl -sS -m 10 -w '%{http_code}' https://$host.test/zen"
+	run inside tls "curl -sS -m $((10 * T_SLOW)) -w '%{http_code}' https://$host.test/zen"
 	unlike "$out" Anything "$host: no answer"
 	like "$out$err" '502|reset|closed|eof|EOF|SSL' "$host: the client hears of it"
 	not_ok "$host: the server got no request" grep -q '^request' "$T/tmp/$host.log"

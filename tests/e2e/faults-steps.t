@@ -46,7 +46,7 @@ killing() {
 bad='' tracing='' step='' inject=''
 complain() { bad="$bad"$'\n'"step $step: $*"; }
 settle() {
-	local left deadline=$((SECONDS + 5))
+	local left deadline=$((SECONDS + 5 * T_SLOW))
 
 	left=$(leftovers)
 	while [ -n "$left" ] && [ "$SECONDS" -lt "$deadline" ]; do

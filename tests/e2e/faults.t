@@ -87,7 +87,7 @@ sleeper=$(descendant sleep)
 run openshell sandbox list
 is "$status" 0 'launcher: the next command works'
 like "$out" 'No sandboxes found' 'and nothing is there'
-deadline=$((SECONDS + 10))
+deadline=$((SECONDS + 10 * T_SLOW))
 while [ -n "$(leftovers)" ] && [ $SECONDS -lt $deadline ]; do wait_gone "$(leftovers | sed 's/ .*//;q')" 1; done
 is "$(leftovers)" '' 'launcher: nothing is left'
 

@@ -75,9 +75,9 @@ like "$log" 'l7_decision=audit .*l7_action=POST l7_target=/zen ' 'what would hav
 like "$log" 'action=audit .*binary=/usr/bin/curl .*ancestors=' 'with the program and those above it'
 is "$(everything watched 2>&1 | grep -c "$canary")" 0 'and still without queries, credentials and bodies'
 [ "$(everything watched 2>&1 | grep -c "$canary")" = 0 ] || diag "$(everything watched 2>&1 | grep "$canary" | head -5)"
-run openshell sandbox exec -n watched -- curl -sS -m 5 http://169.254.169.254/latest
+run openshell sandbox exec -n watched -- curl -sS -m $((5 * T_SLOW)) http://169.254.169.254/latest
 like "$(openshell logs watched -n 0)" 'action=deny dst_host=169\.254\.169\.254' 'a metadata service stays refused'
-run openshell sandbox exec -n watched -- curl -sS -m 5 https://denied.test/
+run openshell sandbox exec -n watched -- curl -sS -m $((5 * T_SLOW)) https://denied.test/
 like "$(openshell logs watched -n 0)" 'action=deny dst_host=denied\.test' 'and so does what was denied by name'
 run openshell sandbox exec -n watched -- sh -c 'echo x >/etc/canary'
 unlike "$status" '^0$' 'and the file system'

@@ -20,7 +20,7 @@ host=$(awk '/^Host / { print $2; exit }' config)
 over_ssh() { run person ssh -F config "$host" "$@"; }
 over_ssh true
 is "$status" 0 'ssh -F reaches it at once'
-over_ssh curl -sSf --max-time 5 https://api.github.com/zen
+over_ssh curl -sSf --max-time $((5 * T_SLOW)) https://api.github.com/zen
 not_ok 'a request is denied' test "$status" = 0
 run openshell logs policy-demo --since 1m --source sandbox -n 10 --format shorthand
 like "$out" 'NET:[A-Z]+ .*DENIED.*api\.github\.com:443.*\[reason:no matching network policy\]' 'which the log says in shorthand'
@@ -29,9 +29,9 @@ like "$out" '\[CONNECT\] action=deny dst_host=api\.github\.com dst_port=443 bina
 run openshell policy update policy-demo --rule-name github_api --binary /usr/bin/curl \
 	--add-endpoint api.github.com:443:read-only:rest:enforce --wait
 is "$status" 0 'one rule is added'
-over_ssh curl -sS --max-time 10 https://api.github.com/zen
+over_ssh curl -sS --max-time $((10 * T_SLOW)) https://api.github.com/zen
 is "$out" 'Anything added dilutes everything else.' 'reading is allowed'
-over_ssh curl -sS --max-time 10 -X POST https://api.github.com/repos/octocat/hello-world/issues \
+over_ssh curl -sS --max-time $((10 * T_SLOW)) -X POST https://api.github.com/repos/octocat/hello-world/issues \
 	-H 'Content-Type:\ application/json' -d "'{\"title\":\"oops\"}'"
 is "$(jq -r .error <<<"$out")" policy_denied 'writing is not'
 not_ok 'the server hears nothing of it' grep -q 'request POST' "$origin_log"

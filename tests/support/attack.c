@@ -628,6 +628,62 @@ static int under_mine(char **argv)
 	return run_under_listener(argv, SYS_connect);
 }
 
+/* What is left of a process that runs a command behind a filter of its own. */
+static int run_filtered(struct sock_filter *code, size_t n, char **argv)
+{
+	struct sock_fprog prog = { .len = (unsigned short)n, .filter = code };
+
+	(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) < 0)
+		return 3;
+	(void)execvp(argv[0], argv);
+	return 127;
+}
+
+#define REFUSE(call, errnum)                                                                       \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (call), 0, 1),                                         \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (errnum))
+#define ARGUMENT(i) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[i]))
+
+enum { NEW_NAMESPACES = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |
+			CLONE_NEWPID | CLONE_NEWNET };
+
+/* COMMAND...: in a container that nobody gave a privilege, as Docker's and Podman's default filters leave one. */
+static int under_container(char **argv)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		REFUSE(SYS_unshare, EPERM),
+		REFUSE(SYS_setns, EPERM),
+		REFUSE(SYS_mount, EPERM),
+		REFUSE(SYS_umount2, EPERM),
+		REFUSE(SYS_pivot_root, EPERM),
+		REFUSE(SYS_clone3, ENOSYS),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clone, 0, 3),
+		ARGUMENT(0),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, NEW_NAMESPACES, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return run_filtered(code, ARRAY_SIZE(code), argv);
+}
+
+/* COMMAND...: where pidfd_open(2) names processes alone, as before Linux 6.9. */
+static int under_old_pidfds(char **argv)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 3),
+		ARGUMENT(1),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, O_EXCL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return run_filtered(code, ARRAY_SIZE(code), argv);
+}
+
 /* NAME COMMAND...: runs it where a system call does not exist. */
 static int under_filter(char **argv)
 {
@@ -658,19 +714,12 @@ static int under_filter(char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		struct sock_filter code[] = {
 			BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-			BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, calls[i].nr, 0, 1),
-			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+			REFUSE(calls[i].nr, ENOSYS),
 			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 		};
-		struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
 
-		if (strcmp(calls[i].name, argv[0]) != 0)
-			continue;
-		(void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) < 0)
-			return 3;
-		(void)execvp(argv[1], argv + 1);
-		return 127;
+		if (strcmp(calls[i].name, argv[0]) == 0)
+			return run_filtered(code, ARRAY_SIZE(code), argv + 1);
 	}
 	return 2;
 }
@@ -948,6 +997,8 @@ static const struct {
 	{ "under-listener", 1, under_listener },
 	{ "under-rival", 1, under_rival },
 	{ "under-mine", 1, under_mine },
+	{ "under-container", 1, under_container },
+	{ "under-old-pidfds", 1, under_old_pidfds },
 	{ "under-filter", 2, under_filter },
 	{ "flood", 3, flood },
 	{ "patience", 3, patience },

@@ -25,6 +25,10 @@ chmod 0700 "$T"
 mkdir -p "$T"/{home,config,state,run,work,tmp}
 chmod 0700 "$T"/{home,config,state,run,work,tmp}
 
+# How many times as long as usual everything may take: an emulated machine (tests/support/vm) needs that. It is
+# for deadlines, after which a test gives up, and for no number that a test is about.
+T_SLOW=${OPENSHELL_TEST_SLOW:-1}
+
 T_PIDS=()
 
 # Ends a helper that the test started when the test ends.
@@ -103,9 +107,9 @@ asan | tsan)
 	;;
 esac
 
-# Runs a command as the unprivileged user in the private environment, for at most T_TIMEOUT seconds.
+# Runs a command as the unprivileged user in the private environment, for at most T_TIMEOUT seconds (times T_SLOW).
 user() {
-	t_env /usr/bin/timeout -k 5 "${T_TIMEOUT:-30}" "${T_DROP[@]}" "$@"
+	t_env /usr/bin/timeout -k 5 "$((${T_TIMEOUT:-30} * T_SLOW))" "${T_DROP[@]}" "$@"
 }
 
 # The same in the foreground, for what must own a terminal; the command sees to its own end.

@@ -206,7 +206,7 @@ wait_line() {
 
 	exec 8< <(exec tail -n +1 -F "$1" 2>/dev/null)
 	pid=$!
-	line=$(timeout "${3:-10}" grep -m1 -E -e "$2" <&8) || r=1
+	line=$(timeout "$((${3:-10} * T_SLOW))" grep -m1 -E -e "$2" <&8) || r=1
 	exec 8<&-
 	kill "$pid" 2>/dev/null
 	wait "$pid" 2>/dev/null
@@ -221,7 +221,7 @@ wait_count() {
 	exec 8< <(exec tail -n +1 -F "$1" 2>/dev/null)
 	pid=$!
 	# Through a pipe: with its output on /dev/null grep -m would wait for the end of the file.
-	timeout "${4:-10}" grep -m "$3" -E -e "$2" <&8 | cat >/dev/null
+	timeout "$((${4:-10} * T_SLOW))" grep -m "$3" -E -e "$2" <&8 | cat >/dev/null
 	[ "${PIPESTATUS[0]}" = 0 ] || r=1
 	exec 8<&-
 	kill "$pid" 2>/dev/null
@@ -231,7 +231,7 @@ wait_count() {
 
 # wait_gone PID [SECONDS]: until the process has ended (pidfd).
 wait_gone() {
-	"$T_SUPPORT/gone" "$1" "${2:-10}"
+	"$T_SUPPORT/gone" "$1" "$((${2:-10} * T_SLOW))"
 }
 
 # start VARIABLE COMMAND...: starts a helper that prints its port as first line, kept until the
@@ -243,7 +243,7 @@ start() {
 	exec 7< <(exec 2>>"$T/helpers.err"; T_EXEC="exec" t_env "${T_DROP[@]}" "$@")
 	t_cleanup_pid $!
 	printf -v "${start_name}_pid" %s $!
-	read -r -t 10 start_port <&7 || echo "Bail out! $1 did not start: $(tail -3 "$T/helpers.err")"
+	read -r -t $((10 * T_SLOW)) start_port <&7 || echo "Bail out! $1 did not start: $(tail -3 "$T/helpers.err")"
 	exec 7<&-
 	printf -v "$start_name" %s "$start_port"
 }
@@ -259,7 +259,7 @@ start_origin() {
 # The processes that descend from this test and are not the test itself, its subshells or helpers. Built
 # with AddressSanitizer a process looks for leaks as it ends, and is given the time for that.
 leftovers() {
-	local left deadline=$((SECONDS + 10))
+	local left deadline=$((SECONDS + 10 * T_SLOW))
 
 	left=$(t_leftovers)
 	while [ "${VARIANT:-}" = asan ] && [ -n "$left" ] && [ $SECONDS -lt $deadline ]; do

@@ -7,19 +7,24 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/kernel.h"
 #include "lib/loop.h"
 #include "tracer/filehash.h"
 #include "tracer/owner.h"
@@ -473,6 +478,197 @@ static void more_tasks_than_are_remembered_are_known_all_the_same(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
 }
 
+/* Kernels: this one, that before 6.9, and that without CONFIG_KCMP besides. */
+enum kernel { KERNEL_THIS = 0, KERNEL_6_8, KERNEL_6_8_WITHOUT_KCMP };
+static enum kernel kernel;
+static struct {
+	pid_t number, before; /* asked for the process @number for the first time, the kernel gives @before */
+} recycled;
+
+long __wrap_syscall(long nr, long a, long b, long c, long d, long e, long f);
+long __real_syscall(long nr, long a, long b, long c, long d, long e, long f);
+
+static long fails(int errnum)
+{
+	errno = errnum;
+	return -1;
+}
+
+/* pidfd_open(2) as it was: EINVAL for the flag and for a number that is no process. */
+static long old_pidfd_open(pid_t pid, unsigned int flags)
+{
+	long fd;
+
+	if (flags)
+		return fails(EINVAL);
+	if (pid == recycled.number) {
+		pid = recycled.before;
+		recycled.number = 0;
+	}
+	fd = __real_syscall(SYS_pidfd_open, pid, 0, 0, 0, 0, 0);
+	return fd < 0 && errno == ENOENT ? fails(EINVAL) : fd;
+}
+
+long __wrap_syscall(long nr, long a, long b, long c, long d, long e, long f)
+{
+	if (nr == SYS_pidfd_open && kernel != KERNEL_THIS)
+		return old_pidfd_open((pid_t)a, (unsigned int)b);
+	if (nr == SYS_kcmp && kernel == KERNEL_6_8_WITHOUT_KCMP)
+		return fails(ENOSYS);
+	return __real_syscall(nr, a, b, c, d, e, f);
+}
+
+/* Two files, and where a process and its thread have them. */
+enum { FILE_NONE, FILE_A, FILE_B, FILES };
+enum { NUMBER = 200 };
+
+struct tables {
+	bool is_shared;
+	int process, thread; /* what NUMBER is */
+};
+
+struct child {
+	pid_t pid, tid;
+	int files[FILES];
+	const struct tables *tables;
+	int ready[2];
+};
+
+static void place(const int *files, int which)
+{
+	if (which == FILE_NONE)
+		(void)close(NUMBER);
+	else
+		(void)dup2(files[which], NUMBER);
+}
+
+static void *be_thread(void *arg)
+{
+	struct child *c = arg;
+	pid_t tid = gettid();
+
+	if (!c->tables->is_shared) {
+		(void)unshare(CLONE_FILES);
+		place(c->files, c->tables->thread);
+	}
+	(void)!write(c->ready[1], &tid, sizeof(tid));
+	(void)pause();
+	return NULL;
+}
+
+static void start_threaded(struct child *c, const struct tables *t)
+{
+	pthread_t thread;
+
+	c->tables = t;
+	assert_int_equal(pipe2(c->ready, O_CLOEXEC), 0);
+	c->files[FILE_A] = memfd_create("a", MFD_CLOEXEC);
+	c->files[FILE_B] = memfd_create("b", MFD_CLOEXEC);
+	c->pid = fork();
+	if (c->pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		place(c->files, t->process);
+		(void)pthread_create(&thread, NULL, be_thread, c);
+		(void)pthread_join(thread, NULL);
+		_exit(1);
+	}
+	assert_int_equal(read(c->ready[0], &c->tid, sizeof(c->tid)), sizeof(c->tid));
+}
+
+static void stop_threaded(struct child *c)
+{
+	stop(c->pid);
+	(void)close(c->ready[0]);
+	(void)close(c->ready[1]);
+	(void)close(c->files[FILE_A]);
+	(void)close(c->files[FILE_B]);
+}
+
+/* Which of the files @fd is, which is closed; or the error that it is. */
+static int which(const struct child *c, int fd)
+{
+	struct stat is, a, b;
+
+	if (fd < 0)
+		return fd;
+	assert_int_equal(fstat(fd, &is), 0);
+	(void)close(fd);
+	assert_int_equal(fstat(c->files[FILE_A], &a), 0);
+	assert_int_equal(fstat(c->files[FILE_B], &b), 0);
+	return is.st_ino == a.st_ino ? FILE_A : is.st_ino == b.st_ino ? FILE_B : FILE_NONE;
+}
+
+static bool has_threads_of_its_own(void)
+{
+	auto_close int fd = (int)__real_syscall(SYS_pidfd_open, getpid(), PIDFD_THREAD, 0, 0, 0, 0);
+
+	return fd >= 0;
+}
+
+static void the_descriptor_of_a_thread_is_its_own_or_none(void **state)
+{
+	static const struct {
+		struct tables tables;
+		int old, new; /* what it is before 6.9, and since */
+	} cases[] = {
+		{ { true, FILE_A, FILE_A }, FILE_A, FILE_A },
+		{ { true, FILE_NONE, FILE_NONE }, -EBADF, -EBADF },
+		{ { false, FILE_A, FILE_A }, FILE_A, FILE_A },
+		{ { false, FILE_A, FILE_B }, -EOPNOTSUPP, FILE_B },
+		{ { false, FILE_NONE, FILE_B }, -EOPNOTSUPP, FILE_B },
+		{ { false, FILE_A, FILE_NONE }, -EBADF, -EBADF },
+	};
+
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		const size_t row = i / 2;
+		struct fixture *f = *state;
+		struct child c;
+
+		kernel = i % 2 == 0 ? KERNEL_6_8 : KERNEL_THIS;
+		start_threaded(&c, &cases[row].tables);
+		assert_int_equal(which(&c, owner_getfd(f->owners, c.tid, NUMBER)),
+			kernel == KERNEL_THIS && has_threads_of_its_own() ? cases[row].new : cases[row].old);
+		/* The process's own, whatever the thread has. */
+		assert_int_equal(which(&c, owner_getfd(f->owners, c.pid, NUMBER)),
+			cases[row].tables.process == FILE_NONE ? -EBADF : cases[row].tables.process);
+		stop_threaded(&c);
+	}
+	kernel = KERNEL_THIS;
+}
+
+static void where_nobody_can_tell_a_thread_has_no_descriptor(void **state)
+{
+	static const struct tables shared = { true, FILE_A, FILE_A };
+	struct fixture *f = *state;
+	struct child c;
+
+	kernel = KERNEL_6_8_WITHOUT_KCMP;
+	start_threaded(&c, &shared);
+	assert_int_equal(which(&c, owner_getfd(f->owners, c.tid, NUMBER)), -EOPNOTSUPP);
+	assert_int_equal(which(&c, owner_getfd(f->owners, c.pid, NUMBER)), FILE_A);
+	kernel = KERNEL_THIS;
+	stop_threaded(&c);
+}
+
+/* A thread's number that was another process's thread before: the pidfd that is remembered is of that one. */
+static void a_recycled_thread_gets_nothing_of_who_had_its_number(void **state)
+{
+	static const struct tables gone = { true, FILE_A, FILE_A }, here = { true, FILE_B, FILE_B };
+	struct fixture *f = *state;
+	struct child before, now;
+
+	kernel = KERNEL_6_8;
+	start_threaded(&before, &gone);
+	start_threaded(&now, &here);
+	recycled.number = now.pid;
+	recycled.before = before.pid;
+	assert_int_equal(which(&now, owner_getfd(f->owners, now.tid, NUMBER)), FILE_B);
+	assert_int_equal(recycled.number, 0);
+	kernel = KERNEL_THIS;
+	stop_threaded(&before);
+	stop_threaded(&now);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -521,6 +717,9 @@ int main(void)
 		EACH(binaries_beyond_the_limit_are_refused),
 		EACH(descriptors_are_duplicated_by_number),
 		EACH(more_tasks_than_are_remembered_are_known_all_the_same),
+		EACH(the_descriptor_of_a_thread_is_its_own_or_none),
+		EACH(where_nobody_can_tell_a_thread_has_no_descriptor),
+		EACH(a_recycled_thread_gets_nothing_of_who_had_its_number),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

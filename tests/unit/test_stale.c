@@ -142,6 +142,19 @@ int __wrap_remote_read(pid_t tid, uint64_t addr, void *out, size_t len)
 	return __real_remote_read(tid, addr, out, len);
 }
 
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+/* A number that is closed twice may be somebody else's by the second time. */
+int __wrap_close(int fd)
+{
+	int r = __real_close(fd);
+
+	if (fd >= 0)
+		assert_int_equal(r, 0);
+	return r;
+}
+
 /* The caller: under a listener of its own, whose number it tells; then the call. */
 static void be_caller(int to_test, int nr)
 {

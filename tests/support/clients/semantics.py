@@ -196,7 +196,10 @@ def own_files():
         os.dup2(s.fileno(), first.fileno())
         copy = socket.socket(fileno=first.fileno())
         result.append(name(copy.connect_ex(v4)))
-        result.append(copy.getpeername() == v4)
+        try:
+            result.append(copy.getpeername() == v4)
+        except OSError as e:
+            result.append(name(e.errno))
         copy.detach()
 
     t = threading.Thread(target=work)
