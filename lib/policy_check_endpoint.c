@@ -246,11 +246,8 @@ static void check_ips(const struct endpoint_check *c)
 	for (size_t i = 0; i < c->e->allowed_ips.n; i++) {
 		const struct doc_str *s = &c->e->allowed_ips.list[i];
 		struct netprefix p;
-		int r;
+		int r = policy_ip_parse(s->text, &p);
 
-		if (!s->text)
-			continue;
-		r = policy_ip_parse(s->text, &p);
 		if (r == -EINVAL)
 			bad(c->f, s->pos, PATH_INDEX(path, i),
 				"'%.80s' is neither an address nor ADDRESS/BITS", s->text);
@@ -385,7 +382,7 @@ static void check_registry(const struct endpoint_check *c)
 		for (size_t k = 0; k < ARRAY_SIZE(types); k++)
 			is_known |= doc_has(&p->operation_type) &&
 				    strcmp(p->operation_type.text, types[k]) == 0;
-		if (p->head.is_set && !is_known)
+		if (!is_known)
 			bad(c->f, p->head.pos,
 				PATH_KEY(PATH_KEY(path, p->head.key.text), "operation_type"),
 				"operation_type must be query, mutation or subscription");
@@ -535,8 +532,6 @@ void policy_check_endpoint(
 		protocol < 0 ? PROTOCOL_NONE : (enum policy_protocol)protocol,
 		doc_has(&e->host) ? e->host.text : "" };
 
-	if (!e->head.is_set)
-		return;
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
 		checks[i](&c);
 }
