@@ -575,16 +575,16 @@ int logstore_read(
 
 int logstore_watch(struct logstore_view *v)
 {
+	auto_close int fd = -1;
 	char dir[32];
 
 	if (v->watch >= 0)
 		return v->watch;
-	v->watch = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (v->watch < 0)
-		return -errno;
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	(void)snprintf(dir, sizeof(dir), "/proc/self/fd/%d", v->dirfd);
-	if (inotify_add_watch(v->watch, dir, IN_MODIFY | IN_CREATE | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
+	if (fd < 0 || inotify_add_watch(fd, dir, IN_MODIFY | IN_CREATE | IN_MOVE_SELF | IN_DELETE_SELF) < 0)
 		return -errno;
+	v->watch = take_fd(fd);
 	return v->watch;
 }
 

@@ -78,11 +78,22 @@ int netaddr_parse(const char *text, struct netaddr *ret)
 	return 0;
 }
 
+int netaddr_parse_host(const char *host, struct netaddr *ret)
+{
+	size_t len = strlen(host);
+	bool has_brackets = len > 2 && host[0] == '[' && host[len - 1] == ']';
+	bool has_dot = len > 1 && host[len - 1] == '.';
+	char text[NETADDR_TEXT_MAX];
+
+	len -= has_brackets ? 2 : has_dot;
+	if (!str_format(text, sizeof(text), "%.*s", (int)len, host + has_brackets))
+		return -EINVAL;
+	return netaddr_parse(text, ret);
+}
+
 const char *netaddr_format(const struct netaddr *a, char *out, size_t size)
 {
-	if (a->family != AF_INET && a->family != AF_INET6)
-		(void)str_copy(out, size, "-");
-	else if (!inet_ntop(a->family, a->bytes, out, (socklen_t)size))
+	if (!inet_ntop(a->family, a->bytes, out, (socklen_t)size))
 		(void)str_copy(out, size, "-");
 	return out;
 }
@@ -278,7 +289,7 @@ static int embedded(const struct netaddr *a, enum embed how, struct netaddr out[
 
 	switch (how) {
 	case EMBED_NONE:
-		return 0;
+		break;
 	case EMBED_LOW32:
 		out[0] = v4_at(b + 12, 0);
 		return 1;

@@ -35,7 +35,9 @@ enum netaddr_class {
 
 /* Strict text: dotted quad of four decimal numbers, or RFC 4291 text, no zone, no brackets. */
 int netaddr_parse(const char *text, struct netaddr *ret);
-/* RFC 5952 text; @size >= NETADDR_TEXT_MAX. Returns @out. */
+/* A host of a policy that is an address: the same, or in brackets, or with a final dot. */
+int netaddr_parse_host(const char *host, struct netaddr *ret);
+/* RFC 5952 text, "-" for none; @size >= NETADDR_TEXT_MAX. Returns @out. */
 const char *netaddr_format(const struct netaddr *a, char *out, size_t size);
 /* ADDR/BITS, or a bare ADDR (32 or 128 bits); host bits may be set. 0 or -EINVAL. */
 int netprefix_parse(const char *text, struct netprefix *ret);

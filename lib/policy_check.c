@@ -77,10 +77,8 @@ static bool has_dotdot(const char *path)
 static void check_file_path(struct policy_findings *f, const struct doc_str *s, bool is_writable,
 	const struct doc_path *path)
 {
-	size_t len = s->text ? strlen(s->text) : 0;
+	size_t len = strlen(s->text);
 
-	if (!s->text)
-		return;
 	if (len > PATH_BYTES_MAX)
 		bad(f, s->pos, path, "path exceeds maximum length (%zu > %d)", len, PATH_BYTES_MAX);
 	else if (s->text[0] != '/')
@@ -180,8 +178,6 @@ static void check_group(
 	const struct doc_path *endpoints = PATH_KEY(path, "endpoints");
 	const struct doc_path *binaries = PATH_KEY(path, "binaries");
 
-	if (!g->head.is_set)
-		return;
 	if (!g->head.key.text[0])
 		bad(f, g->head.key.pos, up, "the name of a policy must not be empty");
 	if (!g->endpoints.n)
@@ -218,7 +214,7 @@ static void check_selectors(struct policy_findings *f, const struct doc_strs *li
 
 	for (size_t i = 0; i < list->n; i++) {
 		const struct doc_str *s = &list->list[i];
-		const char *fault = s->text ? selector_fault(s->text) : NULL;
+		const char *fault = selector_fault(s->text);
 
 		if (fault)
 			meaningless(f, s->pos, PATH_INDEX(path, i), "invalid pattern '%.80s': %s",
@@ -235,8 +231,6 @@ static void check_middleware(
 	static const char *const modes[] = { "redact", NULL };
 	size_t n = m->endpoints.include.n + m->endpoints.exclude.n;
 
-	if (!m->head.is_set)
-		return;
 	if (!m->head.key.text[0])
 		bad(f, m->head.key.pos, path->up, "middleware name must not be empty");
 	if (m->middleware.text && strcmp(m->middleware.text, "openshell/regex") != 0)
@@ -291,7 +285,7 @@ static void check_skipped_tls(struct policy_findings *f, const struct doc_middle
 		const struct doc_str *s = &m->endpoints.include.list[i];
 		auto_glob struct glob *g = NULL;
 
-		if (s->text && glob_compile(s->text, GLOB_SELECTOR, &g, &why) == 0 &&
+		if (glob_compile(s->text, GLOB_SELECTOR, &g, &why) == 0 &&
 			glob_overlaps(g, host) != 0)
 			bad(f, s->pos, path,
 				"fail-closed selector '%.80s' overlaps endpoint '%.80s' "

@@ -11,13 +11,77 @@
 
 /* --- host: section 2.5 --- */
 
+/* The fewest dots in what (a part of) a pattern matches: by way of a star, and by no star. */
+struct dots {
+	size_t starred, plain;
+};
+
+enum { NO_WAY = HOST_MAX + 2 }; /* more dots than a host has bytes */
+
+static size_t least(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+static struct dots dots_of(const char **s, bool is_nested);
+
+static struct dots alternatives(const char **s)
+{
+	struct dots all = { NO_WAY, NO_WAY };
+
+	do {
+		struct dots one;
+
+		(*s)++;
+		one = dots_of(s, true);
+		all = (struct dots){ least(all.starred, one.starred), least(all.plain, one.plain) };
+	} while (**s == ',');
+	*s += **s == '}';
+	return all;
+}
+
+/* To the "]" of a class, which is one character and never the separator. */
+static void skip_class(const char **s)
+{
+	(*s)++;
+	*s += **s == '!' || **s == '^';
+	*s += **s == ']';
+	*s += strcspn(*s, "]");
+}
+
+static struct dots next_dots(const char **s)
+{
+	char c = **s;
+
+	if (c == '{')
+		return alternatives(s);
+	if (c == '[')
+		skip_class(s);
+	*s += c == '\\';
+	*s += **s != '\0';
+	return c == '*' ? (struct dots){ 0, NO_WAY } : (struct dots){ NO_WAY, c == '.' };
+}
+
+/* Up to the end, within braces to that of the alternative. */
+static struct dots dots_of(const char **s, bool is_nested)
+{
+	struct dots all = { NO_WAY, 0 };
+
+	while (**s && !(is_nested && strchr(",}", **s))) {
+		struct dots n = next_dots(s);
+
+		all = (struct dots){ least(all.starred + least(n.starred, n.plain), all.plain + n.starred),
+			all.plain + n.plain };
+	}
+	return all;
+}
+
+/* The labels of the shortest name that a star is part of; compile_host() takes the root dot away. */
 static size_t count_labels(const char *host)
 {
-	size_t n = 1;
+	size_t dots = dots_of(&(const char *){ host }, false).starred;
 
-	for (; *host; host++)
-		n += *host == '.';
-	return n;
+	return dots + !str_ends(host, ".");
 }
 
 /* Why a host with a star is refused, or NULL. */
@@ -69,7 +133,7 @@ static const char *host_fault(const char *host)
 
 	if (strstr(host, "://") || strchr(host, '/'))
 		return "a URL is no host; write the name alone, and the path in 'path'";
-	if (strchr(host, ':') && host[0] != '[' && netaddr_parse(host, &a) < 0)
+	if (strchr(host, ':') && netaddr_parse_host(host, &a) < 0)
 		return "write the port in 'port'";
 	if (len > HOST_MAX + 1)
 		return "it is longer than 253 bytes";
@@ -100,10 +164,13 @@ static void check_reachable(const struct endpoint_check *c, const struct doc_pat
 	const struct doc_str *host = &c->e->host;
 	struct netaddr a;
 
-	if (netaddr_parse(host->text, &a) == 0 && netaddr_classify(&a) == NETADDR_BLOCKED)
-		odd(c->f, host->pos, path, "%s is %s: never reachable from a sandbox", host->text,
-			netaddr_range_name(&a));
-	else if (!strchr(host->text, '*') && strpbrk(host->text, "?[]{}\\") && host->text[0] != '[')
+	if (netaddr_parse_host(host->text, &a) == 0) {
+		if (netaddr_classify(&a) == NETADDR_BLOCKED)
+			odd(c->f, host->pos, path, "%s is %s: never reachable from a sandbox",
+				host->text, netaddr_range_name(&a));
+		return;
+	}
+	if (strpbrk(host->text, "?[]{}\\"))
 		odd(c->f, host->pos, path,
 			"'%.80s' can never match: without '*' it is a literal "
 			"name",
@@ -179,11 +246,8 @@ static void check_ips(const struct endpoint_check *c)
 	for (size_t i = 0; i < c->e->allowed_ips.n; i++) {
 		const struct doc_str *s = &c->e->allowed_ips.list[i];
 		struct netprefix p;
-		int r;
+		int r = policy_ip_parse(s->text, &p);
 
-		if (!s->text)
-			continue;
-		r = policy_ip_parse(s->text, &p);
 		if (r == -EINVAL)
 			bad(c->f, s->pos, PATH_INDEX(path, i),
 				"'%.80s' is neither an address nor ADDRESS/BITS", s->text);
@@ -318,7 +382,7 @@ static void check_registry(const struct endpoint_check *c)
 		for (size_t k = 0; k < ARRAY_SIZE(types); k++)
 			is_known |= doc_has(&p->operation_type) &&
 				    strcmp(p->operation_type.text, types[k]) == 0;
-		if (p->head.is_set && !is_known)
+		if (!is_known)
 			bad(c->f, p->head.pos,
 				PATH_KEY(PATH_KEY(path, p->head.key.text), "operation_type"),
 				"operation_type must be query, mutation or subscription");
@@ -468,8 +532,6 @@ void policy_check_endpoint(
 		protocol < 0 ? PROTOCOL_NONE : (enum policy_protocol)protocol,
 		doc_has(&e->host) ? e->host.text : "" };
 
-	if (!e->head.is_set)
-		return;
 	for (size_t i = 0; i < ARRAY_SIZE(checks); i++)
 		checks[i](&c);
 }

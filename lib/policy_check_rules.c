@@ -388,32 +388,15 @@ static void check_sql_rule(const struct rule_check *k)
 
 /* --- all --- */
 
-static void check_rule(const struct rule_check *k)
-{
-	switch (k->c->protocol) {
-	case PROTOCOL_REST:
-		check_rest_rule(k);
-		return;
-	case PROTOCOL_WEBSOCKET:
-		check_websocket_rule(k);
-		return;
-	case PROTOCOL_GRAPHQL:
-		check_graphql_rule(k);
-		return;
-	case PROTOCOL_JSON_RPC:
-		check_rpc_rule(k);
-		return;
-	case PROTOCOL_MCP:
-		check_mcp_rule(k);
-		return;
-	case PROTOCOL_SQL:
-		check_sql_rule(k);
-		return;
-	case PROTOCOL_NONE:
-	case PROTOCOL_TCP:
-		return;
-	}
-}
+/* Nobody asks about the rules of an endpoint without a protocol, and raw TCP has none. */
+static void (*const rule_checks[])(const struct rule_check *k) = {
+	[PROTOCOL_REST] = check_rest_rule,
+	[PROTOCOL_WEBSOCKET] = check_websocket_rule,
+	[PROTOCOL_GRAPHQL] = check_graphql_rule,
+	[PROTOCOL_JSON_RPC] = check_rpc_rule,
+	[PROTOCOL_MCP] = check_mcp_rule,
+	[PROTOCOL_SQL] = check_sql_rule,
+};
 
 static void check_each(const struct endpoint_check *c)
 {
@@ -425,16 +408,15 @@ static void check_each(const struct endpoint_check *c)
 			PATH_KEY(PATH_INDEX(rules, i), "allow"), false };
 
 		if (k.r->head.is_set)
-			check_rule(&k);
-		else if (c->e->rules.list[i].head.is_set)
+			rule_checks[c->protocol](&k);
+		else
 			odd(c->f, c->e->rules.list[i].head.pos, PATH_INDEX(rules, i),
 				"no allow clause: this element allows nothing");
 	}
 	for (size_t i = 0; i < c->e->deny_rules.n; i++) {
 		struct rule_check k = { c, &c->e->deny_rules.list[i], PATH_INDEX(denies, i), true };
 
-		if (k.r->head.is_set)
-			check_rule(&k);
+		rule_checks[c->protocol](&k);
 	}
 }
 

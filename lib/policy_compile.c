@@ -268,6 +268,10 @@ static void summarize(struct endpoint *e)
 
 /* --- the rest of an endpoint --- */
 
+/*
+ * An address in its one spelling; else lower case, without the root dot. A host that was written
+ * stays one: nothing is left of "." but that, for an endpoint without a host is one for every host.
+ */
 static int compile_host(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)
 {
 	const char *text = in->host.text ? in->host.text : "";
@@ -275,24 +279,17 @@ static int compile_host(struct policy *p, const struct doc_endpoint *in, struct 
 	char addr[NETADDR_TEXT_MAX];
 	char *host;
 
-	if (len > 2 && text[0] == '[' && text[len - 1] == ']') {
-		text++;
-		len -= 2;
-	}
-	host = arena_strndup(&p->arena, text, len);
+	e->is_ip = netaddr_parse_host(text, &e->ip) == 0;
+	if (e->is_ip)
+		text = netaddr_format(&e->ip, addr, sizeof(addr));
+	else if (len > 1 && text[len - 1] == '.')
+		len--;
+	host = arena_strndup(&p->arena, text, e->is_ip ? strlen(text) : len);
 	if (!host)
 		return -ENOMEM;
 	str_lower(host);
-	if (len && host[len - 1] == '.')
-		host[len - 1] = '\0';
 	e->host = host;
-	if (strchr(host, '*'))
-		return p_glob(p, host, GLOB_HOST, &e->host_glob);
-	e->is_ip = netaddr_parse(host, &e->ip) == 0;
-	if (!e->is_ip)
-		return 0;
-	e->host = p_copy(p, netaddr_format(&e->ip, addr, sizeof(addr)));
-	return e->host ? 0 : -ENOMEM;
+	return strchr(host, '*') ? p_glob(p, host, GLOB_HOST, &e->host_glob) : 0;
 }
 
 static int compile_ports(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)

@@ -38,14 +38,11 @@ static size_t slot_of(const struct policy *p, uint32_t hash, uint16_t port)
 	return ((hash ^ port * 0x9e3779b1u) * 0x85ebca6bu >> 7) & (p->n_buckets - 1);
 }
 
+/* Its bucket, or the free one where it would be. */
 static struct bucket *bucket_find(
 	const struct policy *p, const char *suffix, size_t len, uint32_t hash, uint16_t port)
 {
-	size_t i;
-
-	if (!p->n_buckets)
-		return NULL;
-	for (i = slot_of(p, hash, port);; i = (i + 1) & (p->n_buckets - 1)) {
+	for (size_t i = slot_of(p, hash, port);; i = (i + 1) & (p->n_buckets - 1)) {
 		struct bucket *b = &p->buckets[i];
 
 		if (!b->is_used)
@@ -459,7 +456,7 @@ static bool next_bucket(struct endpoint_walk *w)
 		w->at = dot		   ? (size_t)(dot - host) + 1
 			: at < w->host_len ? w->host_len
 					   : w->host_len + 1;
-		if (!b || !b->is_used)
+		if (!b->is_used)
 			continue;
 		w->bucket = b;
 		w->stage = at == 0 ? STAGE_EXACT : STAGE_WILD; /* exact means the whole host */
@@ -600,7 +597,7 @@ const struct bucket *policy_index_find(const struct policy *p, const char *suffi
 	size_t len = strlen(suffix);
 	const struct bucket *b = bucket_find(p, suffix, len, hash_suffix(suffix, len), port);
 
-	return b && b->is_used ? b : NULL;
+	return b->is_used ? b : NULL;
 }
 
 const struct endpoint *policy_index_sibling(const struct policy *p, const char *host)

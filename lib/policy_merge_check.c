@@ -47,7 +47,7 @@ static bool is_mcp(const struct doc_endpoint *e)
 	return str_case_eq(e->protocol.text, "mcp");
 }
 
-/* Requests for @inner's path are also @outer's: then both would read the same body. */
+/* Requests for @inner's path are also @outer's, or nobody can tell: then both would read the same body. */
 static bool path_covers(const struct doc_endpoint *outer, const struct doc_endpoint *inner)
 {
 	const char *pattern = endpoint_path(outer), *path = endpoint_path(inner), *why;
@@ -55,8 +55,7 @@ static bool path_covers(const struct doc_endpoint *outer, const struct doc_endpo
 
 	if (!pattern[0] || strcmp(pattern, path) == 0)
 		return true;
-	return glob_compile(pattern, GLOB_SELECT, &g, &why) == 0 &&
-	       glob_match(g, path, strlen(path));
+	return glob_compile(pattern, GLOB_SELECT, &g, &why) < 0 || glob_match(g, path, strlen(path));
 }
 
 /*

@@ -48,7 +48,7 @@ static int split(struct policy_doc *d, struct spec *s, size_t min, size_t max, b
 	char *rest = (char *)(uintptr_t)policy_doc_string(d, s->text).text;
 
 	if (strlen(s->text) > UPDATE_SPEC_MAX)
-		return refuse(err, s, "too long");
+		return err_set(err, -EINVAL, "%s '%.64s…': longer than %d bytes", s->flag, s->text, UPDATE_SPEC_MAX);
 	if (!rest)
 		return err_set(err, -ENOMEM, "%s", err_name(-ENOMEM));
 	for (size_t i = 0; i < UPDATE_SEGMENTS_MAX; i++)

@@ -68,7 +68,7 @@ bool proposal_is_proposable(const char *host)
 	char name[256];
 	size_t n;
 
-	if (netaddr_parse(host, &a) == 0)
+	if (netaddr_parse_host(host, &a) == 0)
 		return netaddr_classify(&a) != NETADDR_BLOCKED;
 	if (!str_copy(name, sizeof(name), host))
 		return false;
@@ -83,7 +83,7 @@ bool proposal_is_internal(const char *host)
 {
 	struct netaddr a;
 
-	return netaddr_parse(host, &a) == 0 && netaddr_classify(&a) != NETADDR_PUBLIC;
+	return netaddr_parse_host(host, &a) == 0 && netaddr_classify(&a) != NETADDR_PUBLIC;
 }
 
 static bool is_listed(uint16_t port, const uint16_t *list, size_t n)

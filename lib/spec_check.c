@@ -289,7 +289,7 @@ int spec_connect_to_check(const char *entry, struct err *err)
 	const char *host, *port, *addr, *to;
 
 	if (!str_copy(text, sizeof(text), entry))
-		return err_set(err, -EINVAL, "'%.64s…' is too long", entry);
+		return err_set(err, -EINVAL, "'%.64s…' is too long for HOST:PORT:ADDR:PORT", entry);
 	host = cut(&s);
 	port = cut(&s);
 	addr = cut(&s);

@@ -73,6 +73,9 @@ static void what_is_no_rule_is_refused(void **state)
 		{ BODY(ADD("x", "\"endpoints\":[" ENDPOINT "]")), "no binaries" },
 		{ BODY(ADD("x", "\"endpoints\":[{\"host\":\"localhost\",\"port\":1}]," BINARIES)),
 			"no policy" },
+		{ BODY(ADD("x", "\"endpoints\":[{\"host\":\"[::1]\",\"port\":80}]," BINARIES)), "no policy" },
+		{ BODY(ADD("x", "\"endpoints\":[{\"host\":\"127.0.0.1.\",\"port\":80}]," BINARIES)),
+			"no policy" },
 		{ BODY(ADD("x",
 			  "\"endpoints\":[{\"host\":\"169.254.169.254\",\"port\":80}]," BINARIES)),
 			"no policy" },
@@ -125,6 +128,8 @@ static void what_is_wide_is_noted(void **state)
 	assert_true(has_note(POLICY("host: '*.a.test', port: 443", "/b"), "host wildcard"));
 	assert_true(has_note(POLICY("host: a.test, port: 443", "/b"), "not inspected"));
 	assert_true(has_note(POLICY("host: 10.1.2.3, port: 443", "/b"), "internal"));
+	assert_true(has_note(POLICY("host: 10.1.2.3., port: 443", "/b"), "internal"));
+	assert_true(has_note(POLICY("host: '[fd00::1]', port: 443", "/b"), "internal"));
 	assert_true(has_note(POLICY("host: a.test, port: 5432", "/b"), "database"));
 	assert_true(has_note(POLICY("host: a.test, port: 443, protocol: rest, access: full", "/b"),
 		"not enforced"));

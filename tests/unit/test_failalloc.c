@@ -32,6 +32,7 @@
 #include "lib/jsonrpc.h"
 #include "lib/learn.h"
 #include "lib/log.h"
+#include "lib/logstore.h"
 #include "lib/loop.h"
 #include "lib/msg.h"
 #include "lib/netaddr.h"
@@ -39,6 +40,8 @@
 #include "lib/policy.h"
 #include "lib/policy_diff.h"
 #include "lib/policy_print.h"
+#include "lib/policy_resolve.h"
+#include "lib/policy_static.h"
 #include "lib/policy_update.h"
 #include "lib/profile.h"
 #include "lib/proposal.h"
@@ -164,6 +167,73 @@ static int run_policy_denies_host(void)
 	return decide(policy_text, "evil.test", NULL);
 }
 
+/* More ports than the index has room for at first. */
+static int run_policy_ports(void)
+{
+	static char text[1024];
+
+	if (!text[0]) {
+		(void)strcpy(text, "version: 1\nnetwork_policies: {p: {binaries: [{path: /usr/bin/curl}], "
+				   "endpoints: [{host: many.test, ports: [443");
+		for (int port = 1; port < 40; port++)
+			(void)sprintf(text + strlen(text), ", %d", port);
+		(void)strcat(text, "]}]}}\n");
+	}
+	return decide(text, "many.test", NULL);
+}
+
+/* What the index sorts: many policies for one host, many wildcards under one name. */
+static int run_policy_many(void)
+{
+	static char text[4096];
+
+	if (!text[0]) {
+		(void)strcpy(text, "version: 1\nnetwork_policies:\n");
+		for (int i = 0; i < 9; i++)
+			(void)sprintf(text + strlen(text),
+				"  p%d: {endpoints: [{host: one.test, port: 443}, {host: '%s%d%s.wide.test', port: 443}], "
+				"binaries: [{path: /usr/bin/p%d}, {path: '/usr/bin/c*'}]}\n",
+				i, i % 2 ? "w" : "*-", i, i % 2 ? "*" : "", i);
+	}
+	return decide(text, "one.test", NULL);
+}
+
+static int run_policy_registry(void)
+{
+	return decide("version: 1\n"
+		      "network_middlewares:\n"
+		      "  m: {middleware: openshell/regex, on_error: fail_open,\n"
+		      "      endpoints: {include: ['*.test'], exclude: [z.test]}}\n"
+		      "network_policies:\n"
+		      "  g:\n"
+		      "    endpoints:\n"
+		      "      - {host: g.test, port: 443, path: '/g/**', protocol: graphql, enforcement: enforce, access: full,\n"
+		      "         persisted_queries: allow_registered, credential_binding: {provider: p},\n"
+		      "         graphql_persisted_queries: {x: {operation_type: query, operation_name: X, fields: [a, b]}}}\n"
+		      "    binaries: [{path: /usr/bin/curl}]\n",
+		"g.test", NULL);
+}
+
+/* /bin/sh is a link wherever we run: what it leads to is in the answer. */
+static int run_policy_resolve(void)
+{
+	static const char text[] = "version: 1\nnetwork_policies: {p: {endpoints: [{host: h, port: 1}], "
+				   "binaries: [{path: /bin/sh}]}}\n";
+	auto_free char *out = NULL;
+	int r = policy_resolve_binaries(text, strlen(text), &out);
+
+	return r < 0 ? r : give("%s", out);
+}
+
+static int run_policy_static(void)
+{
+	auto_free char *out = NULL;
+	struct err err = { 0 };
+	int r = policy_static_complete(policy_text, other_text, &out, &err);
+
+	return r < 0 ? r : give("%s", out);
+}
+
 static int run_policy_is_wrong(void)
 {
 	return decide(
@@ -197,13 +267,15 @@ static int run_policy_print(void)
 static int run_policy_update(void)
 {
 	auto_policy_doc struct policy_doc *d = NULL;
-	char *endpoints[] = { (char *)"new.test:443:read-only:rest:enforce", NULL };
+	char *endpoints[] = { (char *)"new.test:443:read-only:rest:enforce:allowed-ip=10.1.0.0/16", NULL };
+	char *rules[] = { (char *)"nobody", NULL };
 	char *allow[] = { (char *)"new.test:443:POST:/v2/**", NULL };
 	char *remove[] = { (char *)"plain.test:7000", NULL };
 	char *binaries[] = { (char *)"/usr/bin/wget", NULL };
 	struct update_flags f = { .add_endpoint = endpoints,
 		.add_allow = allow,
 		.remove_endpoint = remove,
+		.remove_rule = rules,
 		.binary = binaries };
 	static struct merge_report report;
 	struct update_plan plan;
@@ -513,6 +585,36 @@ static int run_log(void)
 	return r < 0 ? r : 0;
 }
 
+static int log_dir = -1; /* with a segment, made before anything fails */
+
+static int count_line(void *arg, const struct event_peek *peek, const char *line, size_t len)
+{
+	(void)peek;
+	(void)line;
+	(void)len;
+	++*(int *)arg;
+	return 0;
+}
+
+static int run_logstore(void)
+{
+	struct logstore_query q = { .last = 5 };
+	struct logstore_view *v = NULL;
+	struct logstore *s = NULL;
+	struct err err = { 0 };
+	int lines = 0, r = logstore_open(&s, log_dir, 1, &err);
+
+	if (r == 0)
+		r = logstore_view_open(&v, log_dir);
+	if (r == 0)
+		r = logstore_read(v, &q, count_line, &lines);
+	if (r == 0)
+		(void)give("%d", lines);
+	logstore_view_free(v);
+	logstore_free(s);
+	return r;
+}
+
 static int run_learn(void)
 {
 	auto_policy_doc struct policy_doc *statics = NULL, *d = NULL;
@@ -721,6 +823,11 @@ static const struct entry entries[] = {
 	{ "policy allows", run_policy_allows, .is_error = false },
 	{ "policy denies", run_policy_denies, .is_error = false },
 	{ "policy denies a host", run_policy_denies_host, .is_error = false },
+	{ "policy of many ports", run_policy_ports, .is_error = false },
+	{ "policies of one host", run_policy_many, .is_error = false },
+	{ "policy with a registry", run_policy_registry, .is_error = false },
+	{ "policy resolve", run_policy_resolve, .is_error = false },
+	{ "policy static", run_policy_static, .is_error = false },
 	{ "policy is wrong", run_policy_is_wrong, .is_error = true },
 	{ "policy print", run_policy_print, .is_error = false },
 	{ "policy update", run_policy_update, .is_error = false },
@@ -781,6 +888,7 @@ static const struct entry entries[] = {
 	{ "redact", run_redact, .is_error = false },
 	{ "event", run_event, .is_error = false },
 	{ "log", run_log, .is_error = false },
+	{ "log store", run_logstore, .is_error = false },
 	{ "learn", run_learn, .is_error = false },
 	{ "proposals", run_proposals, .is_error = false },
 	{ "spec", run_spec, .is_error = false },
@@ -843,15 +951,38 @@ static void fails_closed_without_memory(void **state)
 		json_decref(question);
 }
 
+static int make_log(char *dir)
+{
+	struct logstore *s = NULL;
+	struct err err = { 0 };
+	struct event e = event;
+	struct log *log;
+
+	if (!mkdtemp(dir) || (log_dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0 ||
+		logstore_open(&s, log_dir, 1, &err) < 0)
+		return -1;
+	log = log_new(logstore_open_writer(s));
+	for (e.pid = 0; e.pid < 8; e.pid++)
+		log_event(log, &e);
+	log_free(log);
+	logstore_free(s);
+	return 0;
+}
+
 int main(void)
 {
 	struct CMUnitTest tests[ARRAY_SIZE(entries)];
+	char dir[] = "/tmp/test_failalloc_XXXXXX";
+	int failed;
 
 	for (size_t i = 0; i < ARRAY_SIZE(entries); i++)
 		tests[i] = (struct CMUnitTest){ .name = entries[i].name,
 			.test_func = fails_closed_without_memory,
 			.initial_state = (void *)(uintptr_t)&entries[i] };
-	if (policy_load(policy_text, strlen(policy_text), &policy, NULL) < 0)
+	if (policy_load(policy_text, strlen(policy_text), &policy, NULL) < 0 || make_log(dir) < 0)
 		return 1;
-	return _cmocka_run_group_tests("failalloc", tests, ARRAY_SIZE(tests), NULL, NULL);
+	failed = _cmocka_run_group_tests("failalloc", tests, ARRAY_SIZE(tests), NULL, NULL);
+	(void)unlinkat(log_dir, "00000001-0000000000001.log", 0);
+	(void)rmdir(dir);
+	return failed;
 }

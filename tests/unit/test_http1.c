@@ -568,6 +568,95 @@ static void websocket_answer_must_fit_the_question(void **state)
 			table[i].r);
 		assert_int_equal(deflate, table[i].deflate);
 	}
+	/* what nobody took for an upgrade is none, with the right key, too */
+	assert_null(refused_response("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" ACCEPT "\r\n", "GET"));
+	assert_int_equal(ws_answer_check(&u, &res.fields, NULL, true, &deflate, &why), -EBADMSG);
+	assert_string_equal(why, "server's answer is not a WebSocket upgrade");
+}
+
+static void an_upgrade_says_so_in_every_field(void **state)
+{
+#define WS(fields) "GET / HTTP/1.1\r\nHost: h\r\n" fields "\r\n"
+#define GOOD_KEY   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+#define VERSION_13 "Sec-WebSocket-Version: 13\r\n"
+#define UPGRADE	   "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+#define EXTENDED(value) WS(UPGRADE GOOD_KEY VERSION_13 "Sec-WebSocket-Extensions: " value "\r\n")
+	static const struct {
+		const char *raw, *why;
+	} bad[] = {
+		{ WS("Connection: Upgrade\r\nUpgrade: h2c\r\n" GOOD_KEY VERSION_13), "is missing Upgrade: websocket" },
+		{ WS("Upgrade: websocket\r\n" GOOD_KEY VERSION_13), "is missing Connection: Upgrade" },
+		{ WS(UPGRADE VERSION_13), "needs one valid Sec-WebSocket-Key" },
+		{ WS(UPGRADE GOOD_KEY GOOD_KEY VERSION_13), "needs one valid Sec-WebSocket-Key" },
+		{ WS(UPGRADE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n" VERSION_13), "needs one valid" },
+		{ WS(UPGRADE "Sec-WebSocket-Key: dGhlIHNhbXBs!SBub25jZQ==\r\n" VERSION_13), "needs one valid" },
+		{ WS(UPGRADE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZR==\r\n" VERSION_13), "needs one valid" },
+		{ WS(UPGRADE GOOD_KEY), "needs Sec-WebSocket-Version: 13" },
+		{ WS(UPGRADE GOOD_KEY "Sec-WebSocket-Version: 8\r\n"), "needs Sec-WebSocket-Version: 13" },
+		{ WS(UPGRADE GOOD_KEY VERSION_13 VERSION_13), "needs Sec-WebSocket-Version: 13" },
+		{ WS(UPGRADE GOOD_KEY VERSION_13 "Content-Length: 1\r\n"), "has a body" },
+		{ WS(UPGRADE GOOD_KEY VERSION_13 "Transfer-Encoding: chunked\r\n"), "has a body" },
+		{ WS(UPGRADE GOOD_KEY VERSION_13 "Sec-WebSocket-Protocol: a,,b\r\n"), "invalid Sec-WebSocket-Protocol" },
+		{ WS(UPGRADE GOOD_KEY VERSION_13 "Sec-WebSocket-Protocol: a b\r\n"), "invalid Sec-WebSocket-Protocol" },
+		{ EXTENDED("a b"), "invalid WebSocket extension" },
+		{ EXTENDED("foo, ; x"), "invalid WebSocket extension" },
+		{ EXTENDED("foo; a b"), "invalid WebSocket extension parameter" },
+		{ EXTENDED("foo; a=\"b\""), "invalid WebSocket extension parameter" },
+		{ EXTENDED("foo; a="), "invalid WebSocket extension parameter" },
+	};
+	static const struct {
+		const char *raw, *extension;
+	} good[] = {
+		{ WS(UPGRADE GOOD_KEY VERSION_13), NULL },
+		{ WS(UPGRADE GOOD_KEY VERSION_13 "Content-Length: 0\r\n"), NULL },
+		{ EXTENDED("foo; a = \t b , permessage-deflate\t;\tclient_no_context_takeover "), WS_DEFLATE_OFFER },
+		{ EXTENDED("permessage-deflate; server_no_context_takeover; client_no_context_takeover"),
+			WS_DEFLATE_OFFER_BOTH },
+		{ EXTENDED("permessage-deflate"), NULL },
+		{ EXTENDED("permessage-deflate; client_no_context_takeover=1"), NULL },
+		{ EXTENDED("permessage-deflate; client_no_context_takeover; client_no_context_takeover"), NULL },
+		{ EXTENDED("permessage-deflate; client_no_context_takeover; client_max_window_bits"), NULL },
+	};
+	struct ws_upgrade u;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		assert_null(refused_text(bad[i].raw));
+		why = "";
+		if (ws_upgrade_parse(&u, "GET", 1, &req.fields, &why) != -EBADMSG || !strstr(why, bad[i].why))
+			fail_msg("%s: '%s'", bad[i].raw, why);
+	}
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_null(refused_text(good[i].raw));
+		if (ws_upgrade_parse(&u, "GET", 1, &req.fields, &why) < 0)
+			fail_msg("%s: %s", good[i].raw, why);
+		if (good[i].extension ? !u.extension || strcmp(u.extension, good[i].extension) != 0 : u.extension != NULL)
+			fail_msg("%s: %s", good[i].raw, u.extension ? u.extension : "none");
+	}
+	assert_int_equal(ws_upgrade_parse(&u, "POST", 1, &req.fields, &why), -EBADMSG);
+	assert_string_equal(why, "WebSocket upgrade must use GET");
+	assert_int_equal(ws_upgrade_parse(&u, "GET", 0, &req.fields, &why), -EBADMSG);
+	assert_string_equal(why, "WebSocket upgrade needs HTTP/1.1");
+}
+
+static void too_many_subprotocols_are_refused(void **state)
+{
+	char raw[1024] = "GET / HTTP/1.1\r\nHost: h\r\n" UPGRADE GOOD_KEY VERSION_13 "Sec-WebSocket-Protocol: p";
+	struct ws_upgrade u;
+	const char *why;
+
+	(void)state;
+	for (int i = 1; i < WS_PROTOCOLS_MAX; i++)
+		(void)strcat(raw, ",p");
+	(void)strcat(raw, "\r\n\r\n");
+	assert_null(refused_text(raw));
+	assert_int_equal(ws_upgrade_parse(&u, "GET", 1, &req.fields, &why), 0);
+	assert_int_equal(u.n_protocols, WS_PROTOCOLS_MAX);
+	(void)strcpy(strrchr(raw, 'p') + 1, ",p\r\n\r\n");
+	assert_null(refused_text(raw));
+	assert_int_equal(ws_upgrade_parse(&u, "GET", 1, &req.fields, &why), -EBADMSG);
+	assert_string_equal(why, "too many WebSocket subprotocols");
 }
 
 /* Decodes @wire in steps of @step bytes: the text, or NULL; @c keeps the trailers. */
@@ -698,6 +787,8 @@ int main(void)
 		cmocka_unit_test(ambiguous_responses_are_refused),
 		cmocka_unit_test(response_is_written_without_its_hops),
 		cmocka_unit_test(websocket_answer_must_fit_the_question),
+		cmocka_unit_test(an_upgrade_says_so_in_every_field),
+		cmocka_unit_test(too_many_subprotocols_are_refused),
 		cmocka_unit_test(chunks_decode_whatever_the_pieces),
 		cmocka_unit_test(malformed_chunks_are_refused),
 		cmocka_unit_test(long_extensions_and_trailers_are_refused),

@@ -310,6 +310,110 @@ static void a_short_write_is_continued_with_whole_lines(void **state)
 	log_free(log);
 }
 
+/* What is counted into a line that a short write left behind goes to where the line is now. */
+static void a_count_behind_a_short_write_stays_in_its_line(void **state)
+{
+	struct rlimit old, small;
+	int fd = temp_file(O_APPEND);
+	struct log *log = log_new(fd);
+	struct event e = denial("flood.example", T0);
+	struct tally t;
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	small = old;
+	small.rlim_cur = 1000;
+	for (unsigned int i = 0; i < LOG_FOLD_AFTER + 2; i++)
+		log_event(log, &e);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	assert_int_equal(log_flush(log), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	log_event(log, &e);
+	assert_int_equal(log_flush(log), 0);
+	log_event(log, &e);
+	assert_int_equal(log_flush(log), 0);
+	t = tally_fd(fd);
+	assert_int_equal(t.lines, LOG_FOLD_AFTER + 1);
+	assert_int_equal(t.events, LOG_FOLD_AFTER + 4);
+	assert_int_equal(t.torn, 1);
+	log_free(log);
+}
+
+static size_t line_length(const struct event *e)
+{
+	struct log *log = log_new(temp_file(O_APPEND));
+	size_t n;
+
+	log_event(log, e);
+	assert_int_equal(log_flush(log), 0);
+	n = log_written(log);
+	log_free(log);
+	return n;
+}
+
+/* Collects events, each of its own kind, until @left bytes are left of what may be collected; their number. */
+static uint64_t fill(struct log *log, size_t left)
+{
+	enum { REASON = 900 };
+	struct event e = denial("filler.example", T0);
+	size_t room = LOG_PENDING_MAX, len;
+	char reason[4 * REASON] = "";
+	struct rlimit old, none;
+	uint64_t n = 0;
+
+	e.reason = memset(reason, 'r', REASON);
+	len = line_length(&e);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	for (; room >= 2 * len + left; room -= len, n++) {
+		e.time_ms = T0 + n * LOG_FOLD_MS;
+		log_event(log, &e);
+	}
+	e.time_ms = T0 + n * LOG_FOLD_MS;
+	(void)memset(reason, 'r', REASON + room - left - len);
+	log_event(log, &e);
+	assert_int_equal(log_flush(log), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	return n + 1;
+}
+
+/* A full disk, a full buffer, and a count that belongs into a line which cannot be changed. */
+static void counts_that_fit_nowhere_are_told_as_refused(void **state)
+{
+	int first = temp_file(O_APPEND), second = temp_file(O_APPEND);
+	auto_close int watch = dup(first);
+	struct log *log = log_new(first);
+	struct event e = denial("flood.example", T0);
+	struct rlimit old, none;
+	uint64_t n;
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	for (unsigned int i = 0; i < LOG_FOLD_AFTER + 2; i++)
+		log_event(log, &e);
+	assert_int_equal(log_flush(log), 0);
+	n = fill(log, line_length(&e) + 16);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	log_event(log, &e); /* there is room for it, and none for a new line with a count */
+	assert_int_equal(log_flush(log), -ENOBUFS);
+	e.time_ms += LOG_FOLD_MS;
+	log_event(log, &e); /* the next second begins; the count of the last one is still nowhere */
+	log_event(log, &e); /* no room */
+	log_set_fd(log, second);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+	assert_int_equal(log_flush(log), -ENOBUFS);
+	assert_int_equal(log_flush(log), 0);
+	assert_int_equal(tally_fd(watch).events, LOG_FOLD_AFTER + 2);
+	assert_int_equal(tally_fd(second).events, n + 3);
+	log_free(log);
+}
+
 static void counts_go_along_when_the_segment_changes(void **state)
 {
 	int first = temp_file(O_APPEND), second = temp_file(O_APPEND);
@@ -401,6 +505,8 @@ int main(void)
 		cmocka_unit_test(a_full_disk_is_reported_and_the_lines_are_kept),
 		cmocka_unit_test(what_could_not_be_kept_is_refused_and_counted),
 		cmocka_unit_test(a_short_write_is_continued_with_whole_lines),
+		cmocka_unit_test(a_count_behind_a_short_write_stays_in_its_line),
+		cmocka_unit_test(counts_that_fit_nowhere_are_told_as_refused),
 		cmocka_unit_test(counts_go_along_when_the_segment_changes),
 		cmocka_unit_test(a_writer_killed_at_random_loses_no_acknowledged_event),
 	};

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -435,6 +436,201 @@ static void a_folded_line_is_held_back_while_it_counts(void **state)
 	logstore_free(s);
 }
 
+/* Where it cannot be watched, each asking says so: a follower would wait for what never comes. */
+static void a_directory_that_cannot_be_watched_is_told_each_time(void **state)
+{
+	struct place *p = *state;
+	struct logstore_view *v = NULL;
+	int dirfd = fcntl(p->dirfd, F_DUPFD_CLOEXEC, 100), wait_ms; /* a number that nothing else gets */
+	struct logstore_query q = { 0 };
+	struct seen seen = { .n = 0 };
+
+	assert_int_equal(logstore_view_open(&v, dirfd), 0);
+	(void)close(dirfd);
+	assert_int_equal(logstore_watch(v), -ENOENT);
+	assert_int_equal(logstore_watch(v), -ENOENT);
+	assert_int_equal(logstore_follow(v, &q, t0, see, &seen, &wait_ms), -EBADF);
+	logstore_view_free(v);
+	logstore_view_free(NULL);
+}
+
+static void what_is_no_directory_is_refused(void **state)
+{
+	struct place *p = *state;
+	auto_close int file = openat(p->dirfd, "file", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+	struct logstore_view *v = NULL;
+	struct logstore *s = NULL;
+	struct err err = { 0 };
+
+	assert_int_equal(logstore_open(&s, -1, t0, &err), -EBADF);
+	assert_string_equal(err.text, "log: Bad file descriptor");
+	assert_int_equal(logstore_open(&s, file, t0, &err), -ENOTDIR);
+	assert_int_equal(logstore_view_open(&v, file), -ENOTDIR);
+	assert_null(s);
+	assert_null(v);
+}
+
+static void opening_again_goes_on_with_a_whole_segment(void **state)
+{
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0);
+	struct stat before, after;
+
+	logstore_free(s);
+	s = open_store(p, t0 + 1); /* nothing in it yet */
+	put_events(logstore_open_writer(s), 0, 10);
+	assert_int_equal(fstatat(p->dirfd, "00000001-1775014132118.log", &before, 0), 0);
+	logstore_free(s);
+	s = open_store(p, t0 + 1000);
+	assert_int_equal(fstatat(p->dirfd, "00000001-1775014132118.log", &after, 0), 0);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(faccessat(p->dirfd, "00000002-1775014133118.log", F_OK, 0), -1);
+	logstore_free(s);
+}
+
+static void the_newest_segments_come_first_and_no_more_than_asked_for(void **state)
+{
+	struct place *p = *state;
+	struct logstore *s;
+	struct stat want, got;
+	int fds[4];
+
+	three_segments(p);
+	s = open_store(p, t0 + 2 * (uint64_t)LOGSTORE_AGE_MAX_MS);
+	assert_int_equal(logstore_open_newest(s, fds, 2), 2);
+	for (int i = 0; i < 2; i++) {
+		char name[48];
+
+		(void)snprintf(name, sizeof(name), "%08d-%013llu.log", 3 - i,
+			(unsigned long long)(t0 + (2 - i) * (uint64_t)LOGSTORE_AGE_MAX_MS));
+		assert_int_equal(fstatat(p->dirfd, name, &want, 0), 0);
+		assert_int_equal(fstat(fds[i], &got), 0);
+		assert_int_equal(got.st_ino, want.st_ino);
+		assert_int_equal(fcntl(fds[i], F_GETFL) & O_ACCMODE, O_RDONLY);
+		(void)close(fds[i]);
+	}
+	assert_int_equal(logstore_open_newest(s, fds, 4), 3);
+	for (int i = 0; i < 3; i++)
+		(void)close(fds[i]);
+	logstore_free(s);
+}
+
+/* The reader has listed it and then it is gone, or no longer what it was. */
+static void a_segment_that_goes_away_is_empty_and_a_link_is_not_followed(void **state)
+{
+	static const char name[] = "00000001-1775014132118.log";
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0);
+	struct logstore_view *v = NULL;
+	struct logstore_query all = { 0 }, last = { .last = 5 };
+	struct seen seen = { .n = 0 };
+
+	put_events(logstore_open_writer(s), 0, 10);
+	assert_int_equal(logstore_view_open(&v, p->dirfd), 0);
+	assert_int_equal(logstore_read(v, &last, see, &seen), 0);
+	assert_int_equal(seen.n, 5);
+	assert_int_equal(renameat(p->dirfd, name, p->dirfd, "elsewhere"), 0);
+	assert_int_equal(logstore_read(v, &all, see, &seen), 0);
+	assert_int_equal(logstore_read(v, &last, see, &seen), 0);
+	assert_int_equal(seen.n, 5);
+	assert_int_equal(symlinkat("elsewhere", p->dirfd, name), 0);
+	assert_int_equal(logstore_read(v, &all, see, &seen), -ELOOP);
+	assert_int_equal(logstore_read(v, &last, see, &seen), -ELOOP);
+	assert_int_equal(seen.n, 5);
+	logstore_view_free(v);
+	logstore_free(s);
+}
+
+static void what_a_killed_writer_left_in_an_old_segment_is_counted(void **state)
+{
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0);
+	struct err err = { 0 };
+	unsigned int pruned;
+	struct seen seen;
+	size_t torn;
+
+	put_events(logstore_open_writer(s), 0, 10);
+	put_text(logstore_open_writer(s), "{\"t\":17750141");
+	seen = ask(p, (struct logstore_query){ 0 }, &torn);
+	assert_int_equal(torn, 0); /* it may be going on */
+	assert_int_equal(logstore_rotate(s, t0 + LOGSTORE_AGE_MAX_MS, &pruned, &err), 1);
+	put_events(logstore_open_writer(s), 10, 20);
+	seen = ask(p, (struct logstore_query){ 0 }, &torn);
+	assert_int_equal(seen.n, 20);
+	assert_int_equal(torn, 1);
+	seen = ask(p, (struct logstore_query){ .last = 20 }, &torn);
+	assert_int_equal(seen.n, 20);
+	assert_int_equal(torn, 1);
+	logstore_free(s);
+}
+
+/* The search for a time steps over lines that have none. */
+static void since_finds_its_time_among_foreign_lines(void **state)
+{
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0);
+	auto_buf struct buf junk;
+	struct seen seen;
+
+	buf_init(&junk, 1 << 20);
+	for (int i = 0; i < 2000; i++)
+		(void)buf_puts(&junk, "no event\n");
+	put_text(logstore_open_writer(s), buf_cstr(&junk));
+	put_events(logstore_open_writer(s), 0, 100);
+	put_text(logstore_open_writer(s), buf_cstr(&junk));
+	put_events(logstore_open_writer(s), 100, 200);
+	put_text(logstore_open_writer(s), buf_cstr(&junk));
+	logstore_free(s);
+	for (unsigned int i = 0; i < 200; i += 7) {
+		seen = ask(p, (struct logstore_query){ .since_ms = t0 + i * 1000ull }, NULL);
+		assert_int_equal(seen.n, 200 - i);
+		assert_int_equal(seen.ports[0], i);
+	}
+	seen = ask(p, (struct logstore_query){ .since_ms = t0 + 200000 }, NULL);
+	assert_int_equal(seen.n, 0);
+}
+
+static void a_segment_that_was_taken_away_is_told(void **state)
+{
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0);
+	struct err err = { 0 };
+	unsigned int pruned;
+
+	assert_int_equal(unlinkat(p->dirfd, "00000001-1775014132118.log", 0), 0);
+	assert_int_equal(logstore_rotate(s, t0 + 1, &pruned, &err), -ENOENT);
+	assert_string_equal(err.text, "log segment '00000001-1775014132118.log': No such file or directory");
+	logstore_free(s);
+}
+
+/* Out of descriptors: nothing is begun, and the next try is as good as the first. */
+static void without_descriptors_no_segment_begins(void **state)
+{
+	struct place *p = *state;
+	struct logstore *s = open_store(p, t0);
+	struct logstore_view *v = NULL;
+	struct rlimit old, none;
+	struct err err = { 0 };
+	unsigned int pruned;
+	int fds[1];
+
+	assert_int_equal(logstore_view_open(&v, p->dirfd), 0);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	assert_int_equal(logstore_rotate(s, t0 + LOGSTORE_AGE_MAX_MS, &pruned, &err), -EMFILE);
+	assert_int_equal(logstore_open_newest(s, fds, 1), 0);
+	assert_int_equal(logstore_watch(v), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+	assert_string_equal(err.text, "new log segment: Too many open files");
+	assert_int_equal(logstore_rotate(s, t0 + LOGSTORE_AGE_MAX_MS, &pruned, &err), 1);
+	assert_true(logstore_watch(v) >= 0);
+	logstore_view_free(v);
+	logstore_free(s);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -453,6 +649,15 @@ int main(void)
 		TEST(a_full_or_old_segment_is_followed_by_the_next),
 		TEST(the_oldest_segments_go_when_all_are_too_much),
 		TEST(other_files_are_left_alone),
+		TEST(a_directory_that_cannot_be_watched_is_told_each_time),
+		TEST(what_is_no_directory_is_refused),
+		TEST(opening_again_goes_on_with_a_whole_segment),
+		TEST(the_newest_segments_come_first_and_no_more_than_asked_for),
+		TEST(a_segment_that_goes_away_is_empty_and_a_link_is_not_followed),
+		TEST(what_a_killed_writer_left_in_an_old_segment_is_counted),
+		TEST(since_finds_its_time_among_foreign_lines),
+		TEST(a_segment_that_was_taken_away_is_told),
+		TEST(without_descriptors_no_segment_begins),
 		TEST(following_goes_on_across_rotation),
 		TEST(following_waits_for_the_rest_of_a_line),
 		TEST(a_folded_line_is_held_back_while_it_counts),

@@ -41,6 +41,26 @@ static void only_the_plain_spelling_of_an_address_is_one(void **state)
 			fail_msg("'%s' was taken", wrong[i]);
 }
 
+/* As a policy may name it; what is more than an address is a name. */
+static void a_host_may_be_an_address_in_brackets_or_with_a_final_dot(void **state)
+{
+	static const char *const wrong[] = { "", ".", "[]", "[.]", "[", "[::1", "::1]", "[::1].", "[::1.]",
+		"[[::1]]", "192.0.2.1..", "[::1]:443", "h",
+		"0000000000000000000000000000000000000000000000000000000000000000000000000.0.0.1" };
+	struct netaddr want = addr("192.0.2.1"), six = addr("2001:db8::1"), a;
+
+	(void)state;
+	assert_int_equal(netaddr_parse_host("192.0.2.1", &a), 0);
+	assert_true(netaddr_equal(&a, &want));
+	assert_int_equal(netaddr_parse_host("192.0.2.1.", &a), 0);
+	assert_true(netaddr_equal(&a, &want));
+	assert_int_equal(netaddr_parse_host("[2001:db8::1]", &a), 0);
+	assert_true(netaddr_equal(&a, &six));
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		if (netaddr_parse_host(wrong[i], &a) != -EINVAL)
+			fail_msg("'%s' was taken", wrong[i]);
+}
+
 static void an_address_is_written_as_rfc_5952_says(void **state)
 {
 	static const char *const same[] = { "127.0.0.1", "::", "::1", "2001:db8::1", "fe80::1:2" };
@@ -54,6 +74,8 @@ static void an_address_is_written_as_rfc_5952_says(void **state)
 	}
 	a = addr("2001:DB8:0:0:0:0:0:1");
 	assert_string_equal(netaddr_format(&a, text, sizeof(text)), "2001:db8::1");
+	a = (struct netaddr){ 0 };
+	assert_string_equal(netaddr_format(&a, text, sizeof(text)), "-");
 }
 
 static void a_mapped_address_is_ipv4(void **state)
@@ -126,9 +148,12 @@ static void what_an_address_reaches_is_what_it_carries(void **state)
 static void no_address_reaches_anything(void **state)
 {
 	struct netaddr none = { 0 };
+	struct sockaddr_storage sa;
 
 	(void)state;
 	assert_int_equal(netaddr_classify(&none), NETADDR_BLOCKED);
+	assert_string_equal(netaddr_range_name(&none), "unknown");
+	assert_int_equal(netaddr_to_sockaddr(&none, 443, &sa), 0);
 }
 
 static void a_prefix_holds_what_begins_like_it(void **state)
@@ -147,6 +172,25 @@ static void a_prefix_holds_what_begins_like_it(void **state)
 	assert_int_equal(mapped.addr.family, AF_INET);
 	assert_int_equal(mapped.bits, 8);
 	assert_true(netprefix_contains(&wide, &in));
+	/* wider than what is mapped: both kinds of addresses are in it */
+	mapped = prefix("::ffff:10.0.0.0/80");
+	assert_true(netprefix_contains(&mapped, &in));
+	assert_true(netprefix_contains(&mapped, &(struct netaddr){ AF_INET6, .bytes = { [15] = 1 } }));
+	assert_false(netprefix_contains(&mapped, &v6));
+}
+
+/* As the addresses of a refused endpoint are. */
+static void an_empty_prefix_holds_nothing(void **state)
+{
+	struct netprefix none = { 0 }, all = prefix("::/0");
+	struct netaddr zero = addr("::"), v4 = addr("0.0.0.0"), no = { 0 };
+
+	(void)state;
+	assert_false(netprefix_contains(&none, &zero));
+	assert_false(netprefix_contains(&none, &v4));
+	assert_false(netprefix_contains(&all, &no));
+	assert_false(netprefix_overlaps(&none, &all));
+	assert_false(netprefix_overlaps(&all, &none));
 }
 
 static void prefixes_overlap_when_one_holds_the_other(void **state)
@@ -200,11 +244,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_plain_spelling_of_an_address_is_one),
+		cmocka_unit_test(a_host_may_be_an_address_in_brackets_or_with_a_final_dot),
 		cmocka_unit_test(an_address_is_written_as_rfc_5952_says),
 		cmocka_unit_test(a_mapped_address_is_ipv4),
 		cmocka_unit_test(what_an_address_reaches_is_what_it_carries),
 		cmocka_unit_test(no_address_reaches_anything),
 		cmocka_unit_test(a_prefix_holds_what_begins_like_it),
+		cmocka_unit_test(an_empty_prefix_holds_nothing),
 		cmocka_unit_test(prefixes_overlap_when_one_holds_the_other),
 		cmocka_unit_test(a_malformed_prefix_is_refused),
 		cmocka_unit_test(a_socket_address_there_and_back_is_the_same),

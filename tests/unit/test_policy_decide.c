@@ -295,6 +295,116 @@ static void an_uninspected_endpoint_has_no_rules_for_requests(void **state)
 	policy_unref(p);
 }
 
+/* However many ports, programs and letters there are. */
+static void each_of_many_ports_is_found(void **state)
+{
+	char text[4096] = "host: h.test, ports: [1";
+	struct policy *p;
+
+	(void)state;
+	for (int port = 2; port <= 600; port++)
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), ", %d", port);
+	(void)strcat(text, "]");
+	p = policy_of_endpoint(text);
+	for (uint16_t port = 1; port <= 601; port++) {
+		struct intent in = curl_to("h.test", port);
+
+		assert_int_equal(ask(p, &in).verdict, port <= 600 ? VERDICT_ALLOW : VERDICT_DENY);
+	}
+	policy_unref(p);
+}
+
+static void each_of_many_binaries_is_found(void **state)
+{
+	static const char *const ancestors[] = { "/usr/bin/none", "/usr/bin/x3", NULL };
+	char text[1024] = "version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 }]\n"
+			  "    binaries:\n";
+	struct intent in = curl_to("h.test", 443);
+	struct policy *p;
+
+	(void)state;
+	for (int i = 12; i > 0; i--)
+		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "    - path: /usr/bin/x%d\n", i);
+	p = policy_of(text);
+	for (int i = 0; i <= 13; i++) {
+		char path[32];
+
+		(void)snprintf(path, sizeof(path), "/usr/bin/x%d", i);
+		in.binary = path;
+		assert_int_equal(ask(p, &in).verdict, i >= 1 && i <= 12 ? VERDICT_ALLOW : VERDICT_DENY);
+	}
+	in.binary = "/usr/bin/none";
+	assert_int_equal(ask(p, &in).verdict, VERDICT_DENY);
+	in.ancestors = ancestors;
+	assert_int_equal(ask(p, &in).verdict, VERDICT_ALLOW);
+	policy_unref(p);
+}
+
+static void what_is_longer_than_a_name_is_no_host(void **state)
+{
+	struct policy *p = policy_of_endpoint("port: 443, allowed_ips: [192.0.2.0/24]");
+	char host[255] = "";
+	struct intent in = curl_to(host, 443);
+
+	(void)state;
+	(void)memset(host, 'a', 253);
+	assert_int_equal(ask(p, &in).verdict, VERDICT_ALLOW);
+	(void)strcat(host, "a");
+	assert_int_equal(ask(p, &in).verdict, VERDICT_DENY);
+	policy_unref(p);
+}
+
+static enum verdict connect_to(const char *written, const char *asked)
+{
+	char text[128];
+	struct policy *p;
+	struct intent in = curl_to(asked, 443);
+	enum verdict v;
+
+	(void)snprintf(text, sizeof(text), "host: '%s', port: 443", written);
+	p = policy_of_endpoint(text);
+	v = ask(p, &in).verdict;
+	policy_unref(p);
+	return v;
+}
+
+/* Only an endpoint without one is for every host, and that has to list addresses. */
+static void a_host_that_is_written_is_never_every_host(void **state)
+{
+	static const char *const written[] = { ".", "[.]", "..", "[]", "[", "[[.]]", " " };
+	struct policy *p = policy_of_endpoint("port: 443, allowed_ips: [192.0.2.0/24]");
+	struct intent in = curl_to("evil.test", 443);
+
+	(void)state;
+	assert_int_equal(ask(p, &in).verdict, VERDICT_ALLOW);
+	policy_unref(p);
+	for (size_t i = 0; i < ARRAY_SIZE(written); i++)
+		if (connect_to(written[i], "evil.test") != VERDICT_DENY)
+			fail_msg("host '%s' is every host", written[i]);
+}
+
+static void a_host_has_one_spelling(void **state)
+{
+	static const struct {
+		const char *written, *asked;
+		bool want;
+	} cases[] = {
+		{ "Example.TEST.", "example.test", true },
+		{ "*.example.test.", "a.example.test", true },
+		{ "2001:DB8:0::1", "2001:db8::1", true },
+		{ "[2001:db8::1]", "2001:db8::1", true },
+		{ "::ffff:192.0.2.1", "192.0.2.1", true },
+		{ "192.0.2.1.", "192.0.2.1", true },
+		{ "[example.test]", "example.test", false },
+		{ "[*.example.test]", "a.example.test", false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		if ((connect_to(cases[i].written, cases[i].asked) == VERDICT_ALLOW) != cases[i].want)
+			fail_msg("'%s' and %s", cases[i].written, cases[i].asked);
+}
+
 static void static_sections_are_normalized(void **state)
 {
 	struct policy *p = policy_of("version: 1\nfilesystem_policy:\n  read_only: [//usr/./lib/]\n"
@@ -331,6 +441,11 @@ int main(void)
 		cmocka_unit_test(no_address_at_all_is_denied),
 		cmocka_unit_test(select_takes_the_most_specific_path),
 		cmocka_unit_test(an_uninspected_endpoint_has_no_rules_for_requests),
+		cmocka_unit_test(each_of_many_ports_is_found),
+		cmocka_unit_test(each_of_many_binaries_is_found),
+		cmocka_unit_test(what_is_longer_than_a_name_is_no_host),
+		cmocka_unit_test(a_host_that_is_written_is_never_every_host),
+		cmocka_unit_test(a_host_has_one_spelling),
 		cmocka_unit_test(static_sections_are_normalized),
 	};
 

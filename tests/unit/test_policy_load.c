@@ -150,6 +150,17 @@ static void what_an_endpoint_may_not_be_is_refused(void **state)
 		{ "host: 'h:443', port: 443", "write the port in 'port'" },
 		{ "host: 'foo**.example.com', port: 1", "recursive host wildcard" },
 		{ "host: '*.com', port: 1", "TLD wildcard" },
+		{ "host: '*.com.', port: 1", "TLD wildcard" },
+		{ "host: '**.com.', port: 1", "TLD wildcard" },
+		{ "host: '{*.com,a.b.test}', port: 1", "TLD wildcard" },
+		{ "host: '*.{com,a.test}', port: 1", "TLD wildcard" },
+		{ "host: '*.{{com},a.test}', port: 1", "TLD wildcard" },
+		{ "host: '*.co[m.]', port: 1", "TLD wildcard" },
+		{ "host: '*.co[]m.]', port: 1", "TLD wildcard" },
+		{ "host: '*.co[!]a.]', port: 1", "TLD wildcard" },
+		{ "host: '*.co[m.', port: 1", "TLD wildcard" },
+		{ "host: '*\\.com.', port: 1", "TLD wildcard" },
+		{ "host: '[::1]:443', port: 1", "write the port in 'port'" },
 		{ "host: 'a.*b.example.com', port: 1", "must be a whole label" },
 		{ "host: h, port: 1, protocol: ftp", "unknown protocol 'ftp'" },
 		{ "host: h, port: 1, protocol: rest", "requires rules or access" },
@@ -203,6 +214,27 @@ static void what_an_endpoint_may_not_be_is_refused(void **state)
 		{ "host: h, port: 1, allowed_ips: [127.0.0.1]", "always-blocked" },
 		{ "host: h, port: 1, allowed_ips: ['0.0.0.0/0']", "always-blocked" },
 		{ "host: h, port: 1, allowed_ips: ['10.0.0.0/33']", "neither an address" },
+		{ "host: \"a\\tb\", port: 1", "it holds a control character" },
+		{ "host: \"a\\x7fb\", port: 1", "it holds a control character" },
+		{ "host: a..b, port: 1, protocol: tcp", "'a..b' has an empty label" },
+		{ "host: .a, port: 1, protocol: tcp", "'.a' has an empty label" },
+		{ "host: a b, port: 1, protocol: tcp", "'a b' holds whitespace" },
+		{ "host: '{a,b}.test', port: 1, protocol: tcp", "braces are not supported" },
+		{ "port: 1, protocol: tcp, allowed_ips: [10.0.0.1]", "host must not be empty" },
+		{ "port: 1, protocol: mcp, mcp: { allow_all_known_mcp_methods: true }, allowed_ips: [10.0.0.1]",
+			"protocol mcp requires a host" },
+		{ "host: h, port: 1, protocol: graphql, access: full, persisted_queries: allow",
+			"expected one of: deny, allow_registered" },
+		{ "host: h, port: 1, protocol: graphql, access: full, graphql_persisted_queries: { x: { "
+		  "operation_type: write } }",
+			"graphql_persisted_queries.x.operation_type: operation_type must be query" },
+		{ "host: h, port: 1, protocol: graphql, access: full, graphql_persisted_queries: { x: {} }",
+			"operation_type must be query" },
+		{ "host: h, port: 1, credential_binding: { provider: '' }", "provider must not be empty" },
+		{ "host: h, port: 1, protocol: json-rpc", "requires explicit rules with allow.method" },
+		{ "host: h, port: 1, protocol: rest, access: full, rules: [{ allow: { method: GET, path: / } }]",
+			"rules and access are mutually exclusive" },
+		{ "host: h, port: 1, protocol: rest, rules: [{}]", "no allow clause found" },
 	};
 
 	(void)state;
@@ -218,11 +250,120 @@ static void a_condition_of_another_protocol_is_refused_not_ignored(void **state)
 		NULL, "not supported for protocol rest");
 	error_is(rest("rules: [{ allow: { method: POST, path: /mcp, tool: x } }]"), NULL,
 		"not supported for protocol rest");
+	error_is(rest("rules: [{ allow: { method: GET, path: /a, command: SELECT } }]"), NULL,
+		"command is only supported for protocol sql");
+	error_is(endpoint("host: h, port: 1, protocol: graphql, rules: [{ allow: { operation_type: query, "
+			  "path: /graphql } }]"),
+		NULL, "select paths with the endpoint's 'path'");
+	error_is(endpoint("host: h, port: 1, protocol: json-rpc, rules: [{ allow: { method: a, path: /rpc } }]"),
+		NULL, "path and query are not supported for protocol json-rpc");
+	error_is(endpoint("host: h, port: 1, protocol: json-rpc, rules: [{ allow: { method: a } }], "
+			  "deny_rules: [{ method: a, query: { k: v } }]"),
+		NULL, "deny_rules[0]: path and query are not supported for protocol json-rpc");
+	error_is(endpoint("host: h, port: 1, protocol: sql, rules: [{ allow: { command: SELECT, path: / } }]"),
+		NULL, "path and query are not supported for protocol sql");
+	error_is(endpoint("host: h, port: 1, protocol: websocket, rules: [{ allow: { method: WEBSOCKET_TEXT, "
+			  "path: / } }], deny_rules: [{ operation_type: mutation }]"),
+		NULL, "use operation_type instead of WEBSOCKET_TEXT");
+	error_is(endpoint("host: h, port: 1, protocol: mcp, rules: [{ allow: { method: tools/call, tool: a, "
+			  "params: { name: a } } }]"),
+		NULL, "tool and params.name are mutually exclusive");
+	error_is(endpoint("host: h, port: 1, protocol: mcp, rules: [{ allow: { method: tools/call, "
+			  "params: { arguments: a } } }]"),
+		NULL, "params.arguments: argument matching is not supported");
 	error_is(rest("rules: [{ allow: { method: GET, path: '/a[b' } }]"), NULL, "unclosed '['");
 	error_is(rest("rules: [{ allow: { method: GET, path: /a, query: { k: { any: [] } } } }]"),
 		NULL, "allow.query.k.any");
 	error_is(rest("rules: [{ allow: { method: GET, path: /a, query: { k: { mode: x } } } }]"),
 		NULL, "unknown matcher keys");
+}
+
+/* One rule narrows the tools, the other gives them all back or takes them all. */
+static void mcp_tools_are_listed_or_all(void **state)
+{
+#define TOOLS "host: h, port: 1, protocol: mcp, rules: [{ allow: { method: tools/call, tool: a } }"
+	(void)state;
+	error_is(endpoint(TOOLS ", { allow: { method: tools/call } }]"), NULL,
+		"rules[1].allow: allows every tool call and conflicts");
+	error_is(endpoint(TOOLS "], deny_rules: [{ method: tools/call }]"), NULL,
+		"deny_rules[0]: denies every tool call and conflicts");
+	warning_is(endpoint("host: h, port: 1, protocol: mcp, mcp: { allow_all_known_mcp_methods: true }, "
+			    "rules: [{ allow: {} }]"),
+		"rules[0].allow: an empty rule has no effect");
+}
+
+static void what_a_sandbox_is_given_is_held_to_its_rules(void **state)
+{
+	auto_buf struct buf b;
+
+	(void)state;
+	error_is("version: 1\nfilesystem_policy:\n  read_only: [/a/..b, /a/..]\n", "3:23",
+		"filesystem_policy.read_only[1]: path contains '..' traversal component: '/a/..'");
+	error_is("version: 1\nfilesystem_policy:\n  read_write: [/a/../b]\n", "3:16", "traversal component");
+	error_is("version: 1\nfilesystem_policy: { read_write: [//./] }\n", NULL, "overly broad");
+	error_is("version: 1\nfilesystem_policy: { read_only: [a] }\n", NULL, "path must be absolute");
+	buf_init(&b, 1 << 20);
+	(void)buf_puts(&b, "version: 1\nfilesystem_policy:\n  read_write: [/rw]\n  read_only:\n");
+	for (int i = 0; i < 256; i++)
+		(void)buf_printf(&b, "  - /ro%d\n", i);
+	error_is(buf_cstr(&b), "3:3", "too many filesystem paths (257 > 256)");
+}
+
+static void a_policy_and_its_programs_have_names(void **state)
+{
+#define BINARY(path)                                                                               \
+	"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h, port: 1 }]\n"             \
+	"    binaries: [{ path: " path " }]\n"
+	(void)state;
+	error_is("version: 1\nnetwork_policies:\n  '': { endpoints: [{ host: h, port: 1 }] }\n", "3:3",
+		"the name of a policy must not be empty");
+	error_is(BINARY("''"), "5:16", "binaries[0].path: a binary needs a path");
+	error_is(BINARY("'/usr/bin/[*'"), "5:24", "invalid pattern");
+	warning_is(BINARY("curl"), "'curl' can never match: programs are known by their absolute path");
+	warning_is(BINARY("'/usr/bin/curl?'"), "without '*' this is a literal path");
+	warning_is(BINARY("'/usr/bin/**'"), "covers every program at any depth below");
+}
+
+/* What is in the denied list is found, and what is in it thousands of times is not looked for. */
+static void rules_are_compared_with_denials_up_to_a_limit(void **state)
+{
+	for (int n = 100; n <= 400; n += 300) {
+		struct policy_findings f = { 0 };
+		struct policy *p = NULL;
+		auto_buf struct buf b;
+
+		(void)state;
+		buf_init(&b, 1 << 20);
+		(void)buf_puts(&b, "version: 1\nnetwork_policies:\n  p:\n    binaries: [{ path: /b }]\n"
+				   "    endpoints:\n      - host: h\n        port: 1\n        protocol: rest\n"
+				   "        enforcement: enforce\n        rules:\n");
+		for (int i = 0; i < n; i++)
+			(void)buf_printf(&b, "        - allow: { method: GET, path: /%d }\n", i);
+		(void)buf_puts(&b, "        deny_rules:\n");
+		for (int i = 0; i < n; i++)
+			(void)buf_printf(&b, "        - { method: GET, path: /%d }\n", i);
+		assert_int_equal(policy_load(buf_head(&b), b.len, &p, &f), 0);
+		assert_int_equal(f.n, n == 100 ? 100 : 0);
+		policy_findings_done(&f);
+		policy_unref(p);
+	}
+}
+
+static void a_host_is_no_longer_than_a_name_can_be(void **state)
+{
+	char host[256], text[512];
+	struct policy_findings f;
+	int r;
+
+	(void)state;
+	memset(host, 'a', sizeof(host));
+	host[255] = '\0';
+	(void)snprintf(text, sizeof(text), "host: %s, port: 1", host);
+	error_is(endpoint(text), "5:17", "it is longer than 253 bytes");
+	(void)snprintf(text, sizeof(text), "host: %s., port: 1", host + 2);
+	f = load(endpoint(text), &r);
+	assert_int_equal(r, 0);
+	policy_findings_done(&f);
 }
 
 static void what_is_legal_and_surprising_is_warned_of(void **state)
@@ -245,6 +386,9 @@ static void what_is_legal_and_surprising_is_warned_of(void **state)
 		"shadowed by deny_rules[0]");
 	warning_is(endpoint("host: '*example.test.com', port: 1"), "wider than it looks");
 	warning_is(endpoint("host: 127.0.0.1, port: 1"), "never reachable");
+	warning_is(endpoint("host: '[::1]', port: 1"), "never reachable");
+	warning_is(endpoint("host: '[example.test]', port: 1"), "can never match");
+	warning_is(endpoint("host: ., port: 1"), "can never match: it has an empty label");
 	warning_is(endpoint("host: h, port: 1, access: full"), "no effect without 'protocol'");
 	warning_is(endpoint("host: h, port: 1, allowed_ips: ['10.0.0.0/8']"), "very wide");
 	warning_is(endpoint("host: h, port: 1, websocket_credential_rewrite: true"), "is ignored");
@@ -257,6 +401,40 @@ static void what_is_legal_and_surprising_is_warned_of(void **state)
 		   "    binaries: [{ path: '/usr/bin/python3*' }]\n",
 		"whose name begins so");
 	warning_is(endpoint("host: 'a b.test', port: 1"), "it holds whitespace");
+	warning_is(endpoint("host: 'a?.test', port: 1"), "without '*' it is a literal name");
+	warning_is(endpoint("host: a..test, port: 1"), "it has an empty label");
+	warning_is(rest("access: full, tls: on-demand"), "'on-demand' is treated as automatic");
+	warning_is(rest("access: full, json_rpc: { max_body_bytes: 1 }"), "the protocol is not json-rpc or mcp");
+	warning_is(rest("access: full, graphql_persisted_queries: { x: { operation_type: query } }"),
+		"the protocol is not graphql or websocket");
+	warning_is(endpoint("host: h, port: 1, signing_service: s3"), "no effect without credential_signing");
+	warning_is(endpoint("host: h, port: 1, rules: [{ allow: { method: GET, path: / } }]"),
+		"rules: has no effect without 'protocol'");
+	warning_is(rest("rules: [{ allow: { path: /a } }]"), "without 'method' the rule never allows anything");
+	warning_is(rest("access: full, deny_rules: [{ path: /a }]"),
+		"without 'method' the rule never denies anything");
+	warning_is(rest("rules: [{ allow: { method: GET, path: / } }, {}]"),
+		"rules[1]: no allow clause: this element allows nothing");
+}
+
+/* One of a few names, or what stands in front of a name of two labels, is no wildcard for a registry. */
+static void a_wildcard_in_front_of_a_name_is_none_for_a_registry(void **state)
+{
+	static const char *const good[] = { "*.a.test", "*.a.test.", "**.a.test", "*.{a.test,b.test}", "{*.a.test,b.test}",
+		"*.a.{test,org}", "*-x.a.t[ef]st", "*.a.\\test" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		struct policy_findings f;
+		char fields[128];
+		int r;
+
+		(void)snprintf(fields, sizeof(fields), "host: '%s', port: 1", good[i]);
+		f = load(endpoint(fields), &r);
+		show(&f);
+		assert_int_equal(r, 0);
+		policy_findings_done(&f);
+	}
 }
 
 static void a_useful_rule_is_not_warned_of(void **state)
@@ -392,11 +570,38 @@ static void middlewares_are_held_to_their_rules(void **state)
 		"fail_closed, fail_open");
 	error_is(MIDDLEWARE(", config: { mode: block }, endpoints: { include: [h] }"), NULL,
 		"redact");
-	error_is("version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: a.test, port: 1, "
-		 "tls: skip }]\n"
-		 "network_middlewares:\n  m: { middleware: openshell/regex, endpoints: { include: "
-		 "['*.test'] } }\n",
-		NULL, "cannot be inspected");
+	error_is(MIDDLEWARE(", endpoints: { include: [''] }"), "3:60", "include[0]: invalid pattern '': it is empty");
+	error_is(MIDDLEWARE(", endpoints: { include: [h], exclude: ['a b'] }"), NULL,
+		"exclude[0]: invalid pattern 'a b': it holds whitespace");
+	error_is("version: 1\nnetwork_middlewares:\n"
+		 "  a: { middleware: openshell/regex, order: 1, endpoints: { include: [h] } }\n"
+		 "  b: { middleware: openshell/regex, order: 2, endpoints: { include: [h] } }\n"
+		 "  c: { middleware: openshell/regex, order: 2, endpoints: { include: [h] } }\n",
+		"5:44", "network_middlewares.c.order: duplicate order 2 (also 'b')");
+}
+
+/* Except where the selector leaves the host out, or says that it may fail. */
+static void what_is_to_be_inspected_may_not_skip_tls(void **state)
+{
+#define SKIPPED(more)                                                                              \
+	"version: 1\nnetwork_policies:\n  p:\n    binaries: [{ path: /b }]\n"                      \
+	"    endpoints: [{ host: a.test, port: 1, tls: skip }]\n"                                   \
+	"network_middlewares:\n  m: { middleware: openshell/regex, " more " }\n"
+	static const char *const good[] = {
+		SKIPPED("endpoints: { include: ['*.test'], exclude: [b.test, a.test] }"),
+		SKIPPED("on_error: fail_open, endpoints: { include: ['*.test'] }"),
+		SKIPPED("endpoints: { include: [b.test] }"),
+	};
+
+	(void)state;
+	error_is(SKIPPED("endpoints: { include: ['*.test'] }"), NULL, "cannot be inspected");
+	error_is(SKIPPED("endpoints: { include: ['*.test'], exclude: [b.test] }"), NULL,
+		"overlaps endpoint 'a.test' (line 5), whose 'tls: skip' cannot be inspected");
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		struct policy *p = policy_of(good[i]);
+
+		policy_unref(p);
+	}
 }
 
 static void too_many_errors_are_counted_not_kept(void **state)
@@ -491,6 +696,14 @@ static void the_first_error_is_one_line(void **state)
 	policy_findings_to_err(&f, "dev.yaml", &err);
 	assert_string_equal(err.text, "dev.yaml:2:1: unknown field 'bogus'");
 	policy_findings_done(&f);
+	f = load("version: 1\nnetwork_policies:\n  p: { endpoints: [{ host: a b, port: 1 }] }\n  q: { endpoints: [{ host: h }] }\n", &r);
+	assert_int_equal(f.list[0].severity, POLICY_WARNING);
+	policy_findings_to_err(&f, "dev.yaml", &err);
+	assert_string_equal(err.text, "dev.yaml:4:20: network_policies.q.endpoints[0].port: endpoint 'h' must declare at "
+				      "least one port");
+	policy_findings_done(&f);
+	policy_findings_to_err(&f, "dev.yaml", &err); /* there was no memory to say it in */
+	assert_string_equal(err.text, "dev.yaml: the policy could not be read");
 }
 
 static void an_empty_policy_is_refused(void **state)
@@ -511,9 +724,9 @@ static bool is_shadowed(const char *protocol, const char *rule, const char *deni
 
 	(void)snprintf(text, sizeof(text),
 		"version: 1\nnetwork_policies:\n  p:\n    endpoints:\n      - host: h\n        port: 443\n"
-		"        protocol: %s\n        enforcement: enforce\n        rules: [{ allow: {%s} }]\n"
+		"        protocol: %s\n        enforcement: %s\n        rules: [{ allow: {%s} }]\n"
 		"        deny_rules: [{%s}]\n    binaries: [{ path: /b }]\n",
-		protocol, rule, denied);
+		protocol, strcmp(protocol, "sql") == 0 ? "audit" : "enforce", rule, denied);
 	if (policy_load(text, strlen(text), &p, &f) < 0)
 		fail_msg("%s: %s", text, f.list[0].text);
 	for (size_t i = 0; i < f.n; i++)
@@ -551,6 +764,9 @@ static void what_a_denial_takes_back_entirely_is_warned_of(void **state)
 		{ "json-rpc", "method: a.b", "method: a.b", true },
 		{ "json-rpc", "method: a.b", "method: a.c", false },
 		{ "mcp", "method: initialize", "method: initialize", true },
+		{ "rest", "method: GET", "method: GET, path: /a", false },
+		{ "sql", "command: SELECT", "command: SELECT", false },
+		{ "rest", "method: GET, path: /a", "method: GET", false },
 		{ "mcp", "method: tools/call", "method: tools/call, tool: x", false },
 	};
 
@@ -567,14 +783,21 @@ int main(void)
 		cmocka_unit_test(all_errors_are_told_in_the_order_of_the_file),
 		cmocka_unit_test(what_an_endpoint_may_not_be_is_refused),
 		cmocka_unit_test(a_condition_of_another_protocol_is_refused_not_ignored),
+		cmocka_unit_test(mcp_tools_are_listed_or_all),
+		cmocka_unit_test(what_a_sandbox_is_given_is_held_to_its_rules),
+		cmocka_unit_test(a_policy_and_its_programs_have_names),
+		cmocka_unit_test(a_host_is_no_longer_than_a_name_can_be),
+		cmocka_unit_test(rules_are_compared_with_denials_up_to_a_limit),
 		cmocka_unit_test(what_is_legal_and_surprising_is_warned_of),
 		cmocka_unit_test(what_a_denial_takes_back_entirely_is_warned_of),
+		cmocka_unit_test(a_wildcard_in_front_of_a_name_is_none_for_a_registry),
 		cmocka_unit_test(a_useful_rule_is_not_warned_of),
 		cmocka_unit_test(endpoints_that_contradict_each_other_are_refused),
 		cmocka_unit_test(endpoints_that_never_meet_may_differ),
 		cmocka_unit_test(a_refused_policy_can_still_be_asked),
 		cmocka_unit_test(what_means_nothing_cannot_be_asked),
 		cmocka_unit_test(middlewares_are_held_to_their_rules),
+		cmocka_unit_test(what_is_to_be_inspected_may_not_skip_tls),
 		cmocka_unit_test(too_many_errors_are_counted_not_kept),
 		cmocka_unit_test(an_error_is_told_however_many_warnings_came_before),
 		cmocka_unit_test(a_hundred_thousand_rules_load),

@@ -357,6 +357,85 @@ static void ipv6_stands_in_brackets_and_paths_keep_their_colons(void **state)
 		assert_true(update_parse_endpoint(d, bad[i], &e, &err) < 0);
 }
 
+static void what_an_endpoint_may_not_be_is_refused_with_what_it_should(void **state)
+{
+	static const struct {
+		const char *spec, *why;
+	} cases[] = {
+		{ "h:443:", "the last segment must not be empty" },
+		{ "h:443:full:", "the last segment must not be empty" },
+		{ "h:443:all", "access segment must be read-only, read-write or full" },
+		{ "h:443:full:rest:warn", "enforcement segment must be enforce or audit" },
+		{ "h:5432:full:tcp", "protocol tcp takes neither access nor enforcement" },
+		{ "h:5432::tcp:enforce", "protocol tcp takes neither access nor enforcement" },
+		{ "a b:443", "host must not contain blanks" },
+		{ "h/x:443", "host must not contain blanks" },
+		{ "h:443:full:websocket:enforce:request-body-credential-rewrite", "needs rest in the protocol segment" },
+		{ "h:443:::", "the last segment must not be empty" },
+	};
+	auto_policy_doc struct policy_doc *d = policy_doc_new();
+	auto_free char *host = calloc(1, UPDATE_SPEC_MAX + 8);
+	struct err err = { 0 };
+	struct doc_endpoint e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(update_parse_endpoint(d, cases[i].spec, &e, &err), -EINVAL);
+		if (!strstr(err.text, cases[i].why) || !strstr(err.text, cases[i].spec))
+			fail_msg("%s: %s", cases[i].spec, err.text);
+	}
+	(void)memset(host, 'h', UPDATE_SPEC_MAX - 4);
+	(void)strcat(host, ":443");
+	assert_int_equal(update_parse_endpoint(d, host, &e, &err), 0);
+	(void)strcat(host, "0");
+	assert_int_equal(update_parse_endpoint(d, host, &e, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "hhhh…': longer than 4096 bytes"));
+}
+
+/* They would stand in the policy, in the log and on somebody's terminal. */
+static void control_characters_and_what_is_not_utf_8_is_refused(void **state)
+{
+	static char *bad[] = { (char *)"h\x01:443", NULL }, *good[] = { (char *)"h:443", NULL };
+	static char *binary[] = { (char *)"/usr/bin/x\x7f", NULL };
+	const struct update_flags flags[] = { { .add_endpoint = bad }, { .remove_endpoint = bad }, { .add_allow = bad },
+		{ .add_deny = bad }, { .remove_rule = bad }, { .add_endpoint = good, .binary = binary },
+		{ .add_endpoint = good, .rule_name = (char *)"\xff" }, { .add_endpoint = good, .rule_name = (char *)"a\nb" } };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(update_check_flags(&(struct update_flags){ .add_endpoint = good, .rule_name = (char *)"\xc3\xa9" }, &err), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		assert_int_equal(update_check_flags(&flags[i], &err), -EINVAL);
+		assert_non_null(strstr(err.text, "must be UTF-8 without control characters"));
+	}
+}
+
+/* Rules for requests go by endpoint, and the endpoints by name and port. */
+static void rules_for_one_endpoint_are_one_operation(void **state)
+{
+	static char *allow[] = { (char *)"b.example:443:GET:/1", (char *)"a.example:443:GET:/2", (char *)"a.example:80:GET:/3",
+		(char *)"B.example:443:PUT:/4", NULL };
+	static const struct {
+		const char *host;
+		uint16_t port;
+		size_t n;
+	} want[] = { { "a.example", 80, 1 }, { "a.example", 443, 1 }, { "b.example", 443, 2 } };
+	auto_policy_doc struct policy_doc *d = policy_doc_new();
+	struct update_plan plan;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(update_plan_make(d, &(struct update_flags){ .add_allow = allow }, &plan, &err), 0);
+	assert_int_equal(plan.n, ARRAY_SIZE(want));
+	for (size_t i = 0; i < plan.n; i++) {
+		assert_int_equal(plan.ops[i].type, MERGE_ADD_ALLOW);
+		assert_string_equal(plan.ops[i].host, want[i].host);
+		assert_int_equal(plan.ops[i].port, want[i].port);
+		assert_int_equal(plan.ops[i].n_rules, want[i].n);
+	}
+	assert_string_equal(plan.ops[2].rules[1].path.text, "/4");
+}
+
 /* --- each step, its refusals and what it tells --- */
 
 #define REST "protocol: rest, enforcement: enforce, "
@@ -480,6 +559,57 @@ static void each_step_does_and_tells_what_it_should(void **state)
 		if (t->want && !strstr(buf_cstr(&after), t->want + (*t->want == '!')) == (*t->want != '!'))
 			fail_msg("%s: %s in\n%s", t->op, t->want, buf_cstr(&after));
 		json_decref(json);
+	}
+}
+
+/* Whether MCP that was seen may stand beside what the policy has at the same host and port. */
+static void mcp_that_was_seen_is_no_way_around_its_rules(void **state)
+{
+	static const struct {
+		const char *old, *path;
+		bool evident, asked; /* taken as evidence; as a request */
+	} cases[] = {
+		{ ONE(p, ""), "/mcp", true, true },
+		{ ONE(p, REST "rules: [{allow: {method: GET, path: /a}}]"), "/mcp", true, false },
+		{ ONE(p, REST "rules: [{allow: {method: GET, path: /a}}, {allow: {method: POST, path: '/m*'}}]"), "/mcp", false,
+			false },
+		{ ONE(p, REST "rules: [{allow: {method: GET, path: '/**'}}]"), "/mcp", false, false },
+		{ ONE(p, REST "rules: [{allow: {method: GET}}]"), "/mcp", false, false },
+		{ ONE(p, REST "access: full"), "/mcp", false, false },
+		/* nobody can tell which paths a pattern leaves out */
+		{ ONE(p, REST "rules: [{allow: {method: GET, path: /a}}]"), "/m*", false, false },
+		/* by path, one endpoint gives way to the other */
+		{ ONE(p, REST "access: full, path: '/api/**'"), "/mcp", true, true },
+		{ ONE(p, REST "access: full, path: '/api/**'"), "/api/mcp", false, false },
+		{ ONE(p, REST "access: full, path: /mcp"), "/mcp", false, false },
+		{ ONE(p, REST "rules: [{allow: {method: GET, path: /a}}], path: '/**'"), "/mcp", true, false },
+		{ ONE(p, REST "rules: [{allow: {method: GET, path: /a}}], path: '/m*'"), "/mcp", false, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(cases); i++) {
+		bool is_evidence = i % 2, want = is_evidence ? cases[i / 2].evident : cases[i / 2].asked;
+		auto_policy_doc struct policy_doc *d = NULL, *rule = NULL;
+		char text[1024];
+		struct merge_report report;
+		struct merge_op op = { .type = MERGE_ADD_RULE, .rule_name = "seen", .is_evidence = is_evidence };
+		struct err err = { 0 };
+		int r;
+
+		(void)snprintf(text, sizeof(text), "version: 1\nnetwork_policies: {%s}\n", cases[i / 2].old);
+		d = doc_parse(text);
+		(void)snprintf(text, sizeof(text),
+			"version: 1\nnetwork_policies: {x: {endpoints: [{host: h, port: 443, path: '%s', protocol: mcp, "
+			"rules: [{allow: {method: initialize}}]}], binaries: [{path: /b}]}}\n",
+			cases[i / 2].path);
+		rule = doc_parse(text);
+		op.rule = &rule->network_policies.list[0];
+		r = policy_merge(d, &op, 1, &report, &err);
+		if ((r == 0) != want)
+			fail_msg("%s beside {%s}: %s", cases[i / 2].path, cases[i / 2].old, err.text);
+		if (!want && !strstr(err.text, is_evidence ? "MCP was seen at h:443, and rule 'p' of the policy"
+							    : "endpoint h:443 would be inspected in two ways"))
+			fail_msg("%s", err.text);
 	}
 }
 
@@ -845,7 +975,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(upstream_merge_vectors_pass),
+		cmocka_unit_test(what_an_endpoint_may_not_be_is_refused_with_what_it_should),
+		cmocka_unit_test(control_characters_and_what_is_not_utf_8_is_refused),
+		cmocka_unit_test(rules_for_one_endpoint_are_one_operation),
 		cmocka_unit_test(each_step_does_and_tells_what_it_should),
+		cmocka_unit_test(mcp_that_was_seen_is_no_way_around_its_rules),
 		cmocka_unit_test(upstream_update_grammar_vectors_pass),
 		cmocka_unit_test(ipv6_stands_in_brackets_and_paths_keep_their_colons),
 		cmocka_unit_test(allowing_a_method_writes_the_preset_out),

@@ -78,6 +78,21 @@ static void the_target_of_a_link_may_do_what_the_link_may(void **state)
 	assert_true(may(text, link));
 }
 
+static void a_target_that_is_named_already_is_not_added(void **state)
+{
+	char real[4096], text[8192];
+	auto_free char *out = NULL;
+
+	(void)state;
+	assert_non_null(realpath("/usr/bin/env", real));
+	(void)snprintf(text, sizeof(text),
+		"version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ host: h.test, port: 443 }]\n"
+		"    binaries: [{ path: %s/tool }, { path: %s }]\n",
+		dir, real);
+	assert_int_equal(policy_resolve_binaries(text, strlen(text), &out), 0);
+	assert_string_equal(out, text);
+}
+
 static void what_is_no_link_stays_as_it_was_written(void **state)
 {
 	auto_free char *plain = resolved("/nowhere/tool"), *glob = resolved("/usr/bin/*");
@@ -114,6 +129,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_target_of_a_link_may_do_what_the_link_may),
+		cmocka_unit_test(a_target_that_is_named_already_is_not_added),
 		cmocka_unit_test(what_is_no_link_stays_as_it_was_written),
 		cmocka_unit_test(links_in_private_directories_are_not_followed),
 		cmocka_unit_test(what_is_no_policy_is_refused),

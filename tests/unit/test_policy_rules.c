@@ -4,6 +4,8 @@
  */
 #include "unit/policy_test.h"
 
+#include <errno.h>
+
 #include "lib/cleanup.h"
 
 static struct decision ask(const struct policy *p, const struct request *r)
@@ -243,6 +245,32 @@ static void a_persisted_query_stands_for_what_was_registered(void **state)
 	policy_unref(p);
 }
 
+/* Of the kind that was registered, whatever the order in which they were written. */
+static void each_registered_query_has_its_own_kind(void **state)
+{
+	static const char *const ids[] = { "q", "m", "s" };
+	static const char registry[] =
+		"persisted_queries: allow_registered, graphql_persisted_queries: "
+		"{ s: { operation_type: subscription }, q: { operation_type: query, operation_name: Q }, "
+		"m: { operation_type: mutation } }, rules: [{ allow: { operation_type: %s } }]";
+	static const char *const kinds[] = { "query", "mutation", "subscription" };
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		char text[512];
+		struct policy *p;
+
+		(void)snprintf(text, sizeof(text), registry, kinds[k]);
+		p = enforcing("graphql", text);
+		for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+			struct graphql_op op = { .is_persisted = true, .persisted_id = ids[i] };
+
+			assert_int_equal(ask_graphql(p, &op, 1).verdict, i == k ? VERDICT_ALLOW : VERDICT_DENY);
+		}
+		policy_unref(p);
+	}
+}
+
 static void what_was_not_understood_is_denied_even_in_audit(void **state)
 {
 	struct policy *p =
@@ -451,6 +479,61 @@ static void a_middleware_that_fails_closed_refuses_what_nobody_inspects(void **s
 	policy_unref(q);
 }
 
+/* --- what a check refuses and `policy eval` is asked about all the same --- */
+
+static struct policy *refused(const char *protocol, const char *rest)
+{
+	struct policy *p = NULL;
+	char text[2048];
+
+	(void)snprintf(text, sizeof(text),
+		"version: 1\nnetwork_policies:\n  p:\n    binaries: [{ path: /usr/bin/curl }]\n"
+		"    endpoints: [{ host: h.test, port: 443, enforcement: enforce, protocol: %s, %s }]\n",
+		protocol, rest);
+	assert_int_equal(policy_load(text, strlen(text), &p, NULL), -EINVAL);
+	assert_int_equal(policy_load_refused(text, strlen(text), &p, NULL), 0);
+	return p;
+}
+
+static void what_was_refused_allows_nothing(void **state)
+{
+	struct policy *access = refused("json-rpc", "access: full");
+	struct policy *type = refused("graphql", "rules: [{ allow: { operation_type: Query } }]");
+	struct policy *kind = refused("graphql",
+		"persisted_queries: allow_registered, graphql_persisted_queries: { x: { fields: [viewer] } }, "
+		"access: full");
+	struct graphql_op query = operation(GRAPHQL_QUERY, NULL, viewer, 1);
+	struct graphql_op registered = { .is_persisted = true, .persisted_id = "x" };
+
+	(void)state;
+	assert_int_equal(ask_rpc(access, "initialize", NULL).verdict, VERDICT_DENY);
+	assert_int_equal(ask_graphql(type, &query, 1).verdict, VERDICT_DENY);
+	assert_int_equal(ask_graphql(kind, &registered, 1).verdict, VERDICT_DENY);
+	assert_int_equal(ask_graphql(kind, &query, 1).verdict, VERDICT_ALLOW);
+	policy_unref(access);
+	policy_unref(type);
+	policy_unref(kind);
+}
+
+static void one_bad_address_makes_the_list_hold_nothing(void **state)
+{
+	struct policy *good = policy_of_endpoint("host: h.test, port: 443, allowed_ips: [10.0.0.1]");
+	struct policy *bad = refused("rest", "access: full, allowed_ips: [10.0.0.1, 127.0.0.1]");
+	struct netaddr a = { .family = AF_INET, .bytes = { 10, 0, 0, 1 } };
+	struct intent in = curl_to("h.test", 443);
+	struct decision d;
+
+	(void)state;
+	in.addrs = &a;
+	in.n_addrs = 1;
+	policy_decide(good, &in, &d);
+	assert_int_equal(d.verdict, VERDICT_ALLOW);
+	policy_decide(bad, &in, &d);
+	assert_int_equal(d.verdict, VERDICT_DENY);
+	policy_unref(good);
+	policy_unref(bad);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -462,10 +545,13 @@ int main(void)
 		cmocka_unit_test(read_only_lets_no_message_out),
 		cmocka_unit_test(every_operation_and_every_field_must_be_allowed),
 		cmocka_unit_test(a_persisted_query_stands_for_what_was_registered),
+		cmocka_unit_test(each_registered_query_has_its_own_kind),
 		cmocka_unit_test(what_was_not_understood_is_denied_even_in_audit),
 		cmocka_unit_test(messages_of_a_graphql_websocket_are_operations),
 		cmocka_unit_test(a_rest_rule_does_not_rescue_an_operation),
 		cmocka_unit_test(json_rpc_methods_are_exact),
+		cmocka_unit_test(what_was_refused_allows_nothing),
+		cmocka_unit_test(one_bad_address_makes_the_list_hold_nothing),
 		cmocka_unit_test(one_denied_call_denies_the_batch),
 		cmocka_unit_test(mcp_tools_are_named_one_by_one),
 		cmocka_unit_test(the_profile_without_tool_rules_opens_all_tools),

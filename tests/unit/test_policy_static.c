@@ -92,6 +92,30 @@ static void a_changed_section_is_refused_by_name(void **state)
 				      "(applied at startup)");
 }
 
+static void whether_the_working_directory_is_shared_cannot_be_changed(void **state)
+{
+	struct err err = { 0 };
+	char *got = NULL;
+
+	(void)state;
+	assert_int_equal(policy_static_complete(whole, "version: 1\nfilesystem_policy: {read_only: [/usr]}\n", &got, &err),
+		-EINVAL);
+	assert_string_equal(err.text, "filesystem_policy: include_workdir cannot be changed on a live sandbox "
+				      "(applied at startup)");
+}
+
+static void what_is_no_policy_is_refused_with_its_place(void **state)
+{
+	struct err err = { 0 };
+	char *got = NULL;
+
+	(void)state;
+	assert_int_equal(policy_static_complete(whole, "version: 1\nproces: {}\n", &got, &err), -EINVAL);
+	assert_string_equal(err.text, "policy:2:1: unknown field 'proces' (did you mean 'process'?)");
+	assert_int_equal(policy_static_complete("", whole, &got, &err), -EINVAL);
+	assert_null(got);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -99,6 +123,8 @@ int main(void)
 		cmocka_unit_test(absent_sections_are_taken_from_the_live_policy),
 		cmocka_unit_test(a_complete_update_stays_as_it_was_written),
 		cmocka_unit_test(a_changed_section_is_refused_by_name),
+		cmocka_unit_test(whether_the_working_directory_is_shared_cannot_be_changed),
+		cmocka_unit_test(what_is_no_policy_is_refused_with_its_place),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,6 +211,72 @@ static void a_path_with_pattern_characters_matches_itself_alone(void **state)
 	proposals_free(all);
 }
 
+/* Out of order, by several askers, refused for the address: all of it is in the one proposal. */
+static void a_proposal_says_who_asked_and_since_when(void **state)
+{
+	struct event e = denial("/usr/bin/curl", NULL);
+	struct proposals *all = proposals_new();
+	const struct proposal *const *list;
+	size_t n;
+
+	(void)state;
+	e.asker = "a";
+	assert_int_equal(proposals_event(all, &e), 0);
+	e.time_ms = 2;
+	assert_int_equal(proposals_event(all, &e), 0);
+	list = proposals_list(all, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(list[0]->first_ms, 2);
+	assert_int_equal(list[0]->last_ms, 5);
+	assert_string_equal(list[0]->asker, "a");
+	assert_false(list[0]->has_more_askers);
+	assert_false(notes_hold(list[0], "protected range"));
+	e.asker = "b";
+	e.engine = "ssrf";
+	assert_int_equal(proposals_event(all, &e), 0);
+	list = proposals_list(all, &n);
+	assert_string_equal(list[0]->asker, "a");
+	assert_true(list[0]->has_more_askers);
+	assert_true(notes_hold(list[0], "protected range"));
+	proposals_free(all);
+}
+
+static void what_is_proposed_has_its_limits(void **state)
+{
+	struct proposals *all = proposals_new();
+	const struct proposal *const *list;
+	char host[32], path[32], longest[300];
+	struct event e;
+	size_t n;
+
+	(void)state;
+	for (int i = 0; i <= PROPOSAL_SAMPLES_MAX; i++) {
+		(void)snprintf(path, sizeof(path), "/%c%c", 'a' + i / 26, 'a' + i % 26);
+		e = denial("/usr/bin/curl", path);
+		assert_int_equal(proposals_event(all, &e), 0);
+		assert_int_equal(proposals_event(all, &e), 0);
+	}
+	list = proposals_list(all, &n);
+	assert_int_equal(n, 1);
+	assert_int_equal(list[0]->n_samples, PROPOSAL_SAMPLES_MAX);
+	assert_int_equal(list[0]->count, 2 * (PROPOSAL_SAMPLES_MAX + 1));
+	for (int i = 0; i < PROPOSAL_SAMPLES_MAX; i++)
+		assert_int_equal(list[0]->samples[i].count, 2);
+	for (int i = 0; i < PROPOSALS_MAX + 1; i++) {
+		(void)snprintf(host, sizeof(host), "h%d.test", i);
+		e = denial("/usr/bin/curl", NULL);
+		e.host = host;
+		assert_int_equal(proposals_event(all, &e), 0);
+	}
+	(void)proposals_list(all, &n);
+	assert_int_equal(n, PROPOSALS_MAX);
+	assert_int_equal(proposals_left_out(all), 2);
+	memset(longest, 'h', sizeof(longest));
+	longest[sizeof(longest) - 1] = '\0';
+	assert_false(proposal_is_proposable(longest));
+	proposals_free(all);
+}
+
 static void what_no_rule_would_allow_is_not_proposed(void **state)
 {
 	struct event odd_binary = denial("/tmp/*", NULL), broken = denial("/usr/bin/curl", "/x");
@@ -235,6 +301,8 @@ int main(void)
 		cmocka_unit_test(upstreams_cases_agree),
 		cmocka_unit_test(a_group_has_one_id_and_counts),
 		cmocka_unit_test(a_path_with_pattern_characters_matches_itself_alone),
+		cmocka_unit_test(a_proposal_says_who_asked_and_since_when),
+		cmocka_unit_test(what_is_proposed_has_its_limits),
 		cmocka_unit_test(what_no_rule_would_allow_is_not_proposed),
 	};
 

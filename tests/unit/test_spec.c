@@ -113,6 +113,48 @@ static void environment_entries_are_checked(void **state)
 	run(cases, ARRAY_SIZE(cases), spec_env_check);
 }
 
+static char *filled(const char *head, char with, size_t n)
+{
+	size_t len = strlen(head);
+	char *s = calloc(1, len + n + 1);
+
+	assert_non_null(s);
+	memcpy(s, head, len);
+	memset(s + len, with, n);
+	return s;
+}
+
+static void an_environment_has_its_limits(void **state)
+{
+	auto_free char *value = filled("KEY=", 'v', SPEC_ENV_VALUE_MAX), *longer = filled("KEY=", 'v', SPEC_ENV_VALUE_MAX + 1);
+	auto_free char *key = filled("", 'K', SPEC_ENV_KEY_MAX + 1);
+	char *env[SPEC_ENV_MAX + 2] = { NULL };
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(spec_env_check(value, &err), 0);
+	assert_int_equal(spec_env_check(longer, &err), -EINVAL);
+	assert_string_equal(err.text, "the value of 'KEY' exceeds 8192 bytes");
+	key[SPEC_ENV_KEY_MAX] = '=';
+	assert_int_equal(spec_env_check(key, &err), 0);
+	assert_int_equal(spec_env_check_all(NULL, &err), 0);
+	for (size_t i = 0; i < SPEC_ENV_MAX; i++)
+		env[i] = (char *)(uintptr_t) "A=1";
+	assert_int_equal(spec_env_check_all(env, &err), 0);
+	env[SPEC_ENV_MAX] = (char *)(uintptr_t) "B=1";
+	assert_int_equal(spec_env_check_all(env, &err), -EINVAL);
+	assert_string_equal(err.text, "more than 128 variables");
+	for (size_t i = 0; i <= SPEC_ENV_MAX; i++)
+		env[i] = i < 31 ? value : NULL;
+	assert_int_equal(spec_env_check_all(env, &err), 0);
+	env[31] = value; /* 32 of them, each 4 bytes beyond 8 KiB */
+	assert_int_equal(spec_env_check_all(env, &err), -EINVAL);
+	assert_string_equal(err.text, "more than 262144 bytes of variables");
+	env[3] = (char *)(uintptr_t) "OPENSHELL_X=1";
+	assert_int_equal(spec_env_check_all(env, &err), -EINVAL);
+	assert_string_equal(err.text, "'OPENSHELL_X' is reserved");
+}
+
 static void labels_are_checked_as_upstream_does(void **state)
 {
 	static const struct check cases[] = {
@@ -129,15 +171,27 @@ static void labels_are_checked_as_upstream_does(void **state)
 		{ "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=x",
 			"exceeds 63 characters" },
 		{ "a", "expected 'key=value'" },
+		{ "/a=x", "key prefix cannot be empty" },
+		{ "ex_ample/a=x", "key prefix has invalid characters" },
+		{ "example.com/=x", "key cannot be empty after '/'" },
+		{ "a/b/c=x", "key has invalid characters" },
 	};
+	auto_free char *longest = filled("", 'k', 255), *longer = filled("", 'k', 255);
+	struct err err = { 0 };
 
 	(void)state;
 	run(cases, ARRAY_SIZE(cases), spec_label_check);
+	longest[200] = longer[200] = '/';
+	longest[253] = longer[254] = '=';
+	assert_int_equal(spec_label_check(longest, &err), 0);
+	assert_int_equal(spec_label_check(longer, &err), -EINVAL);
+	assert_string_equal(err.text, "label key exceeds 253 characters");
 }
 
 static void selectors_want_every_label(void **state)
 {
 	char *labels[] = { (char *)(uintptr_t) "env=prod", (char *)(uintptr_t) "team=a", NULL };
+	char many[4 * SPEC_LABELS_MAX + 8] = "";
 	struct err err = { 0 };
 
 	(void)state;
@@ -149,6 +203,12 @@ static void selectors_want_every_label(void **state)
 	assert_false(spec_selector_matches("env=prod", NULL));
 	assert_int_equal(spec_selector_check("a=1,,b=2", &err), 0);
 	assert_int_equal(spec_selector_check("a=1,b", &err), -EINVAL);
+	for (size_t i = 0; i < SPEC_LABELS_MAX; i++)
+		(void)strcat(many, "a=1,");
+	assert_int_equal(spec_selector_check(many, &err), 0);
+	(void)strcat(many, "a=1");
+	assert_int_equal(spec_selector_check(many, &err), -EINVAL);
+	assert_string_equal(err.text, "more than 64 labels in the selector");
 }
 
 static void pins_name_an_address(void **state)
@@ -165,10 +225,17 @@ static void pins_name_an_address(void **state)
 		{ "a:0:127.0.0.1:8443", "between 1 and 65535" },
 		{ "a:443:127.0.0.1:65536", "between 1 and 65535" },
 		{ "a:443:localhost:8443", "not an IP address" },
+		{ "[::1:443:127.0.0.1:8443", "HOST:PORT:ADDR:PORT" },
+		{ "[::1]x:443:127.0.0.1:8443", "HOST:PORT:ADDR:PORT" },
+		{ "a:443:[::1", "HOST:PORT:ADDR:PORT" },
 	};
+	auto_free char *longer = filled("", 'h', 1000);
+	struct err err = { 0 };
 
 	(void)state;
 	run(cases, ARRAY_SIZE(cases), spec_connect_to_check);
+	assert_int_equal(spec_connect_to_check(longer, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "hhh…' is too long for HOST:PORT:ADDR:PORT"));
 }
 
 int main(void)
@@ -179,6 +246,7 @@ int main(void)
 		cmocka_unit_test(bad_metadata_is_refused),
 		cmocka_unit_test(ids_are_uuids_and_differ),
 		cmocka_unit_test(environment_entries_are_checked),
+		cmocka_unit_test(an_environment_has_its_limits),
 		cmocka_unit_test(labels_are_checked_as_upstream_does),
 		cmocka_unit_test(selectors_want_every_label),
 		cmocka_unit_test(pins_name_an_address),
