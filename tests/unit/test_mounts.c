@@ -164,9 +164,11 @@ static void a_file_of_ours_without_a_place_is_left_out(void **state)
 		"/sandbox/absent", "/run/absent" };
 	struct mounts m = { 0 };
 	struct err err = { 0 };
-	int fd = open(paths[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int fd;
 
 	(void)state;
+	assert_int_equal(mkdir(paths[2], 0700), 0);
+	fd = open(paths[0], O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	(void)close(fd);
 	assert_int_equal(mounts_plan(&m, &p, &s, base, &err), 0);
@@ -181,6 +183,7 @@ static void a_file_of_ours_without_a_place_is_left_out(void **state)
 	assert_non_null(find(&m, paths[4]));
 	mounts_done(&m);
 	assert_int_equal(unlink(paths[0]), 0);
+	assert_int_equal(rmdir(paths[2]), 0);
 }
 
 static void the_root_directory_is_never_granted(void **state)
