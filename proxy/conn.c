@@ -385,12 +385,6 @@ void conn_reset(struct conn *c)
 void conn_finish(struct conn *c)
 {
 	leg_close(take_ptr(c->leg));
-	if (!c->client.stream)
-		c->client.stream = stream_tcp_new(c->client.w.fd);
-	if (!c->client.stream) {
-		conn_close(c);
-		return;
-	}
 	conn_set_state(c, CONN_DRAIN);
 	if (c->state == CONN_DRAIN)
 		discard(c, 0);

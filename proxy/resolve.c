@@ -52,16 +52,6 @@ static void close_process(struct resolver *r)
 	r->w.fd = -1;
 }
 
-void resolver_free(struct resolver *r)
-{
-	if (!r)
-		return;
-	close_process(r);
-	for (size_t i = 0; i < RESOLVE_CACHE_MAX; i++)
-		free(r->cache[i]);
-	free(r);
-}
-
 static struct cached *cache_find(struct resolver *r, const char *name)
 {
 	for (size_t i = 0; i < RESOLVE_CACHE_MAX; i++)

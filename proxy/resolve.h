@@ -40,7 +40,6 @@ struct resolve_query {
 
 /* @need is called (with @arg) when a resolver process is wanted and there is none. */
 struct resolver *resolver_new(struct loop *loop, void (*need)(void *arg), void *arg);
-void resolver_free(struct resolver *r);
 /* The socket to a resolver process; owned from now on. Questions that waited go out. */
 int resolver_attach(struct resolver *r, int fd);
 
