@@ -898,6 +898,21 @@ def h2_has_100_streams_at_a_time_and_goaway_for_who_knows_that():
 
 
 @case
+def h2_without_a_request_says_goaway_and_ends_after_120_s():
+    with limited():
+        s = raw_h2()
+        s.sendall(h2_frame(1, 5, 1, h2_head()))
+        while h2_read(s)[:3] != (0, 1, 1):
+            pass
+        D.settle()
+        D.advance(118500)
+        eq(is_open(s), True)
+        D.advance(1600)
+        eq(goaway(s), 0)
+        eq(closed(s), True)
+
+
+@case
 def h2_settings_and_acknowledgements_without_end_are_goaway():
     with limited():
         s = raw_h2()
