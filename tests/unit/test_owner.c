@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +25,48 @@
 #include "lib/loop.h"
 #include "tracer/filehash.h"
 #include "tracer/owner.h"
+
+/* What openat() of an executable fails with, once; 0: it does not. */
+static int exe_error;
+/* As Linux before 6.9: no pidfd of a thread, and of its number none at all. */
+static bool has_no_thread_pidfds;
+
+int __real_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...)
+{
+	if (!exe_error || strcmp(path, "exe") != 0)
+		return __real_openat(dir, path, flags);
+	errno = exe_error;
+	exe_error = 0;
+	return -1;
+}
+
+static bool is_leader(pid_t tid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d", (int)tid, (int)tid);
+	return access(path, F_OK) == 0 && syscall(SYS_tgkill, tid, tid, 0) == 0;
+}
+
+long __real_syscall(long nr, ...);
+long __wrap_syscall(long nr, ...);
+long __wrap_syscall(long nr, ...)
+{
+	long a[6];
+	va_list ap;
+
+	va_start(ap, nr);
+	for (size_t i = 0; i < ARRAY_SIZE(a); i++)
+		a[i] = va_arg(ap, long);
+	va_end(ap);
+	if (nr == SYS_pidfd_open && has_no_thread_pidfds && ((unsigned int)a[1] || !is_leader((pid_t)a[0]))) {
+		errno = EINVAL;
+		return -1;
+	}
+	return __real_syscall(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
 
 /* The test itself plays pid 1: its children are what a sandbox would run. */
 struct fixture {
@@ -473,6 +517,154 @@ static void more_tasks_than_are_remembered_are_known_all_the_same(void **state)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
 }
 
+/* Between two looks it ended, we had no descriptor, or the file may not be read: nobody, nobody yet, and somebody
+ * who is refused. */
+static void an_executable_that_cannot_be_opened_makes_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	exe_error = ENOENT;
+	assert_int_equal(owner_get(f->owners, pid, &who), -ESRCH);
+	exe_error = EMFILE;
+	assert_int_equal(owner_get(f->owners, pid, &who), -EMFILE);
+	exe_error = EACCES;
+	assert_int_equal(owner_get(f->owners, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	assert_non_null(strstr(who->denied, "cannot be hashed"));
+	/* For good, as long as it is this file: nothing is read again. */
+	assert_int_equal(owner_get(f->owners, pid, &who), 0);
+	assert_non_null(who->denied);
+	stop(pid);
+}
+
+static void *tell_tid(void *arg)
+{
+	pid_t tid = gettid();
+
+	if (write(*(int *)arg, &tid, sizeof(tid)) == sizeof(tid))
+		(void)pause();
+	return NULL;
+}
+
+/* Its descriptors are its process's, which has a pidfd on any kernel. */
+static void a_thread_is_known_where_it_has_no_pidfd_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+	int told[2], got;
+	pid_t pid, tid = -1;
+	struct stat st;
+
+	assert_int_equal(pipe(told), 0);
+	pid = fork();
+	if (pid == 0) {
+		pthread_t t;
+
+		(void)dup2(told[1], 0);
+		if (pthread_create(&t, NULL, tell_tid, &told[1]) == 0)
+			(void)pthread_join(t, NULL);
+		_exit(1);
+	}
+	assert_int_equal(read(told[0], &tid, sizeof(tid)), sizeof(tid));
+	assert_int_not_equal(tid, pid);
+	has_no_thread_pidfds = true;
+	got = owner_getfd(f->owners, tid, 0);
+	assert_true(got >= 0);
+	assert_int_equal(fstat(got, &st), 0);
+	assert_true(S_ISFIFO(st.st_mode));
+	(void)close(got);
+	got = owner_getfd(f->owners, pid, 0);
+	assert_true(got >= 0);
+	(void)close(got);
+	stop(pid);
+	assert_int_equal(owner_getfd(f->owners, tid, 0), -ESRCH);
+	has_no_thread_pidfds = false;
+	(void)close(told[0]);
+	(void)close(told[1]);
+}
+
+/* Descriptors that this process may open yet, from now on. */
+static void leave_room_for(int n)
+{
+	struct rlimit limit;
+	int fds[3];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* The lowest number that is free, with nothing free below it: holes are filled. */
+	for (int i = 0; i < 3; i++)
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	limit.rlim_cur = (rlim_t)fds[0] + (rlim_t)n;
+	for (int i = 0; i < 3; i++) {
+		assert_true(i == 0 || fds[i] == fds[i - 1] + 1);
+		(void)close(fds[i]);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void leave_room(const struct rlimit *limit)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, limit), 0);
+}
+
+/* Each descriptor that it takes is missing in turn: nobody is known as anybody, nothing is remembered of it, and with
+ * room again the answer is the right one. */
+static void out_of_descriptors_nobody_is_taken_for_anybody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	struct rlimit limit;
+	pid_t pid = start(f->path, -1);
+	int n, r;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (n = 0;; n++) {
+		leave_room_for(n);
+		r = owner_get(f->owners, pid, &who);
+		leave_room(&limit);
+		if (r != -EMFILE)
+			break;
+	}
+	assert_true(n >= 3);
+	assert_int_equal(r, -EINPROGRESS);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	assert_null(who->denied);
+	stop(pid);
+}
+
+/* The same for its descriptors: a shortage is no "there is none". */
+static void out_of_descriptors_none_is_duplicated(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit limit;
+	pid_t pid = start(f->path, -1);
+	int n, fd;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (n = 0;; n++) {
+		leave_room_for(n);
+		fd = owner_getfd(f->owners, pid, 0);
+		leave_room(&limit);
+		if (fd >= 0)
+			break;
+		assert_int_equal(fd, -EMFILE);
+	}
+	assert_true(n >= 2);
+	(void)close(fd);
+	stop(pid);
+}
+
+static void without_a_root_there_is_nobody_to_know(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pid = start(f->path, -1);
+
+	stop(pid);
+	assert_null(owners_new(f->hashes, pid, on_hashed, f));
+	owners_free(NULL);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -521,6 +713,11 @@ int main(void)
 		EACH(binaries_beyond_the_limit_are_refused),
 		EACH(descriptors_are_duplicated_by_number),
 		EACH(more_tasks_than_are_remembered_are_known_all_the_same),
+		EACH(an_executable_that_cannot_be_opened_makes_nobody),
+		EACH(a_thread_is_known_where_it_has_no_pidfd_of_its_own),
+		EACH(out_of_descriptors_nobody_is_taken_for_anybody),
+		EACH(out_of_descriptors_none_is_duplicated),
+		EACH(without_a_root_there_is_nobody_to_know),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
