@@ -31,7 +31,7 @@ typedef void resolve_fn(struct resolve_query *q, const struct resolve_answer *an
 struct resolve_query {
 	TAILQ_ENTRY(resolve_query) link;
 	uint32_t id;
-	bool is_asking;
+	bool is_asking, is_sent;
 	resolve_fn *fn;
 	struct timer timeout;
 	struct resolver *resolver;
