@@ -225,6 +225,10 @@ int conn_new(struct proxy *px, int fd, struct conn **ret)
 	TAILQ_INSERT_TAIL(&px->conns, c, link);
 	px->n_conns++;
 	conn_set_state(c, CONN_TUPLE);
+	if (c->state == CONN_CLOSED) { /* no memory for its deadline */
+		c->client.w.fd = -1;
+		return -ENOMEM;
+	}
 	*ret = c;
 	return 0;
 }
