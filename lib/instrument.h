@@ -16,17 +16,21 @@ enum { IS_SANITIZED = 0 };
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 #define INSTRUMENT_ACCOUNT() __lsan_do_leak_check()
-#elif defined(COVERAGE)
-void __gcov_dump(void);
-#define INSTRUMENT_ACCOUNT() __gcov_dump()
+#endif
+
+/* First in the main() of a program that confines itself. */
+#ifdef COVERAGE
+void instrument_begin(void);
+#else
+static inline void instrument_begin(void) {}
 #endif
 
 /* Beside the supervisor's other variables: the file that takes what a sanitizer says of its children. */
 #define INSTRUMENT_LOG "OPENSHELL_INSTRUMENT_LOG"
 
 /*
- * LeakSanitizer wants a thread, ptrace(2) and files, gcov a file: what a confined process has given up.
- * One that is told to stays as it is, to account for itself at its end. The supervisor tells nobody.
+ * LeakSanitizer wants a thread, ptrace(2) and files: what a confined process has given up. One that is told to
+ * stays as it is, to account for itself at its end. The supervisor tells nobody.
  */
 static inline bool instrument_stays_open(void)
 {

@@ -211,8 +211,10 @@ static void lane_up(struct back *b, struct lane *lane)
 {
 	if (lane->state == LANE_HEAD)
 		(void)up_head(b, lane);
-	if (lane->state == LANE_BODY && lane_pump(lane) < 0)
+	if (lane->state == LANE_BODY && lane_pump(lane) < 0) {
+		lane->state = LANE_DONE;
 		h2_reset(lane->st, INTERNAL_ERROR);
+	}
 }
 
 static void lane_run(struct back *b, struct lane *lane)

@@ -225,6 +225,10 @@ int conn_new(struct proxy *px, int fd, struct conn **ret)
 	TAILQ_INSERT_TAIL(&px->conns, c, link);
 	px->n_conns++;
 	conn_set_state(c, CONN_TUPLE);
+	if (c->state == CONN_CLOSED) { /* no memory for its deadline */
+		c->client.w.fd = -1;
+		return -ENOMEM;
+	}
 	*ret = c;
 	return 0;
 }
@@ -385,12 +389,6 @@ void conn_reset(struct conn *c)
 void conn_finish(struct conn *c)
 {
 	leg_close(take_ptr(c->leg));
-	if (!c->client.stream)
-		c->client.stream = stream_tcp_new(c->client.w.fd);
-	if (!c->client.stream) {
-		conn_close(c);
-		return;
-	}
 	conn_set_state(c, CONN_DRAIN);
 	if (c->state == CONN_DRAIN)
 		discard(c, 0);

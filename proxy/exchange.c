@@ -127,8 +127,6 @@ static int put_last_chunk(struct buf *out, const struct http1_body *b, const cha
 
 	if (r < 0)
 		return r;
-	if (!t->len)
-		return buf_append(out, "\r\n", 2);
 	return http1_trailers_write(out, buf_head(t), t->len, ret_why);
 }
 
@@ -178,6 +176,17 @@ static void up_broken(struct conn *c)
 		exchange_fault(c, 400, "invalid_request", "http-parser", "malformed request body");
 }
 
+/* Some of the body is lost: what follows must not reach the server as if it were all. */
+static void up_lost(struct conn *c)
+{
+	if (c->ex.has_answer) {
+		conn_close(c);
+		return;
+	}
+	leg_close(take_ptr(c->leg));
+	exchange_fault(c, 503, "overloaded", "http-parser", "no memory for the request");
+}
+
 /* Of a body nothing is replaced here, and a placeholder is not for servers. */
 static void up_placeholder(struct conn *c)
 {
@@ -208,6 +217,10 @@ static bool carry_up(struct conn *c, const char *data, size_t len, bool is_kept)
 		up_broken(c);
 		return false;
 	}
+	if (r == -ENOMEM || r == -ENOBUFS) {
+		up_lost(c);
+		return false;
+	}
 	if (is_kept) {
 		buf_consume(&c->client.in, used);
 		if (!c->client.in.len)
@@ -232,7 +245,7 @@ static void pump_up(struct conn *c)
 {
 	size_t budget = PUMP_BUDGET;
 	bool go_on = true;
-	ssize_t n = 0;
+	ssize_t n = -EAGAIN;
 
 	while (go_on && budget && !side_is_full(&c->leg->side)) {
 		struct buf *in = &c->client.in;
@@ -250,14 +263,15 @@ static void pump_up(struct conn *c)
 	}
 	if (c->state != CONN_EXCHANGE)
 		return;
-	if (n == 0 ? false : n < 0 && n != -EAGAIN) {
+	/* The rest of the request will never come; an answer that has begun still goes to whoever reads. */
+	if ((n == 0 && !c->ex.has_answer) || (n < 0 && n != -EAGAIN)) {
 		conn_close(c);
 		return;
 	}
 	if (!budget)
 		(void)timer_set(c->px->loop, &c->again, 0);
 	(void)side_want(c->px->loop, &c->client,
-		!c->ex.is_up_done && !side_is_full(&c->leg->side));
+		n != 0 && !c->ex.is_up_done && !side_is_full(&c->leg->side));
 	(void)side_want(c->px->loop, &c->leg->side, c->leg->side.wants_recv);
 }
 
@@ -481,7 +495,7 @@ static bool take_down(struct conn *c, const char *data, size_t len)
 		return carry_down(c, data, len);
 	if (is_kept) {
 		if (buf_append(in, data, len) < 0) {
-			down_broken(c, "the response head is too large");
+			down_broken(c, "out of memory");
 			return false;
 		}
 		data = buf_head(in);

@@ -95,6 +95,11 @@ void exchange_fault(struct conn *c, unsigned int status, const char *error, cons
 	refuse(c, &r, false);
 }
 
+static void out_of_memory(struct conn *c)
+{
+	exchange_fault(c, 503, "overloaded", "http-parser", "no memory for the request");
+}
+
 static void bad_request(struct conn *c, int r, const char *why)
 {
 	now.rq.effective_method[0] = '\0';
@@ -228,7 +233,7 @@ static void request_taken(struct conn *c, const char *head, size_t head_len, con
 	} else {
 		r = accept_request(c, rest, len);
 		if (r < 0)
-			exchange_fault(c, 503, "overloaded", "http-parser", "no memory for the request");
+			out_of_memory(c);
 		else if (!c->ex.inject.is_wanted || inject_check(c) == 0)
 			conn_commit(c, exchange_send);
 	}
@@ -310,9 +315,13 @@ static void request_again(struct conn *c)
 
 static void request_body_more(struct conn *c, const char *data, size_t len)
 {
-	if (buf_append(&c->client.in, data, len) < 0)
+	int r = buf_append(&c->client.in, data, len);
+
+	if (r == -ENOBUFS)
 		exchange_fault(c, 413, "invalid_request", "http-parser",
 			"the body is too large to be inspected");
+	else if (r < 0)
+		out_of_memory(c);
 	else
 		request_again(c);
 }
@@ -339,7 +348,8 @@ static void request_take(struct conn *c, ssize_t n)
 		else
 			request_wait(c, true);
 	} else if (buf_append(&s->in, c->px->scratch, (size_t)n) < 0) {
-		bad_request(c, -EMSGSIZE, NULL);
+		reset(&c->ex);
+		out_of_memory(c);
 	} else if (!request_scan(c, buf_head(&s->in), s->in.len)) {
 		request_wait(c, false);
 	}
@@ -379,8 +389,10 @@ void exchange_on_request(struct conn *c, uint32_t events)
 		(void)side_want(c->px->loop, &c->client, false);
 		return;
 	}
-	if (events & ~(uint32_t)EPOLLOUT || stream_has_pending(c->client.stream) ||
-		!c->client.wants_recv)
+	/* There was no room for an answer: requests that were read before may be waiting for it. */
+	if (c->state == CONN_REQUEST && !c->client.wants_recv)
+		exchange_begin(c);
+	else if (events & ~(uint32_t)EPOLLOUT || stream_has_pending(c->client.stream) || !c->client.wants_recv)
 		request_read(c);
 	else
 		(void)side_want(c->px->loop, &c->client, true);

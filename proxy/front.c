@@ -41,6 +41,9 @@ static void drop(struct lane *lane)
 
 	if (f)
 		TAILQ_REMOVE(&f->lanes, lane, link);
+	/* The last one: the connection has a deadline of its own again. */
+	if (f && TAILQ_EMPTY(&f->lanes))
+		wake(lane);
 	lane_free(lane);
 }
 

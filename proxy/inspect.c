@@ -169,7 +169,6 @@ int inspect_request(const struct inspection *in, const struct http1_request *rq,
 		*rest = at;
 		*len = left;
 	}
-	*ret_why = "no memory for the body";
 	r = understand(in, rq, body, n, facts);
 	if (r < 0)
 		return r;

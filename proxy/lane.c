@@ -136,9 +136,13 @@ int lane_put_data(struct lane *lane, const char *data, size_t len)
 
 	if (!len)
 		return 0;
+	if (lane->is_cut)
+		return -EPIPE;
 	r = lane->is_chunked ? chunked_put(&lane->in, data, len) : buf_append(&lane->in, data, len);
-	if (r < 0)
+	if (r < 0) {
+		lane->is_cut = true;
 		return r;
+	}
 	lane->owed += len;
 	lane->wake(lane);
 	return 0;
@@ -158,6 +162,8 @@ static int put_last(struct buf *out, const struct http1_header *trailers, size_t
 
 int lane_put_end(struct lane *lane, const struct http1_header *trailers, size_t n)
 {
+	if (lane->is_cut)
+		return -EPIPE;
 	lane->is_in_ended = true;
 	lane->wake(lane);
 	return lane->is_chunked ? put_last(&lane->in, trailers, n) : 0;

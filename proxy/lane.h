@@ -47,6 +47,7 @@ struct lane {
 	char method[HTTP1_METHOD_MAX + 1]; /* of the request */
 	struct buf in, out;		   /* what the holder receives, and what it sent */
 	bool is_chunked;		   /* the body in @in */
+	bool is_cut; /* part of it is lost: what the peer says then, its end above all, is nothing */
 	bool is_in_ended, is_out_ended;
 	size_t owed;	  /* body bytes in @in that the peer's window lacks */
 	uint64_t done_ms; /* when LANE_DONE was reached, while the peer had not ended */

@@ -92,17 +92,6 @@ struct listener *listener_new(struct proxy *px)
 	return l;
 }
 
-void listener_free(struct listener *l)
-{
-	if (!l)
-		return;
-	while (!TAILQ_EMPTY(&l->ages))
-		waiting_free(l, TAILQ_FIRST(&l->ages));
-	for (unsigned int i = 0; i < l->n_ports; i++)
-		cleanup_close(&l->ports[i].w.fd);
-	free(l);
-}
-
 static void refuse_one(struct listener *l, int fd, const char *reason)
 {
 	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };

@@ -14,7 +14,6 @@
 struct listener;
 
 struct listener *listener_new(struct proxy *px);
-void listener_free(struct listener *l);
 /* Accepts on @fd (listening, non-blocking from now on), owned. 0 or -errno. */
 int listener_add(struct listener *l, int fd);
 /* Takes a PROXY_TUPLE message apart: 0, -EPROTO for a malformed one, -ENOMEM. */

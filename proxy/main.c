@@ -20,6 +20,7 @@
 #include <jansson.h>
 
 #include "lib/err.h"
+#include "lib/instrument.h"
 #include "proxy/conn.h"
 #include "proxy/crypto.h"
 #include "proxy/link.h"
@@ -75,6 +76,7 @@ int main(void)
 	int r;
 	size_t seed = 1;
 
+	instrument_begin();
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* OpenSSL converts times with this; the first call reads the time zone, later ones nothing. */

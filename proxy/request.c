@@ -179,7 +179,7 @@ static bool is_guessing(const struct conn *c, const struct judged *j)
 
 enum request_outcome request_judge(struct conn *c, struct judged *j, const char **rest, size_t *len)
 {
-	const char *why = "no memory for the body";
+	const char *why = NULL;
 	int r = 1;
 
 	j->target.path[0] = '\0';
@@ -198,7 +198,9 @@ enum request_outcome request_judge(struct conn *c, struct judged *j, const char 
 	}
 	if (r >= 0)
 		return decide(c, j);
-	if (r == -EPERM)
+	if (r == -ENOMEM)
+		request_fault(c, j, 503, "overloaded", "http-parser", "no memory for the body");
+	else if (r == -EPERM)
 		request_fault(c, j, 403, "middleware_failed", "middleware", "%s", why);
 	else
 		request_fault(c, j, r == -EMSGSIZE ? 413 : 400, "invalid_request", "http-parser",

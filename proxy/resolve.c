@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "lib/cleanup.h"
+#include "lib/fd.h"
 #include "lib/msg.h"
 #include "lib/proto.h"
 #include "lib/str.h"
@@ -50,16 +51,6 @@ static void close_process(struct resolver *r)
 	(void)watch_set(r->loop, &r->w, 0);
 	cleanup_close(&r->w.fd);
 	r->w.fd = -1;
-}
-
-void resolver_free(struct resolver *r)
-{
-	if (!r)
-		return;
-	close_process(r);
-	for (size_t i = 0; i < RESOLVE_CACHE_MAX; i++)
-		free(r->cache[i]);
-	free(r);
 }
 
 static struct cached *cache_find(struct resolver *r, const char *name)
@@ -155,17 +146,41 @@ static void lose_process(struct resolver *r)
 		r->need(r->need_arg);
 }
 
-static void on_answer(struct loop *loop, struct watch *w, uint32_t events)
+static int send_question(struct resolver *r, const struct resolve_query *q)
 {
-	struct resolver *r = container_of(w, struct resolver, w);
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, RESOLVER_ASK, q->id);
+	msg_put_str(&m, q->name);
+	return msg_send(r->w.fd, &m);
+}
+
+/* As many as the process takes; the others when it has read some. */
+static int send_questions(struct resolver *r)
+{
+	struct resolve_query *q;
+	int rc = 0;
+
+	TAILQ_FOREACH(q, &r->asking, link) {
+		if (q->is_sent)
+			continue;
+		rc = send_question(r, q);
+		if (rc < 0)
+			break;
+		q->is_sent = true;
+	}
+	if (rc < 0 && rc != -EAGAIN)
+		return rc;
+	return watch_set(r->loop, &r->w, EPOLLIN | (rc == -EAGAIN ? EPOLLOUT : 0u));
+}
+
+static void take_message(struct resolver *r)
+{
 	struct resolve_answer a = { .n = 0 };
 	auto_msg_in struct msg_in m = { 0 };
 	struct resolve_query *q;
-	int n;
+	int n = msg_recv(r->w.fd, &m);
 
-	(void)loop;
-	(void)events;
-	n = msg_recv(w->fd, &m);
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0 || m.type != RESOLVER_ANSWER || !take_answer(&m, &a)) {
@@ -180,13 +195,15 @@ static void on_answer(struct loop *loop, struct watch *w, uint32_t events)
 	settle(q, &a);
 }
 
-static int send_question(struct resolver *r, const struct resolve_query *q)
+static void on_process(struct loop *loop, struct watch *w, uint32_t events)
 {
-	auto_msg_out struct msg_out m;
+	struct resolver *r = container_of(w, struct resolver, w);
 
-	msg_out_init(&m, RESOLVER_ASK, q->id);
-	msg_put_str(&m, q->name);
-	return msg_send(r->w.fd, &m);
+	(void)loop;
+	if ((events & EPOLLOUT) && send_questions(r) < 0)
+		lose_process(r);
+	else if (events & ~(uint32_t)EPOLLOUT)
+		take_message(r);
 }
 
 int resolver_attach(struct resolver *r, int fd)
@@ -195,19 +212,19 @@ int resolver_attach(struct resolver *r, int fd)
 	int rc;
 
 	close_process(r);
-	watch_init(&r->w, fd, on_answer, NULL);
+	watch_init(&r->w, fd, on_process, NULL);
 	r->is_needed = false;
-	rc = watch_set(r->loop, &r->w, EPOLLIN);
 	TAILQ_FOREACH(q, &r->asking, link)
-		if (rc == 0)
-			rc = send_question(r, q);
-	return rc;
+		q->is_sent = false;
+	/* Nobody else may have to wait for it. */
+	rc = fd_set_nonblock(fd, true);
+	return rc < 0 ? rc : send_questions(r);
 }
 
-static int ask_process(struct resolver *r, const struct resolve_query *q)
+static int ask_process(struct resolver *r)
 {
 	if (r->w.fd >= 0)
-		return send_question(r, q);
+		return send_questions(r);
 	if (!r->is_needed) {
 		r->is_needed = true;
 		r->need(r->need_arg);
@@ -232,14 +249,13 @@ int resolver_ask(struct resolver *r, struct resolve_query *q, const char *name, 
 	if (!str_copy(q->name, sizeof(q->name), name))
 		return -ENAMETOOLONG;
 	rc = timer_set(r->loop, &q->timeout, RESOLVE_MS);
-	if (rc == 0)
-		rc = ask_process(r, q);
-	if (rc < 0) {
-		timer_clear(r->loop, &q->timeout);
+	if (rc < 0)
 		return rc;
-	}
 	q->is_asking = true;
 	TAILQ_INSERT_TAIL(&r->asking, q, link);
 	r->n_asking++;
-	return 0;
+	rc = ask_process(r);
+	if (rc < 0)
+		resolver_cancel(q);
+	return rc;
 }

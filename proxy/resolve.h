@@ -31,7 +31,7 @@ typedef void resolve_fn(struct resolve_query *q, const struct resolve_answer *an
 struct resolve_query {
 	TAILQ_ENTRY(resolve_query) link;
 	uint32_t id;
-	bool is_asking;
+	bool is_asking, is_sent;
 	resolve_fn *fn;
 	struct timer timeout;
 	struct resolver *resolver;
@@ -40,7 +40,6 @@ struct resolve_query {
 
 /* @need is called (with @arg) when a resolver process is wanted and there is none. */
 struct resolver *resolver_new(struct loop *loop, void (*need)(void *arg), void *arg);
-void resolver_free(struct resolver *r);
 /* The socket to a resolver process; owned from now on. Questions that waited go out. */
 int resolver_attach(struct resolver *r, int fd);
 

@@ -307,8 +307,15 @@ static int tls_handshake(struct stream *s)
 	t->is_staging = true;
 	r = SSL_do_handshake(t->ssl);
 	flushed = unstage(t);
+	/* What the peer waits for is lost, and it would be waited for in vain. */
+	if (flushed < 0) {
+		t->error = flushed;
+		note_error(t);
+		ERR_clear_error();
+		return flushed;
+	}
 	if (r == 1)
-		return flushed < 0 ? flushed : 0;
+		return 0;
 	r = outcome(t, r);
 	return r == 0 ? -ECONNRESET : r;
 }

@@ -39,15 +39,6 @@ struct tls *tls_new(struct ca *ca, struct trust *trust)
 	return t;
 }
 
-void tls_free(struct tls *t)
-{
-	if (!t)
-		return;
-	SSL_CTX_free(t->server);
-	SSL_CTX_free(t->client);
-	free(t);
-}
-
 void tls_on_session(struct tls *t, void (*fn)(void *arg, SSL_SESSION *session))
 {
 	t->on_session = fn;

@@ -17,7 +17,6 @@ struct tls;
 
 /* Both are borrowed and must outlive it. NULL when out of memory. */
 struct tls *tls_new(struct ca *ca, struct trust *trust);
-void tls_free(struct tls *t);
 
 /*
  * What the ClientHello said, and what the leaf is chosen from. Embedded in the connection; @host

@@ -301,6 +301,7 @@ int main(void)
 			stderr, "openshell-unwinder: is started by the supervisor, not by hand\n");
 		return 2;
 	}
+	instrument_begin();
 	(void)sigemptyset(&child);
 	(void)sigaddset(&child, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &child, NULL);

@@ -45,15 +45,19 @@ is "$(grep -c unix "$T/tmp/host.log")" 1 'the host hears no more'
 run openshell sandbox delete nesting
 
 # When the supervisor dies, everything inside does.
-openshell sandbox exec -n ptrace -- sleep 1000 2>/dev/null &
-until sleeper=$(descendant sleep); do :; done
 run openshell sandbox delete seccomp
+run openshell sandbox delete ptrace
+is "$status" 0 'a traced sandbox is deleted'
+settled
+ok 'another one' sandbox victim --intercept ptrace
+openshell sandbox exec -n victim -- sleep 1000 2>/dev/null &
+until sleeper=$(descendant sleep); do :; done
 supervisor=$(descendant openshell-trace)
 kill -9 "$supervisor"
 ok 'the supervisor is dead' wait_gone "$supervisor"
 ok 'and so is the workload' wait_gone "$sleeper"
 wait $!
-run openshell sandbox delete ptrace
+run openshell sandbox delete victim
 is "$status" 0 'delete works'
 is "$(leftovers)" '' 'nothing is left'
 done_testing

@@ -114,6 +114,7 @@ class Server:
     def __init__(self, tls):
         self.tls = tls
         self.log = b""
+        self.messages = []  # of WebSockets
         self.connections = self.resumed = 0
         self.scripts = {}
         self.sock = socket.create_server(("127.0.0.1", 0), backlog=128)
@@ -205,7 +206,7 @@ class Server:
 # ---- the client ----
 
 class Driver:
-    def __init__(self, *args, nofile=None, policy=None, clock=False):
+    def __init__(self, *args, nofile=None, policy=None, clock=False, faults=False):
         self.log_path = TMP + "/events.%d" % time.monotonic_ns()
         self.ca = self.log_path + ".pem"
         cmd = [BUILD + "/support/proxy_driver", "--proxy", os.environ.get("PROXY", BUILD + "/bin/openshell-proxy"), "--policy", policy or TMP + "/policy.yaml",
@@ -214,28 +215,50 @@ class Driver:
         if nofile:
             cmd = ["prlimit", "--nofile=%d:%d" % (nofile, nofile)] + cmd
         env = dict(os.environ)
-        # In such a build the proxy looks for leaks, or writes its counts (lib/instrument.h). The clock is loaded
-        # before the sanitizer's library.
+        # In such a build the proxy looks for leaks (lib/instrument.h). The clock is loaded before the sanitizer's
+        # library.
         env["OPENSHELL_INSTRUMENT_OPEN"] = "1"
         env["ASAN_OPTIONS"] = "detect_leaks=1:symbolize=1:verify_asan_link_order=0"
-        if clock:
-            env.update(self.own_clock())
+        if clock or faults:
+            env["LD_PRELOAD"] = " ".join(([self.own_clock(env)] if clock else []) + ([self.own_faults(env)] if faults else []))
         self.proc = subprocess.Popen(cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env)
         port, self.tuples = self.proc.stdout.readline().split()
         self.port = int(port)
 
-    def own_clock(self):
-        """The proxy's clock goes on as we say (tests/support/preload/clock.c)."""
-        library = TMP + "/clock.so"
+    def preload(self, name):
+        """The library that is made of tests/support/preload/NAME.c."""
+        library = TMP + "/%s.so" % name
         if not os.path.exists(library):
-            source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", "clock.c")
+            source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "preload", name + ".c")
             subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O2", "-o", library, source, "-ldl"], check=True)
-        path = self.log_path + ".clock"
+        return library
+
+    def share(self, name, size):
+        """A file of zeros, and the memory that is it."""
+        path = self.log_path + "." + name
         with open(path, "wb") as f:
-            f.write(bytes(32))
+            f.write(bytes(size))
         with open(path, "r+b") as f:
-            self.clock = mmap.mmap(f.fileno(), 32)
-        return {"LD_PRELOAD": library, "CLOCK_FILE": path}
+            return path, mmap.mmap(f.fileno(), size)
+
+    def own_clock(self, env):
+        """The proxy's clock goes on as we say (tests/support/preload/clock.c)."""
+        env["CLOCK_FILE"], self.clock = self.share("clock", 32)
+        return self.preload("clock")
+
+    def own_faults(self, env):
+        """The proxy's calls fail as we say (tests/support/preload/fault.c)."""
+        env["FAULT_FILE"], self.faults = self.share("fault", 24)
+        env["FAULT_PROGRAM"] = "openshell-proxy"
+        return self.preload("fault")
+
+    def fault(self, kinds, left=0):
+        """One call of these kinds fails, after so many; no kind: none does. Whether the last one that was meant has failed."""
+        has_failed = self.faults[16] == 1
+        self.faults[:8] = bytes(8)
+        self.faults[8:] = struct.pack("QQ", left, 0)
+        self.faults[:8] = struct.pack("Q", kinds)
+        return has_failed
 
     def settle(self):
         """Returns when the proxy has looked at what was there."""
@@ -2083,13 +2106,13 @@ def raw_server():
 
     def serve(c):
         n = 0
-        c.sendall(b"220 hello\n")
-        while True:
-            b = c.recv(65536)
-            if not b:
-                break
-            n += len(b)
-        c.sendall(b"%d\n" % n)
+        try:
+            c.sendall(b"220 hello\n")
+            while b := c.recv(65536):
+                n += len(b)
+            c.sendall(b"%d\n" % n)
+        except ConnectionError:
+            pass
         c.close()
 
     def accept():
@@ -2112,7 +2135,6 @@ certificate("origin", names)
 with open(TMP + "/policy.yaml", "w") as f:
     f.write(POLICY)
 origin, plain = Server(True), Server(False)
-origin.messages = []
 pins = ["%s:443:127.0.0.1:%d" % (n, origin.port) for n in names[2:] + ["badname.test"]]
 pins += ["plain.test:80:127.0.0.1:%d" % plain.port, "raw.test:7:127.0.0.1:%d" % raw_port, "refused.test:443:127.0.0.1:%d" % free_port()]
 D = Driver(*[a for p in pins for a in ("--connect-to", p)])

@@ -313,8 +313,11 @@ static void resolve(void)
 	size_t n = 0;
 	int r = 0;
 
-	if (msg_recv(resolver_fd, &in) <= 0)
-		exit(0);
+	if (msg_recv(resolver_fd, &in) <= 0) {
+		(void)close(resolver_fd);
+		resolver_fd = -1;
+		return;
+	}
 	name = msg_get_str(&in);
 	note_question(name);
 	given = given_answer(name);

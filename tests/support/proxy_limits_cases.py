@@ -15,6 +15,7 @@ network_policies:
       - { host: plain.test, port: 80, protocol: rest, enforcement: enforce, access: full }
       - { host: raw.test, port: 7 }
       - { host: "*.wild.test", port: 7 }
+      - { host: "**.deep.test", port: 7 }
       - { host: gql.test, port: 443, protocol: graphql, enforcement: enforce, access: read-only, graphql_max_body_bytes: 8000000 }
       - host: rpc.test
         port: 443
@@ -527,6 +528,31 @@ def the_513th_connect_in_flight_is_503():
 
 
 @case
+def questions_that_the_resolver_has_no_room_for_wait_for_it():
+    """Names so long that its socket does not take all that may be in flight: when it is slow, and when it starts."""
+    deep = b".".join([b"d" * 60] * 3) + b".deep.test"
+
+    def ask_for(s, name):
+        s.sendall(b"CONNECT %s:7 HTTP/1.1\r\nHost: %s:7\r\n\r\n" % (name, name))
+    for is_there in (True, False):
+        with limited("--answer", "*.deep.test=10.0.0.1"):
+            if is_there:
+                s = D.connect()
+                ask_for(s, deep)
+                eq(response(s)[0], 403)
+            waiting = [D.connect() for _ in range(256)]
+            D.policy(TMP + "/limits.yaml")
+            os.kill(D.proc.pid, signal.SIGSTOP)
+            try:
+                for i, s in enumerate(waiting):
+                    ask_for(s, b"n%d." % i + deep)
+                D.settle()
+            finally:
+                os.kill(D.proc.pid, signal.SIGCONT)
+            eq((is_there, [status for status in (response(s)[0] for s in waiting) if status != 403]), (is_there, []))
+
+
+@case
 def the_1025th_destination_in_use_is_refused_and_unused_ones_are_forgotten():
     server = Mute(b"hi\n")
     with limited(*pin("raw.test", 7, server.port)):
@@ -895,6 +921,21 @@ def h2_has_100_streams_at_a_time_and_goaway_for_who_knows_that():
             eq(next_of(s, 1)[0], 1)
     finally:
         gate.set()
+
+
+@case
+def h2_without_a_request_says_goaway_and_ends_after_120_s():
+    with limited():
+        s = raw_h2()
+        s.sendall(h2_frame(1, 5, 1, h2_head()))
+        while h2_read(s)[:3] != (0, 1, 1):
+            pass
+        D.settle()
+        D.advance(118500)
+        eq(is_open(s), True)
+        D.advance(1600)
+        eq(goaway(s), 0)
+        eq(closed(s), True)
 
 
 @case

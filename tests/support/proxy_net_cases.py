@@ -146,12 +146,14 @@ def the_17th_address_is_not_dialled():
 
 @case
 def the_513th_connect_in_flight_is_503():
-    with net(dead=[DEAD % 9], live=[LIVE]):
+    with net("--answer", "one.web.test=%s" % LIVE, dead=[DEAD % 9], live=[LIVE]):
         waiting = [begin("dead.wild.test") for _ in range(512)]
         eq(all(silent(s) for s in waiting[:3]), True)
         D.policy(TMP + "/net.yaml")
         D.settle()
         eq(heard(begin("live.wild.test")), 503)
+        status, body = far(web("one.web.test"), "one.web.test")
+        eq((status, json.loads(body)["detail"]), (503, "connection to one.web.test:9 failed: too many connects in flight"))
         D.await_event(w="connection to live.wild.test:7 failed: too many connects in flight")
         D.advance(15100)
         eq(heard(waiting[0]), 502)

@@ -257,12 +257,13 @@ start_origin() {
 }
 
 # The processes that descend from this test and are not the test itself, its subshells or helpers. Built
-# with AddressSanitizer a process looks for leaks as it ends, and is given the time for that.
+# with AddressSanitizer a process looks for leaks as it ends, built for coverage it writes counts: both are
+# given the time for that.
 leftovers() {
 	local left deadline=$((SECONDS + 10 * T_SLOW))
 
 	left=$(t_leftovers)
-	while [ "${VARIANT:-}" = asan ] && [ -n "$left" ] && [ $SECONDS -lt $deadline ]; do
+	while [[ ${VARIANT:-} = @(asan|cov) ]] && [ -n "$left" ] && [ $SECONDS -lt $deadline ]; do
 		wait_gone "${left%% *}" 1
 		left=$(t_leftovers)
 	done

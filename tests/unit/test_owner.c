@@ -29,6 +29,20 @@
 #include "tracer/filehash.h"
 #include "tracer/owner.h"
 
+/* What openat() of an executable fails with, once; 0: it does not. */
+static int exe_error;
+
+int __real_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...)
+{
+	if (!exe_error || strcmp(path, "exe") != 0)
+		return __real_openat(dir, path, flags);
+	errno = exe_error;
+	exe_error = 0;
+	return -1;
+}
+
 /* The test itself plays pid 1: its children are what a sandbox would run. */
 struct fixture {
 	struct loop *loop;
@@ -669,6 +683,109 @@ static void a_recycled_thread_gets_nothing_of_who_had_its_number(void **state)
 	stop_threaded(&now);
 }
 
+/* Between two looks it ended, we had no descriptor, or the file may not be read: nobody, nobody yet, and somebody
+ * who is refused. */
+static void an_executable_that_cannot_be_opened_makes_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	exe_error = ENOENT;
+	assert_int_equal(owner_get(f->owners, pid, &who), -ESRCH);
+	exe_error = EMFILE;
+	assert_int_equal(owner_get(f->owners, pid, &who), -EMFILE);
+	exe_error = EACCES;
+	assert_int_equal(owner_get(f->owners, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	assert_non_null(strstr(who->denied, "cannot be hashed"));
+	/* For good, as long as it is this file: nothing is read again. */
+	assert_int_equal(owner_get(f->owners, pid, &who), 0);
+	assert_non_null(who->denied);
+	stop(pid);
+}
+
+/* Descriptors that this process may open yet, from now on. */
+static void leave_room_for(int n)
+{
+	struct rlimit limit;
+	int fds[3];
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	/* The lowest number that is free, with nothing free below it: holes are filled. */
+	for (int i = 0; i < 3; i++)
+		fds[i] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	limit.rlim_cur = (rlim_t)fds[0] + (rlim_t)n;
+	for (int i = 0; i < 3; i++) {
+		assert_true(i == 0 || fds[i] == fds[i - 1] + 1);
+		(void)close(fds[i]);
+	}
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+static void leave_room(const struct rlimit *limit)
+{
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, limit), 0);
+}
+
+/* Each descriptor that it takes is missing in turn: nobody is known as anybody, nothing is remembered of it, and with
+ * room again the answer is the right one. */
+static void out_of_descriptors_nobody_is_taken_for_anybody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	struct rlimit limit;
+	pid_t pid = start(f->path, -1);
+	int n, r;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (n = 0;; n++) {
+		leave_room_for(n);
+		r = owner_get(f->owners, pid, &who);
+		leave_room(&limit);
+		if (r != -EMFILE)
+			break;
+	}
+	assert_true(n >= 3);
+	assert_int_equal(r, -EINPROGRESS);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	assert_null(who->denied);
+	stop(pid);
+}
+
+/* The same for its descriptors: a shortage is no "there is none". */
+static void out_of_descriptors_none_is_duplicated(void **state)
+{
+	struct fixture *f = *state;
+	struct rlimit limit;
+	pid_t pid = start(f->path, -1);
+	int n, fd;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	for (n = 0;; n++) {
+		leave_room_for(n);
+		fd = owner_getfd(f->owners, pid, 0);
+		leave_room(&limit);
+		if (fd >= 0)
+			break;
+		assert_int_equal(fd, -EMFILE);
+	}
+	assert_true(n >= 2);
+	(void)close(fd);
+	stop(pid);
+}
+
+static void without_a_root_there_is_nobody_to_know(void **state)
+{
+	struct fixture *f = *state;
+	pid_t pid = start(f->path, -1);
+
+	stop(pid);
+	assert_null(owners_new(f->hashes, pid, on_hashed, f));
+	owners_free(NULL);
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
@@ -720,6 +837,10 @@ int main(void)
 		EACH(the_descriptor_of_a_thread_is_its_own_or_none),
 		EACH(where_nobody_can_tell_a_thread_has_no_descriptor),
 		EACH(a_recycled_thread_gets_nothing_of_who_had_its_number),
+		EACH(an_executable_that_cannot_be_opened_makes_nobody),
+		EACH(out_of_descriptors_nobody_is_taken_for_anybody),
+		EACH(out_of_descriptors_none_is_duplicated),
+		EACH(without_a_root_there_is_nobody_to_know),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

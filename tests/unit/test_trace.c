@@ -432,6 +432,20 @@ static int block_sigchld(void **state)
 	return pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+static void who_is_gone_is_refused_with_the_reason_and_the_remedy(void **state)
+{
+	struct err err = { .text = "" };
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_null(trace_new(pid, &err));
+	assert_non_null(strstr(err.text, "cannot be traced: No such process"));
+	assert_non_null(strstr(err.hint, "openshell doctor"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -444,6 +458,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_restart_without_a_signal_is_a_restart),
 		cmocka_unit_test(many_callers_are_found),
 		cmocka_unit_test(other_children_keep_their_status),
+		cmocka_unit_test(who_is_gone_is_refused_with_the_reason_and_the_remedy),
 	};
 
 	(void)argv;
