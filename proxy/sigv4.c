@@ -243,7 +243,7 @@ static int put_query(struct buf *out, const char *query, size_t len)
 	struct url_query q = { 0 };
 	const char *why, *pairs[URL_PARAMS_MAX];
 	auto_buf struct buf text;
-	size_t at[URL_PARAMS_MAX];
+	size_t at[URL_PARAMS_MAX] = { 0 };
 	int r = url_query_parse(&q, query, len, &why);
 
 	buf_init(&text, CANONICAL_MAX);

@@ -1,7 +1,7 @@
 #!/bin/bash
-# No room: in the runtime directory, in the state directory, for the next segment of the log, and in the queue to
-# the proxy which has to go on in it. What cannot be kept is refused and told, what runs goes on, nothing opens,
-# and with room again everything is as it was. File systems of its own, in a mount namespace that goes with it.
+# No room: in the runtime directory, in the state directory, and for the next segment of the log. What cannot be kept is
+# refused and told, what runs goes on, nothing opens, and with room again everything is as it was. File systems of its
+# own, in a mount namespace that goes with it.
 if [ "$(id -u)" = 0 ] && [ -z "${T_OWN_MOUNTS:-}" ]; then
 	T_OWN_MOUNTS=1 exec unshare --mount "$BASH" "$0" "$@"
 fi
@@ -51,7 +51,6 @@ one_line_error 'No space left' 'which is said, too'
 user rm "$T/run/filler"
 run openshell sandbox start tight
 is "$status" 0 'with room it is'
-unlike "$err" 'had died' 'and nobody is said to have died'
 like "$(zen tight)" Anything 'with its network'
 openshell sandbox delete tight >/dev/null
 
@@ -120,41 +119,6 @@ like "$(cat "$(segment)")" '"o":1002' 'the supervisor writes to it'
 ok 'and the proxy' wait_line "$(segment)" '"m":"closed"'
 is "$(openshell logs turns -n 0 | grep -c 'goes on in the old segment')" 1 'it was said once'
 
-# There is a segment, but no way to tell the proxy: it is stopped and the queue to it is full.
-proxy=$(descendant openshell-proxy)
-kill -STOP "$proxy"
-padding=$(head -c 28000 /dev/zero | tr '\0' x)
-setting=()
-for i in $(seq 30); do
-	sed "s/^version.*/& # $i $padding/" "$T/work/arena.yaml" >"$T/work/padded$i.yaml"
-	chmod 0644 "$T/work/padded$i.yaml"
-	openshell policy set turns --policy "$T/work/padded$i.yaml" --wait --timeout 2 >/dev/null 2>"$T/tmp/said$i" &
-	setting+=($!)
-done
-wait "${setting[@]}"
-like "$(cat "$T"/tmp/said*)" '^openshell: .*telling the proxy: it does not read' 'a policy for which the queue has no room is refused, and it says why'
-run openshell sandbox exec -n turns -- timeout -s INT 1 "$T/work/attack" reach denied.test 7000
-unlike "$(outcome reach)" '^ok' 'nothing opens'
-follow
-grow
-ok 'a segment that the proxy cannot be told of is told later' \
-	wait_line "$T/tmp/tail" 'WARN.*the log goes on in the old segment: ' 20
-kill "$follower"
-is "$(segments | wc -l)" 3 'there is one'
-refused 1003
-like "$(cat "$(segment)")" '"o":1003' 'in which the supervisor writes'
-kill -CONT "$proxy"
-moved() {
-	local deadline=$((SECONDS + 20))
-
-	until grep -q '"m":"closed"' "$(segment)"; do
-		[ "$SECONDS" -lt "$deadline" ] || return 1
-		openshell sandbox exec -n turns -- "$T/work/attack" reach allowed.test 7000 >/dev/null
-	done
-}
-ok 'when it goes on, the proxy goes on in it' moved
-control
-is "$(logged 1001) $(logged 1002) $(logged 1003) $(openshell logs turns -n 0 | grep -c x.test)" '1 1 1 260000' 'and nothing is lost'
 run openshell sandbox delete turns
 not_ok 'the denied canary is silent' grep -q . "$denied_log"
 is "$(leftovers)" '' 'nothing is left'

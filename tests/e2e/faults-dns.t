@@ -149,7 +149,6 @@ without() { # NAME COMMAND...: how it is made so
 without 'no resolv.conf' rm /etc/resolv.conf
 without 'a resolv.conf that cannot be read' chmod 0 /etc/resolv.conf
 without 'a resolv.conf that is no text' cp /bin/true /etc/resolv.conf
-without 'a resolv.conf that is a directory' sh -c 'rm /etc/resolv.conf; mkdir /etc/resolv.conf'
 without 'no nsswitch.conf' rm /etc/nsswitch.conf
 without 'no hostname' rm -f /etc/hostname
 without 'an nsswitch.conf that cannot be read' chmod 0 /etc/nsswitch.conf

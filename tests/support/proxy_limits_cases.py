@@ -510,6 +510,7 @@ def the_513th_connect_in_flight_is_503():
     for c in full:
         c.setblocking(False)
         c.connect_ex(server.getsockname())
+    select.select([server], [], [], TIMEOUT)  # the first is in the queue: it is full
     with limited(*pin("raw.test", 7, server.getsockname()[1])):
         def asking():
             s = D.connect()
