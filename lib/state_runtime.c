@@ -41,6 +41,11 @@ int state_runtime_claim(const char *name, int *ret_pid_file, struct err *err)
 	if (pid == -EBUSY)
 		return err_set(
 			err, pid, "a sandbox named '%s' is running with its state elsewhere", name);
+	if (pid >= 0 && state_pid_read(dir, "pid") != getpid()) {
+		/* It was written without room: nobody would know whose the directory is, nor would we. */
+		cleanup_close(&pid);
+		pid = -ENOSPC;
+	}
 	if (pid < 0) {
 		/* Else the next command would take it for what a supervisor that died left behind. */
 		(void)state_runtime_remove(name);

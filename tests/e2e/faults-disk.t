@@ -51,6 +51,7 @@ one_line_error 'No space left' 'which is said, too'
 user rm "$T/run/filler"
 run openshell sandbox start tight
 is "$status" 0 'with room it is'
+unlike "$err" 'had died' 'and nobody is said to have died'
 like "$(zen tight)" Anything 'with its network'
 openshell sandbox delete tight >/dev/null
 
