@@ -352,21 +352,21 @@ static void drop_hidden(struct mounts *m)
 	m->n = out;
 }
 
-/* The last one above it. */
-static const struct mount *above(const struct mounts *m, size_t n)
+/* The last of the first @n above @dest. */
+static const struct mount *above(const struct mounts *m, size_t n, const char *dest)
 {
 	const struct mount *found = NULL;
 
 	for (size_t i = 0; i < n; i++)
-		if (mounts_is_under(m->list[n].dest, m->list[i].dest))
+		if (mounts_is_under(dest, m->list[i].dest))
 			found = &m->list[i];
 	return found;
 }
 
 /* In a tree of the host's a file is laid over another: bubblewrap could only make one there, and may not. */
-static bool has_place(const struct mounts *m, size_t n)
+static bool has_place(const struct mounts *m, size_t n, const struct mount *e)
 {
-	const struct mount *e = &m->list[n], *tree = e->kind == MOUNT_DATA ? above(m, n) : NULL;
+	const struct mount *tree = e->kind == MOUNT_DATA ? above(m, n, e->dest) : NULL;
 	char path[PATH_MAX];
 	struct stat st;
 
@@ -382,7 +382,8 @@ static void drop_homeless(struct mounts *m)
 	size_t out = 0;
 
 	for (size_t i = 0; i < m->n; i++) {
-		if (has_place(m, i)) {
+		/* Only those before it that stay: what goes is freed. */
+		if (has_place(m, out, &m->list[i])) {
 			m->list[out++] = m->list[i];
 			continue;
 		}
