@@ -11,7 +11,15 @@ need_sandbox
 [ "$(id -u)" = 0 ] || skip_all 'only root can mount a small file system'
 small() { mount -t tmpfs -o "mode=700,uid=$T_UID,gid=$T_UID,$2" tmpfs "$1" || skip_all 'no tmpfs here'; }
 room() { mount -o "remount,$2" "$1"; }
-fill() { user dd if=/dev/zero of="$1/filler" bs=1k 2>/dev/null; }
+# What was removed takes its room until the last who has it open has ended, of a sandbox's mounts, too.
+settled() {
+	local deadline=$((SECONDS + 10))
+
+	until [ "$(df -k --output=used,iused "$1" | tail -1 | xargs)" = "$(du -sk "$1" | cut -f1) $(find "$1" | wc -l)" ]; do
+		[ "$SECONDS" -lt "$deadline" ] || { fail "what was removed from $1 is gone"; return 1; }
+	done
+}
+fill() { settled "$1" && user dd if=/dev/zero of="$1/filler" bs=1k 2>/dev/null; }
 small "$T/run" size=8k,nr_inodes=64
 small "$T/state" size=64m,nr_inodes=500
 start_origin
@@ -101,6 +109,7 @@ follow() {
 	T_EXEC='exec' openshell logs turns -n 1 --tail >"$T/tmp/tail" 2>/dev/null &
 	follower=$!
 }
+settled "$T/state"
 # shellcheck disable=SC2016 # as the user
 user sh -c 'i=0; while : >"$1/i$i"; do i=$((i + 1)); done 2>/dev/null' - "$T/state"
 follow
