@@ -13,9 +13,12 @@
 #include "lib/gitadopt.h"
 #include "lib/str.h"
 
-enum { RECORD_MAX = 4 * 1024 * 1024, CONTENT_MAX = 16, GIT_MODE = 0555 };
+enum { RECORD_MAX = 4 * 1024 * 1024, CONTENT_MAX = 16, DIR_MODE = 0555 };
 
 static const char record_name[] = "stubs";
+
+/* What directory stubs are called. */
+static const char *const dirs[] = { "/.git", "/.gemini", "/.opencode" };
 
 /* What file stubs may hold: a git directory without settings, and one that is its own. */
 static const char *const contents[] = { "", ".\n" };
@@ -55,6 +58,14 @@ static bool is_stub_link(const char *path)
 	return str_eq(text, STUBS_LINK);
 }
 
+static bool is_stub_dir(const char *path, const struct stat *st)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (str_ends(path, dirs[i]))
+			return !(st->st_mode & 0222);
+	return false;
+}
+
 bool stubs_is_one(const char *path, const struct stat *st)
 {
 	if (st->st_uid != getuid())
@@ -62,7 +73,7 @@ bool stubs_is_one(const char *path, const struct stat *st)
 	if (S_ISLNK(st->st_mode))
 		return is_stub_link(path);
 	if (S_ISDIR(st->st_mode))
-		return !(st->st_mode & 0222) && str_ends(path, "/.git");
+		return is_stub_dir(path, st);
 	if (st->st_mode & 0222)
 		return false;
 	if (S_ISSOCK(st->st_mode))
@@ -146,6 +157,8 @@ static int make(const char *path, const char *content)
 		r = mknod(path, S_IFSOCK | 0444, 0) < 0 ? -errno : 0;
 	else if (str_eq(content, STUBS_LINK))
 		r = symlink(content, path) < 0 ? -errno : 0;
+	else if (str_eq(content, STUBS_DIR))
+		r = mkdir(path, DIR_MODE) < 0 ? -errno : 0;
 	else
 		r = make_file(path, content);
 	if (r == -EEXIST && lstat(path, &st) == 0 && stubs_is_one(path, &st))
@@ -195,7 +208,7 @@ int stubs_make_git(struct stubs *s, int state_dir, const char *root, struct err 
 		return r;
 	r = make_dir(dir, 0777);
 	if (r == 0)
-		r = make_dir(stub, GIT_MODE);
+		r = make_dir(stub, DIR_MODE);
 	return r < 0 ? err_set(err, r, "protecting '%s', which does not exist: %s", stub, err_name(r))
 		     : 0;
 }

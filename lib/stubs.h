@@ -7,7 +7,7 @@
  * file system has them, and unlike directories they are made and removed in microseconds. Where the
  * readers of a name take that for an error it is a read-only file of known harmless content (git's
  * own files), or a symbolic link to nothing, which reads as if it were not there, but which git
- * does show. .git is a directory. Whatever else has taken a stub's place is never removed.
+ * does show. .git is a directory, and so is what readers list: git shows no empty ones. Whatever else has taken a stub's place is never removed.
  *
  * Who holds stubs below a granted directory has a shared lock (flock) on that directory; who finds
  * nobody else holding one removes them. Each is written down in the sandbox's state directory
@@ -23,6 +23,8 @@
 
 /* Nothing can be created there, through whatever link. */
 #define STUBS_LINK "/proc/nothing-here"
+/* An empty directory. */
+#define STUBS_DIR "/"
 
 /* Zeroed: nothing is held. */
 struct stubs {
@@ -38,7 +40,7 @@ void stubs_done(struct stubs *s);
 
 /*
  * Makes the stub @path (its parent exists) below @root, or adopts the one of another sandbox.
- * @content: that of a file stub, or STUBS_LINK; NULL for a socket. 0 or -errno with text
+ * @content: that of a file stub, STUBS_LINK or STUBS_DIR; NULL for a socket. 0 or -errno with text
  * (-EEXIST: something else came to be there meanwhile).
  */
 int stubs_make(struct stubs *s, int state_dir, const char *root, const char *path,

@@ -20,72 +20,73 @@
 
 #include "lib/analyzer.h"
 #include "lib/cleanup.h"
+#include "lib/fd.h"
 #include "lib/gitadopt.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 
-/* Below every directory that can be written. @content: of the stub, where a socket in its
- * place would make git fail. */
+/* Below every directory that can be written. */
 static const struct name {
 	const char *path;
-	const char *content;
+	const char *content; /* of the stub, where a socket in its place would make git fail */
 	const char *reader; /* below the home directory: what is missing is left so without this */
+	/* What the sandbox reads in a stub's place, where its readers fail at a socket. Directories list
+	 * the stub itself: git goes on seeing a socket, which it neither shows nor adds. */
+	const char *inside;
 } names[] = {
 	/* What git runs, and what can point it to settings elsewhere. */
-	{ ".git/hooks", NULL, NULL },
-	{ ".git/config", "", NULL },
-	{ ".git/config.worktree", "", NULL },
-	{ ".git/commondir", ".\n", NULL },
-	{ ".git/modules", NULL, NULL },
-	{ ".gitmodules", NULL, NULL },
+	{ ".git/hooks", NULL, NULL, NULL },
+	{ ".git/config", "", NULL, NULL },
+	{ ".git/config.worktree", "", NULL, NULL },
+	{ ".git/commondir", ".\n", NULL, NULL },
+	{ ".git/modules", NULL, NULL, NULL },
+	{ ".gitmodules", NULL, NULL, NULL },
 	/* Agents: settings, hooks, commands, MCP servers. */
-	{ ".mcp.json", NULL, NULL },
-	{ ".claude/settings.json", NULL, NULL },
-	{ ".claude/settings.local.json", NULL, NULL },
-	{ ".claude/hooks", NULL, NULL },
-	{ ".claude/commands", NULL, NULL },
-	{ ".claude/agents", NULL, NULL },
-	{ ".claude/skills", NULL, NULL },
-	{ ".codex", NULL, NULL },
-	{ ".gemini", NULL, NULL },
-	/* opencode takes anything else there for an error, and git shows any other stub: only for
-	 * those who use it. */
-	{ ".opencode", STUBS_LINK, ".config/opencode" },
-	{ "opencode.json", STUBS_LINK, ".config/opencode" },
-	{ "opencode.jsonc", STUBS_LINK, ".config/opencode" },
-	{ ".cursor", NULL, NULL },
-	{ ".windsurf", NULL, NULL },
-	{ ".aider.conf.yml", NULL, NULL },
+	{ ".mcp.json", NULL, NULL, NULL },
+	{ ".claude/settings.json", NULL, NULL, NULL },
+	{ ".claude/settings.local.json", NULL, NULL, NULL },
+	{ ".claude/hooks", NULL, NULL, NULL },
+	{ ".claude/commands", NULL, NULL, NULL },
+	{ ".claude/agents", NULL, NULL, NULL },
+	{ ".claude/skills", NULL, NULL, NULL },
+	{ ".codex", NULL, NULL, NULL },
+	{ ".gemini", STUBS_DIR, NULL, NULL },
+	{ ".opencode", STUBS_DIR, ".config/opencode", NULL },
+	{ "opencode.json", NULL, ".config/opencode", "" },
+	{ "opencode.jsonc", NULL, ".config/opencode", "" },
+	{ ".cursor", NULL, NULL, NULL },
+	{ ".windsurf", NULL, NULL, NULL },
+	{ ".aider.conf.yml", NULL, NULL, "{}\n" },
 	/* Editors and what runs on entering a directory. */
-	{ ".vscode/tasks.json", NULL, NULL },
-	{ ".vscode/settings.json", NULL, NULL },
-	{ ".vscode/launch.json", NULL, NULL },
-	{ ".vscode/mcp.json", NULL, NULL },
-	{ ".idea", NULL, NULL },
-	{ ".zed", NULL, NULL },
-	{ ".devcontainer", NULL, NULL },
-	{ ".envrc", NULL, NULL },
+	{ ".vscode/tasks.json", NULL, NULL, NULL },
+	{ ".vscode/settings.json", NULL, NULL, NULL },
+	{ ".vscode/launch.json", NULL, NULL, NULL },
+	{ ".vscode/mcp.json", NULL, NULL, NULL },
+	{ ".idea", NULL, NULL, NULL },
+	{ ".zed", NULL, NULL, NULL },
+	{ ".devcontainer", NULL, NULL, NULL },
+	{ ".envrc", NULL, NULL, NULL },
 	/* Shell start files. */
-	{ ".bashrc", NULL, NULL },
-	{ ".bash_profile", NULL, NULL },
-	{ ".bash_login", NULL, NULL },
-	{ ".bash_logout", NULL, NULL },
-	{ ".bash_aliases", NULL, NULL },
-	{ ".profile", NULL, NULL },
-	{ ".zshenv", NULL, NULL },
-	{ ".zshrc", NULL, NULL },
-	{ ".zprofile", NULL, NULL },
-	{ ".zlogin", NULL, NULL },
-	{ ".zlogout", NULL, NULL },
+	{ ".bashrc", NULL, NULL, NULL },
+	{ ".bash_profile", NULL, NULL, NULL },
+	{ ".bash_login", NULL, NULL, NULL },
+	{ ".bash_logout", NULL, NULL, NULL },
+	{ ".bash_aliases", NULL, NULL, NULL },
+	{ ".profile", NULL, NULL, NULL },
+	{ ".zshenv", NULL, NULL, NULL },
+	{ ".zshrc", NULL, NULL, NULL },
+	{ ".zprofile", NULL, NULL, NULL },
+	{ ".zlogin", NULL, NULL, NULL },
+	{ ".zlogout", NULL, NULL, NULL },
 };
 
 /* Below a git directory that is granted because a worktree needs it. */
 static const struct name git_names[] = {
-	{ "hooks", NULL, NULL },
-	{ "config", "", NULL },
-	{ "config.worktree", "", NULL },
-	{ "commondir", ".\n", NULL },
-	{ "modules", NULL, NULL },
+	{ "hooks", NULL, NULL, NULL },
+	{ "config", "", NULL, NULL },
+	{ "config.worktree", "", NULL, NULL },
+	{ "commondir", ".\n", NULL, NULL },
+	{ "modules", NULL, NULL, NULL },
 };
 
 void protect_done(struct protect *p)
@@ -175,11 +176,11 @@ static const char *root_of(const struct protect *p, const char *path)
 }
 
 static int protect_path(struct protect *p, const struct grants *q, const char *root,
-	const char *rest, const char *content, unsigned int links, struct err *err);
+	const char *rest, const struct name *name, unsigned int links, struct err *err);
 
 /* The link itself stays; what it leads to is protected where the sandbox could write it. */
 static int protect_link(struct protect *p, const struct grants *q, const char *path,
-	const char *rest, const char *content, unsigned int links, struct err *err)
+	const char *rest, const struct name *name, unsigned int links, struct err *err)
 {
 	auto_free char *real = realpath(path, NULL);
 	char full[PATH_MAX];
@@ -195,12 +196,14 @@ static int protect_link(struct protect *p, const struct grants *q, const char *p
 		return 0;
 	if (!str_format(full, sizeof(full), "%s%s", real + strlen(root) + 1, rest))
 		return -ENAMETOOLONG;
-	return protect_path(p, q, root, full, content, links - 1, err);
+	return protect_path(p, q, root, full, name, links - 1, err);
 }
 
+/* @name: NULL where something below @path was meant. */
 static int protect_missing(struct protect *p, const struct grants *q, const char *root,
-	const char *path, const char *content, struct err *err)
+	const char *path, const struct name *name, struct err *err)
 {
+	const char *content = name ? name->content : NULL;
 	bool is_git;
 	int r;
 
@@ -214,16 +217,18 @@ static int protect_missing(struct protect *p, const struct grants *q, const char
 		return 0;
 	if (r == 0)
 		r = add_entry(p, path, !is_git);
-	if (r == 0)
-		p->list[p->n - 1].is_git = is_git;
-	return r;
+	if (r < 0)
+		return r;
+	p->list[p->n - 1].is_git = is_git;
+	p->list[p->n - 1].inside = name ? name->inside : NULL;
+	return 0;
 }
 
 static int protect_there(struct protect *p, const struct grants *q, const char *root,
-	const char *path, const struct stat *st, struct err *err)
+	const char *path, const struct stat *st, const struct name *name, struct err *err)
 {
 	if (stubs_is_one(path, st))
-		return protect_missing(p, q, root, path, NULL, err);
+		return protect_missing(p, q, root, path, name, err);
 	if (S_ISREG(st->st_mode) && st->st_nlink > 1 &&
 		add_note(p, "'%s' has further names (hard links), which are not protected", path) <
 			0)
@@ -236,7 +241,7 @@ static int protect_there(struct protect *p, const struct grants *q, const char *
  * The last component is made read-only, those before it cannot be renamed.
  */
 static int protect_path(struct protect *p, const struct grants *q, const char *root,
-	const char *rest, const char *content, unsigned int links, struct err *err)
+	const char *rest, const struct name *name, unsigned int links, struct err *err)
 {
 	char path[PATH_MAX];
 	size_t len = strlen(root);
@@ -255,7 +260,7 @@ static int protect_path(struct protect *p, const struct grants *q, const char *r
 			return 0;
 		if (lstat(path, &st) < 0)
 			return errno == ENOENT ? protect_missing(p, q, root, path,
-							 is_last ? content : NULL, err)
+							 is_last ? name : NULL, err)
 					       : err_set(err, -errno, "protecting '%s': %s", path,
 							 err_name(errno));
 		path[end] = saved;
@@ -264,11 +269,11 @@ static int protect_path(struct protect *p, const struct grants *q, const char *r
 
 			(void)str_copy(tail, sizeof(tail), path + end);
 			path[end] = '\0';
-			return protect_link(p, q, path, tail, content, links, err);
+			return protect_link(p, q, path, tail, name, links, err);
 		}
 		path[end] = '\0';
 		if (is_last || !S_ISDIR(st.st_mode) || stubs_is_one(path, &st))
-			return protect_there(p, q, root, path, &st, err);
+			return protect_there(p, q, root, path, &st, is_last ? name : NULL, err);
 		r = add_entry(p, path, false);
 		path[end] = saved;
 		len = end;
@@ -298,7 +303,7 @@ static int protect_names(struct protect *p, const struct grants *q, const char *
 
 	for (size_t i = 0; i < n && r == 0; i++)
 		if (is_wanted(root, &list[i]))
-			r = protect_path(p, q, root, list[i].path, list[i].content, LINKS_MAX, err);
+			r = protect_path(p, q, root, list[i].path, &list[i], LINKS_MAX, err);
 	return r;
 }
 
@@ -321,6 +326,7 @@ static int find_roots(struct protect *p, const struct mounts *m)
  * repository is there that would show a link. */
 static int protect_named(struct protect *p, const struct grants *q, struct err *err)
 {
+	static const struct name missing = { .content = STUBS_LINK };
 	int r = 0;
 
 	for (char **f = q->spec->protect; f && *f && r == 0; f++) {
@@ -328,7 +334,7 @@ static int protect_named(struct protect *p, const struct grants *q, struct err *
 
 		if (root && !str_eq(root, *f))
 			r = protect_path(
-				p, q, root, *f + strlen(root) + 1, STUBS_LINK, LINKS_MAX, err);
+				p, q, root, *f + strlen(root) + 1, &missing, LINKS_MAX, err);
 	}
 	return r;
 }
@@ -338,6 +344,7 @@ static int protect_worktree(
 	struct protect *p, const struct grants *q, const struct mounts *m, struct err *err)
 {
 	static const char *const files[] = { "commondir", "gitdir", "config.worktree" };
+	static const struct name empty = { .content = "" };
 	const char *root = root_of(p, m->git_dir);
 	char dir[PATH_MAX], path[PATH_MAX];
 	int r = 0;
@@ -346,7 +353,7 @@ static int protect_worktree(
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(files) && r == 0; i++)
 		if (str_format(path, sizeof(path), "%s/%s", dir + strlen(root) + 1, files[i]))
-			r = protect_path(p, q, root, path, "", LINKS_MAX, err);
+			r = protect_path(p, q, root, path, &empty, LINKS_MAX, err);
 	return r;
 }
 
@@ -495,13 +502,43 @@ static int remount_readonly(int tree)
 		       : 0;
 }
 
+#define INSIDE_FILE "/run/openshell/stub-%zu" /* by the length of what is in it */
+
+/*
+ * A file of the sandbox's own /run with @content, to be mounted where it is read; before the first command,
+ * so nobody else has put one there. The sandbox may change it, and with it what it reads itself.
+ */
+static int make_inside(const char *content)
+{
+	auto_close int fd = -1;
+	char path[64];
+	int r;
+
+	(void)str_format(path, sizeof(path), INSIDE_FILE, strlen(content));
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0444);
+	if (fd < 0)
+		return errno == EEXIST ? open_target(path) : -errno;
+	r = fd_write_all(fd, content, strlen(content));
+	return r < 0 ? r : take_fd(fd);
+}
+
+/* A copy of what @target shows, or of what is to be read there instead. The latter is a kindness: without
+ * it the stub itself stands there. */
+static int clone_shown(const struct protect_entry *e, int target, unsigned int depth)
+{
+	auto_close int inside = e->inside ? make_inside(e->inside) : -1;
+	int tree = inside < 0 ? -1 : clone_tree(inside, 0);
+
+	return tree < 0 ? clone_tree(target, depth) : tree;
+}
+
 /*
  * Before mount_setattr (5.12) one mount at a time can be made read-only. So what is mounted below
  * is left out of the copy, or refused by the kernel, rather than left writable.
  */
 static int mount_one_old(const struct protect_entry *e, int target)
 {
-	auto_close int tree = clone_tree(target, e->has_grant ? AT_RECURSIVE : 0);
+	auto_close int tree = clone_shown(e, target, e->has_grant ? AT_RECURSIVE : 0);
 	int r = tree < 0 ? tree : attach(tree, target);
 
 	return r == 0 ? remount_readonly(tree) : r;
@@ -540,7 +577,7 @@ static int mount_one(const struct protect_entry *e)
 	if (e->is_git)
 		return mount_git(e);
 	target = open_target(e->path);
-	tree = target < 0 ? target : clone_tree(target, AT_RECURSIVE);
+	tree = target < 0 ? target : clone_shown(e, target, AT_RECURSIVE);
 	if (tree < 0)
 		return tree;
 	r = e->is_ro ? set_readonly(tree, e->has_grant ? 0 : AT_RECURSIVE) : 0;

@@ -44,6 +44,7 @@ struct protect_entry {
 	ino_t ino;  /* what was protected, for protect_watch() */
 	int wd;
 	bool has_grant; /* something below it was granted writable */
+	const char *inside; /* what a file that is not there shows; NULL: its stub */
 	bool is_git; /* a .git that is not there: GITADOPT_DIR beside it in its place */
 };
 

@@ -50,6 +50,7 @@ static void protect_again(struct sandbox *s, struct protect_entry *e)
 	}
 	if (st.st_ino == e->ino)
 		return; /* touched, not replaced */
+	e->inside = NULL; /* it is there now */
 	if (protect_apply(&one, s->init.pid, &err) < 0)
 		say(s, e,
 			"protected path was replaced outside and cannot be protected again until "

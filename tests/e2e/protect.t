@@ -116,12 +116,23 @@ run inside listed 'echo evil >>policy.yaml'
 not_ok 'nor can the policy' test "$status" = 0
 run openshell sandbox delete listed
 
-# opencode's file: a link to nothing, for those who use it.
+# Files whose readers stop at anything that cannot be read: they read as if nothing were said there, and
+# git does not see them, so that nobody commits one.
+run openshell sandbox create --no-auto-providers -- sh -c 'cat .aider.conf.yml && ls .gemini && git status --short'
+is "$status" 0 "aider's settings and gemini's directory can be read where there are none"
+is "${out%%$'\n'*}" '{}' 'they say nothing'
+unlike "$out" 'aider|gemini' 'and git shows neither'
+run openshell sandbox create --no-auto-providers -- sh -c 'echo evil >.aider.conf.yml || mkdir .gemini/x || rm -r .gemini'
+not_ok 'neither can be made' test "$status" = 0
 user mkdir -p "$T/home/.config/opencode"
-run openshell sandbox create --no-auto-providers -- sh -c 'cat opencode.json; echo evil >opencode.json || mv file opencode.json || rm opencode.json'
+run openshell sandbox create --no-auto-providers -- sh -c 'echo evil >opencode.json || mv file opencode.json || rm opencode.json || mkdir .opencode/x || rm -r .opencode'
 not_ok 'a missing opencode.json cannot be made either' test "$status" = 0
-like "$err" 'opencode.json: No such file' 'and reads as missing'
-not_ok 'nor is it left' test -h opencode.json
+run openshell sandbox create --no-auto-providers -- sh -c 'cat opencode.json opencode.jsonc && ls .opencode && touch seen &&
+	git add -A && git -c user.name=x -c user.email=x@x commit -qm three && git ls-files'
+is "$status" 0 'and reads as empty'
+like "$out" '^seen$' 'control: what is made is committed'
+unlike "$out" opencode 'but not what stands in its place'
+not_ok 'nor is it left' test -e opencode.json -o -h opencode.json -o -e .opencode -o -e .aider.conf.yml -o -e .gemini
 
 settled
 is "$(leftovers)" '' 'no process is left'
