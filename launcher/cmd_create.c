@@ -453,7 +453,8 @@ static int launch(int sock, const struct sandbox_spec *s, const struct options *
 {
 	struct ready ready = { s, o };
 	struct session session = {
-		.sock = sock, .is_tty = s->tty, .name = s->name, .on_ready = on_ready, .arg = &ready
+		.sock = sock, .is_tty = s->tty, .name = s->name, .on_ready = on_ready, .arg = &ready,
+		.command = a->n_command ? a->command[0] : NULL,
 	};
 	struct err err = { 0 };
 	int r;

@@ -61,6 +61,7 @@ static int run(int sock, const char *name, const struct ctl_exec *exec, unsigned
 	int r;
 
 	session.is_tty = exec->flags & CTL_EXEC_TTY;
+	session.command = exec->argv ? exec->argv[0] : NULL;
 	if (ctl_send_exec(sock, exec, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
 	state_last_used_set(name);

@@ -13,6 +13,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "launcher/agent.h"
 #include "launcher/cli.h"
 #include "launcher/ctl.h"
 #include "launcher/doctor.h"
@@ -29,11 +30,15 @@ enum {
 	RELAY_CHUNK = 64 * 1024,
 	INPUT_MAX = 256 * 1024, /* typed and not yet taken; then we stop reading the keyboard */
 	ANSWER_MS = 10000, /* until the supervisor says that the command runs */
+	FORWARD_MS = 100, /* between looks whether we are in the foreground: nobody tells */
 	DRAIN_MS = 50,	  /* the kernel may still be moving the last output of an ended command */
 	KILL_GRACE_S = 2, /* between SIGTERM and SIGKILL of a command that ran out of time */
 };
 
 enum { ON_GOING = -1 };
+
+/* As a shell has them. */
+enum { NOT_EXECUTABLE = 126, NOT_FOUND = 127 };
 
 /* What a turn of the loop waits for. */
 enum source { FROM_CTL, FROM_SIGNAL, FROM_TIMER, FROM_KEYBOARD, FROM_MASTER, SOURCES };
@@ -46,6 +51,7 @@ struct run {
 	uint32_t id; /* the supervisor's number of the session; 0: not started yet */
 	bool is_started;
 	bool is_raw;
+	bool is_background; /* the shell's job control: the keyboard is somebody else's */
 	bool has_input;	    /* the keyboard has not ended */
 	bool is_detach_key; /* Ctrl-P was typed and is held back */
 	bool is_out_of_time;
@@ -73,11 +79,21 @@ void session_block_signals(void)
 
 /* --- our terminal --- */
 
+/* -1: not the terminal that our jobs are controlled from, so there is nothing to respect. */
+static bool is_foreground(void)
+{
+	pid_t group = tcgetpgrp(STDIN_FILENO);
+
+	return group < 0 || group == getpgrp();
+}
+
+/* In the background the kernel would stop us for it (SIGTTOU), and for reading. */
 static void raw_on(struct run *run)
 {
 	struct termios raw;
 
-	if (run->is_raw || tcgetattr(STDIN_FILENO, &run->saved) < 0)
+	run->is_background = !is_foreground();
+	if (run->is_background || run->is_raw || tcgetattr(STDIN_FILENO, &run->saved) < 0)
 		return;
 	raw = run->saved;
 	cfmakeraw(&raw);
@@ -97,6 +113,15 @@ static void size_follow(const struct run *run)
 
 	if (run->master >= 0 && ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0)
 		(void)ioctl(run->master, TIOCSWINSZ, &ws);
+}
+
+/* fg(1) sends SIGCONT to what was stopped only, so each turn looks. */
+static void come_forward(struct run *run)
+{
+	if (!run->is_background || !is_foreground())
+		return;
+	raw_on(run);
+	size_follow(run);
 }
 
 /* --- signals --- */
@@ -303,6 +328,18 @@ static int on_exited(struct run *run, struct msg_in *m)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* It is there for who calls, who may wonder why not inside. */
+static void say_where(const struct session *s, struct err *err)
+{
+	struct err ignored = { 0 };
+	struct agent a = { 0 };
+
+	if (s->command && agent_find(&a, s->command, &ignored) == 0 && a.ro && a.ro[0])
+		(void)err_hint(err, 0, "outside it is '%s'; a sandbox made with --ro %s has it, by that path",
+			a.program, a.ro[0]);
+	agent_done(&a);
+}
+
 static int on_failed(struct run *run, struct msg_in *m)
 {
 	struct err err = { 0 };
@@ -312,6 +349,10 @@ static int on_failed(struct run *run, struct msg_in *m)
 	raw_off(run);
 	if (r == -ENOENT && !run->is_started && status == CLI_FAILED)
 		return -ENOENT;
+	if (status == NOT_FOUND || status == NOT_EXECUTABLE)
+		(void)err_wrap(&err, r, "'%s'", run->s->command ? run->s->command : "command");
+	if (status == NOT_FOUND)
+		say_where(run->s, &err);
 	/* A name that is taken is an error of the request, not of the sandbox. */
 	if (r == -EEXIST && !run->is_started)
 		status = CLI_FAILED;
@@ -361,7 +402,7 @@ static int on_ctl(struct run *run)
 
 static void want(const struct run *run, struct pollfd p[SOURCES])
 {
-	bool typing = run->master >= 0 && run->has_input &&
+	bool typing = run->master >= 0 && run->has_input && !run->is_background &&
 		      buf_room(&run->input) > 2 * sizeof(char[4096]);
 
 	p[FROM_CTL] = (struct pollfd){ .fd = run->s->sock, .events = POLLIN };
@@ -385,8 +426,9 @@ static int turn(struct run *run)
 	bool is_asking = !run->is_started && !run->s->on_ready;
 	int r = ON_GOING, n;
 
+	come_forward(run);
 	want(run, p);
-	n = poll(p, SOURCES, is_asking ? ANSWER_MS : -1);
+	n = poll(p, SOURCES, is_asking ? ANSWER_MS : run->is_background ? FORWARD_MS : -1);
 	if (n < 0)
 		return errno == EINTR ? ON_GOING : out_error(CLI_FAILED, "poll failed");
 	if (n == 0 && is_asking)

@@ -13,6 +13,7 @@ struct session {
 	int sock;	  /* connection to the supervisor; CTL_EXEC or CTL_ATTACH was sent on it */
 	bool is_tty;	  /* CTL_STARTED brings a terminal */
 	const char *name; /* of the sandbox, for the message on detaching */
+	const char *command;	     /* what is run, for the message that it cannot be; NULL: no one program */
 	unsigned int timeout_s;	     /* 0: none; then SIGTERM, SIGKILL, and CLI_TIMEOUT */
 	/* Once the sandbox is up. NULL: it is up already, and a supervisor that does not say in a while that the
 	 * command runs is given up. */

@@ -357,7 +357,7 @@ static void on_spawn_failed(struct session *ss, struct msg_in *m)
 	/* As a shell has it: 127 not found, 126 found but not to be run. */
 	if (str_eq(stage, "exec"))
 		control_failed(ss->control, ss->request, -errnum, errnum == ENOENT ? 127 : 126, NULL,
-			"command: %s", errnum == ENOENT ? "not found in the sandbox" : err_name(errnum));
+			"%s", errnum == ENOENT ? "not found in the sandbox" : err_name(errnum));
 	else if (str_eq(stage, "chdir"))
 		control_failed(ss->control, ss->request, -errnum, 125, NULL,
 			"working directory: %s", err_name(errnum));

@@ -84,6 +84,18 @@ keys 'echo status=$?' Enter
 sees '^status=130' 'by SIGINT'
 keys 'openshell sandbox exec -n desk -- sh -c "kill -TERM \$\$"; echo status=$?' Enter
 sees '^status=143' 'the end by a signal'
+
+# One with a terminal of its own runs on in the background, and has the keyboard in the foreground.
+keys 'openshell sandbox exec -n desk -- sh -c "until [ -e ~/bg ]; do :; done; rm ~/bg; echo back-gr""ound; read x; echo got-\$x" &' Enter
+sees 'host>$'
+run inside desk 'touch ~/bg; while [ -e ~/bg ]; do :; done'
+is "$status" 0 'in the background it is not stopped'
+sees '^back-ground' 'and what it says appears'
+keys 'fg' Enter
+sees '^openshell sandbox exec' 'in the foreground'
+keys 'typed' Enter
+sees '^got-typed' 'it reads what is typed'
+sees 'host>$' 'and ends'
 tm kill-server
 
 # A hundred megabytes through a pipe, both ways, with every byte there is.
