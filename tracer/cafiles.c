@@ -62,6 +62,8 @@ int cafiles_prepare(struct cafiles *c, const char *extra, struct err *err)
 		r = append(c->bundle, host);
 	if (r == 0 && more >= 0)
 		r = append(c->bundle, more);
+	if (r == 0 && more >= 0)
+		r = lseek(more, 0, SEEK_SET) < 0 ? -errno : append(c->ca, more);
 	if (r < 0)
 		return err_set(err, r, "writing the trust bundle: %s", err_name(r));
 	c->is_leased = fcntl(c->ca, F_SETLEASE, F_WRLCK) == 0 &&

@@ -1,5 +1,6 @@
 /*
- * The certificates a sandbox trusts: what the host trusts, and its own CA besides.
+ * The certificates a sandbox trusts: what the host trusts, and its own CA besides. What programs add
+ * to roots of their own (NODE_EXTRA_CA_CERTS) is that CA, and what --upstream-ca adds to the host's.
  *
  * The CA is the proxy's, and the proxy is started when it is first needed. Until then the files
  * are under a write lease (fcntl(2), F_SETLEASE): whoever opens one waits in open(2) while we are

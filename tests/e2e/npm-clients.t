@@ -21,7 +21,7 @@ fi
 W=$T/work
 cp -r "$cache/node_modules" "$source"/* "$W/"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$T/tmp/key" -out "$W/cert" -days 2 -subj /CN=npm.test \
-	-addext subjectAltName=DNS:grpc.test,DNS:ws.test,DNS:wsro.test,DNS:mcp.test 2>/dev/null
+	-addext subjectAltName=DNS:grpc.test,DNS:ws.test,DNS:wsro.test,DNS:mcp.test,DNS:plain.test 2>/dev/null
 chmod -R a+rX "$W"
 [ "$(id -u)" != 0 ] || chown -R "$T_UID" "$W" "$T/tmp"
 asked=$T/tmp/asked
@@ -29,7 +29,7 @@ node=$(readlink -f "$(command -v node)")
 start ports "$node" "$W/servers.js" "$T/tmp/key" "$W/cert" "$asked"
 grpc=${ports% *} web=${ports#* }
 T_ENV+=("OPENSHELL_UPSTREAM_CA=$W/cert"
-	"OPENSHELL_CONNECT_TO=grpc.test:443:127.0.0.1:$grpc ws.test:443:127.0.0.1:$web wsro.test:443:127.0.0.1:$web mcp.test:443:127.0.0.1:$web")
+	"OPENSHELL_CONNECT_TO=grpc.test:443:127.0.0.1:$grpc ws.test:443:127.0.0.1:$web wsro.test:443:127.0.0.1:$web mcp.test:443:127.0.0.1:$web plain.test:443:127.0.0.1:$web")
 {
 	cat <<-EOS
 		version: 1
@@ -63,6 +63,7 @@ T_ENV+=("OPENSHELL_UPSTREAM_CA=$W/cert"
 		          - allow: { method: notifications/initialized }
 		          - allow: { method: tools/list }
 		          - allow: { method: tools/call, tool: search }
+		      - { host: plain.test, port: 443 }
 		    binaries: [ { path: $node } ]
 	EOS
 } >"$W/policy.yaml"
@@ -71,6 +72,10 @@ client() {
 	run openshell sandbox exec -n npm -- "$node" "$W/client.js" "$1"
 	[ "$status" = 0 ] || diag "$err"
 }
+
+# Node has roots of its own, so where nobody inspects it must be told of the corporate one.
+run openshell sandbox exec -n npm -- "$node" -e 'require("https").get("https://plain.test/", (r) => { console.log("status", r.statusCode); process.exit() })'
+like "$out" '^status [0-9]+$' "Node trusts what --upstream-ca adds, at an endpoint that is only relayed"
 
 client grpc
 like "$out" '^Unary HELLO yes$' 'gRPC: one question, one answer, with trailers'
