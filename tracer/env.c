@@ -8,12 +8,14 @@
 #include "lib/analyzer.h"
 #include "lib/cleanup.h"
 #include "lib/spec.h"
+#include "lib/state.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 #include "tracer/addrs.h"
 
 #define PATH "/sandbox/.local/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define PROXY_URL "http://" ADDRS_HOST4 ":3128"
+#define NO_PROXY "127.0.0.1,localhost,::1" /* and the sandbox's own name, which the proxy cannot reach */
 
 static const char *const base[] = {
 	"HOME=/sandbox",
@@ -27,8 +29,6 @@ static const char *const base[] = {
 	"http_proxy=" PROXY_URL,
 	"https_proxy=" PROXY_URL,
 	"grpc_proxy=" PROXY_URL,
-	"NO_PROXY=127.0.0.1,localhost,::1",
-	"no_proxy=127.0.0.1,localhost,::1",
 	"NODE_USE_ENV_PROXY=1",
 	"NODE_EXTRA_CA_CERTS=" ENV_CA_FILE,
 	"DENO_CERT=" ENV_CA_FILE,
@@ -86,6 +86,15 @@ static int set_format(char ***env, const char *key, const char *value)
 		       0;
 }
 
+static int set_no_proxy(char ***env, const char *name)
+{
+	char value[sizeof(NO_PROXY) + STATE_NAME_MAX + 2];
+
+	if (!str_format(value, sizeof(value), NO_PROXY ",%s", name ? name : "localhost"))
+		return 0;
+	return set_format(env, "NO_PROXY", value) < 0 ? -1 : set_format(env, "no_proxy", value);
+}
+
 /* Behind what the user has there: whose hooks call the next one find ours. */
 static int add_preload(char ***env)
 {
@@ -108,6 +117,8 @@ char **env_build(const struct sandbox_spec *spec, char *const *placeholders, cha
 
 	for (size_t i = 0; i < ARRAY_SIZE(base) && r == 0; i++)
 		r = strv_push(&env, base[i]);
+	if (r == 0)
+		r = set_no_proxy(&env, spec->name);
 	if (r == 0 && spec->links)
 		r = set_format(&env, "PATH", ENV_BIN_DIR ":" PATH);
 	if (r == 0)

@@ -17,6 +17,15 @@ run inside resolvers 'getent hosts _under_score.test | cut -d" " -f1'
 like "$out" "($synthetic4|$synthetic6)" 'a name with an underscore'
 run inside resolvers 'getent ahostsv4 localhost | head -1 | cut -d" " -f1; getent ahostsv4 "$(hostname)" | head -1 | cut -d" " -f1'
 is "$out" $'127.0.0.1\n127.0.0.1' 'localhost and the own host name are loopback'
+cat >"$T/tmp/own.py" <<-'EOS'
+	import http.server, os, socket, subprocess, threading
+	server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+	threading.Thread(target=server.serve_forever, daemon=True).start()
+	url = "http://%s:%d/" % (socket.gethostname(), server.server_port)
+	raise SystemExit(subprocess.call(["curl", "-sSf", "-o", os.devnull, "-w", "%{http_code}", url]))
+EOS
+run openshell sandbox exec -n resolvers -- /usr/bin/python3 - <"$T/tmp/own.py"
+like "$out" '200$' 'and a client that uses the proxy reaches a server there by that name'
 run inside resolvers 'getent ahosts Mixed.Case.TEST. | head -1 | cut -d" " -f1; getent ahosts mixed.case.test | head -1 | cut -d" " -f1'
 is "$(sort -u <<<"$out" | wc -l)" 1 'case and the trailing dot do not matter'
 
