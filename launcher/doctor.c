@@ -151,8 +151,21 @@ static int try_userns(void)
 	return 0;
 }
 
+/* What looks like a poor kernel is ourselves, one floor up. */
+static bool is_inside_of_ours(struct doctor_check *c)
+{
+	const char *name = getenv("OPENSHELL_SANDBOX");
+
+	if (!name || !has_file("/run/openshell/init"))
+		return false;
+	REMEDY(c, "this is inside the openshell sandbox '%.32s' already, and there are none in it: run it outside", name);
+	return true;
+}
+
 static void userns_remedy(struct doctor_check *c, int why)
 {
+	if (is_inside_of_ours(c))
+		return;
 	if (doctor_sysctl("/proc/sys/kernel/unprivileged_userns_clone") == 0)
 		REMEDY(c, "sudo sysctl -w kernel.unprivileged_userns_clone=1");
 	else if (doctor_sysctl("/proc/sys/user/max_user_namespaces") == 0 || why == 2)
@@ -261,7 +274,8 @@ static void check_bwrap_works(struct doctor_check *c)
 	out[strcspn(out, "\n")] = '\0';
 	FOUND(c, "a bare sandbox does not start: %.180s", r < 0 ? err_name(r) : out);
 	COST(c, "no sandbox can start");
-	REMEDY(c, "mend what is missing above, then try: bwrap --unshare-all --ro-bind / / true");
+	if (!is_inside_of_ours(c))
+		REMEDY(c, "mend what is missing above, then try: bwrap --unshare-all --ro-bind / / true");
 }
 
 /* --- the second wall --- */

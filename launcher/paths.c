@@ -54,6 +54,17 @@ char *path_absolute(const char *path)
 	return cwd ? path_join(cwd, path) : NULL;
 }
 
+/* Those of tracer/mounts.c. What lies below may be granted, but in /dev and /proc. */
+static bool is_private(const char *cwd)
+{
+	static const char *const dirs[] = { "/dev", "/proc", "/run", "/tmp", "/var/log", "/var/tmp" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (str_eq(cwd, dirs[i]))
+			return true;
+	return str_starts(cwd, "/dev/") || str_starts(cwd, "/proc/");
+}
+
 enum path_workdir path_workdir_judge(const char *cwd, const char *home)
 {
 	size_t n = cwd ? strlen(cwd) : 0;
@@ -64,6 +75,8 @@ enum path_workdir path_workdir_judge(const char *cwd, const char *home)
 		return PATH_WORKDIR_ROOT;
 	if (home && strncmp(home, cwd, n) == 0 && (home[n] == '\0' || home[n] == '/'))
 		return PATH_WORKDIR_HOME;
+	if (is_private(cwd))
+		return PATH_WORKDIR_OWN;
 	return PATH_WORKDIR_OK;
 }
 
@@ -76,6 +89,8 @@ static int named_workdir(const char *given, char **ret, struct err *err)
 		return err_set(err, -errno, "--workdir '%s': %s", given, err_name(errno));
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, -ENOTDIR, "--workdir '%s': not a directory", given);
+	if (is_private(path))
+		return err_set(err, -EINVAL, "--workdir '%s': the sandbox has its own there", given);
 	*ret = take_ptr(path);
 	return 0;
 }
@@ -86,6 +101,7 @@ int path_workdir(const char *given, char **ret, struct err *err)
 		[PATH_WORKDIR_ROOT] = "the root directory",
 		[PATH_WORKDIR_HOME] = "the home directory or above it",
 		[PATH_WORKDIR_GONE] = "gone",
+		[PATH_WORKDIR_OWN] = "one that the sandbox has its own of",
 	};
 	auto_free char *cwd = NULL, *home = NULL;
 	enum path_workdir verdict;

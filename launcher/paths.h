@@ -19,6 +19,7 @@ enum path_workdir {
 	PATH_WORKDIR_ROOT, /* "/" */
 	PATH_WORKDIR_HOME, /* the home directory or above it */
 	PATH_WORKDIR_GONE, /* it does not exist any more */
+	PATH_WORKDIR_OWN,  /* the sandbox has its own there, whatever the host has */
 };
 
 /* May @cwd be granted without having been named? Pure; @home may be NULL. */

@@ -23,7 +23,7 @@ enum {
 	MSG_INLINE_MAX = 32 * 1024,
 	MSG_PLAIN_MAX = 1024,
 	MSG_BODY_MAX = 16 * 1024 * 1024,
-	MSG_STRV_MAX = 8192, /* strings in one vector */
+	MSG_STRV_MAX = 256 * 1024, /* strings in one vector: more than execve(2) has room for */
 };
 
 struct msg_out {

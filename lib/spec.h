@@ -21,7 +21,7 @@ enum {
 	SPEC_ENV_VALUE_MAX = 8192,
 	SPEC_ENV_TOTAL_MAX = 256 * 1024,
 	SPEC_LABELS_MAX = 64,
-	SPEC_ARGV_MAX = 8000,	     /* what a message can carry */
+	SPEC_ARGV_MAX = 250 * 1000, /* what a message can carry */
 	SPEC_ARG_MAX = 128 * 1024 - 1, /* the kernel's MAX_ARG_STRLEN */
 	SPEC_COMMAND_SHOWN = 64,     /* arguments that are remembered */
 	SPEC_COMMAND_ARG_SHOWN = 1024, /* bytes of each */

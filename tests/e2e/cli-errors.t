@@ -24,6 +24,19 @@ bad 2 'gpu' 'a flag that only a cluster has' openshell sandbox create --gpu -- t
 bad 2 'carrot' 'an output format that is none' openshell sandbox list -o carrot
 bad 2 'soon' 'a time that is none' openshell logs x --since soon
 bad 2 'connect-to' 'a --connect-to that is none' openshell sandbox create --connect-to nonsense -- true
+bad 125 'its own there' 'a working directory that would be lost' openshell sandbox create --workdir /tmp -- true
+bad 127 "'no-such'.*not found" 'a command that is nowhere' openshell sandbox create -- no-such
+bad 126 "'/etc/passwd'.*Permission denied" 'one that is no program' openshell sandbox create -- /etc/passwd
+user sh -c 'mkdir -p "$1/tools" && printf "#!/bin/sh\necho found\n" >"$1/tools/mytool" && chmod 755 "$1/tools/mytool"' - "$T/home"
+T_PATH="$T/home/tools:$T_BIN:/usr/bin:/bin" bad 127 "'mytool'.*not found" 'one that is there outside' openshell sandbox create -- mytool
+like "$err" "^hint: outside it is '$T/home/tools/mytool'.*--ro $T/home/tools/mytool" 'where it is, and what grants it'
+run openshell sandbox create --ro "$T/home/tools/mytool" -- "$T/home/tools/mytool"
+is "$out" found 'and that does'
+run openshell sandbox create --ro "$T_BIN" -- "$T_BIN/openshell" doctor
+is "$status" 1 'inside a sandbox there are none'
+like "$out" "mend:  this is inside the openshell sandbox '" 'and doctor says why'
+run openshell sandbox create -- sh -c 'echo $#' - $(seq 50000)
+is "$out" 50000 'a long command line is none'
 bad 1 'absent' 'an unknown sandbox' openshell sandbox get absent
 bad 1 'absent' 'to connect to' openshell sandbox connect absent
 bad 1 'absent' 'to run a command in' openshell sandbox exec -n absent -- true

@@ -57,6 +57,9 @@ static void the_home_directory_is_not_granted_by_accident(void **state)
 	assert_int_equal(path_workdir_judge("/srv", NULL), PATH_WORKDIR_OK);
 	assert_int_equal(path_workdir_judge("(unreachable)/x", "/home/u"), PATH_WORKDIR_GONE);
 	assert_int_equal(path_workdir_judge(NULL, NULL), PATH_WORKDIR_GONE);
+	assert_int_equal(path_workdir_judge("/tmp", "/home/u"), PATH_WORKDIR_OWN);
+	assert_int_equal(path_workdir_judge("/tmp/p", "/home/u"), PATH_WORKDIR_OK);
+	assert_int_equal(path_workdir_judge("/dev/shm/p", "/home/u"), PATH_WORKDIR_OWN);
 }
 
 static void likely_secrets_are_noticed(void **state)
