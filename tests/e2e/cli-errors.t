@@ -24,7 +24,7 @@ bad 2 'gpu' 'a flag that only a cluster has' openshell sandbox create --gpu -- t
 bad 2 'carrot' 'an output format that is none' openshell sandbox list -o carrot
 bad 2 'soon' 'a time that is none' openshell logs x --since soon
 bad 2 'connect-to' 'a --connect-to that is none' openshell sandbox create --connect-to nonsense -- true
-bad 125 'its own there' 'a working directory that would be lost' openshell sandbox create --workdir /tmp -- true
+bad 2 'its own there' 'a working directory that would be lost' openshell sandbox create --workdir /tmp -- true
 bad 127 "'no-such'.*not found" 'a command that is nowhere' openshell sandbox create -- no-such
 bad 126 "'/etc/passwd'.*Permission denied" 'one that is no program' openshell sandbox create -- /etc/passwd
 user sh -c 'mkdir -p "$1/tools" && printf "#!/bin/sh\necho found\n" >"$1/tools/mytool" && chmod 755 "$1/tools/mytool"' - "$T/home"

@@ -36,7 +36,7 @@ T_TIMEOUT=60 run inside java "keytool -list -storepass changeit -keystore '$stor
 is "$status" 0 'keytool reads the store, its digest is good'
 inside_count=$(grep -c trustedCertEntry <<<"$out")
 at_most "$((host * 9 / 10))" "$inside_count" "it holds what the host trusts; entries, at least"
-T_TIMEOUT=60 run inside java "keytool -exportcert -rfc -storepass changeit -keystore '$store' -alias sandbox-$((inside_count - 1)) | openssl x509 -noout -fingerprint; openssl x509 -noout -fingerprint -in /run/openshell/ca.pem"
+T_TIMEOUT=60 run inside java "keytool -exportcert -rfc -storepass changeit -keystore '$store' -alias sandbox-$((inside_count - 1)) | openssl x509 -noout -fingerprint; tac /run/openshell/ca.pem | sed '/BEGIN CERT/q' | tac | openssl x509 -noout -fingerprint"
 is "$(grep -c Fingerprint <<<"$out") $(sort -u <<<"$out" | grep -c Fingerprint)" '2 1' "and the sandbox's CA"
 
 T_TIMEOUT=60 run openshell sandbox exec -n java -- "$java" "$T/work/Get.java" https://api.github.com/zen

@@ -87,7 +87,7 @@ sees '^status=143' 'the end by a signal'
 
 # One with a terminal of its own runs on in the background, and has the keyboard in the foreground.
 keys 'openshell sandbox exec -n desk -- sh -c "until [ -e ~/bg ]; do :; done; rm ~/bg; echo back-gr""ound; read x; echo got-\$x" &' Enter
-sees 'host>$'
+sees 'host>$' 'one is begun in the background'
 run inside desk 'touch ~/bg; while [ -e ~/bg ]; do :; done'
 is "$status" 0 'in the background it is not stopped'
 sees '^back-ground' 'and what it says appears'
