@@ -226,8 +226,6 @@ static void on_response_head(struct h2_stream *st, bool is_end)
 	if (r < 0 || st->response.status >= 200)
 		st->part = PART_BODY;
 	else if (++st->n_interim > H2_INTERIM_MAX) {
-		if (h->handler->on_fault)
-			h->handler->on_fault(h->arg, "too many interim answers (1xx)");
 		(void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
 		return;
 	}

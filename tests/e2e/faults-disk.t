@@ -63,18 +63,6 @@ unlike "$err" 'had died' 'and nobody is said to have died'
 like "$(zen tight)" Anything 'with its network'
 openshell sandbox delete tight >/dev/null
 
-# The room goes between the start and the moment when the CA is known.
-ok 'a sandbox whose proxy has not been needed' sandbox late --policy "$T/work/policy.yaml"
-fill "$T/run"
-run zen late
-unlike "$out" Anything 'without room for its CA nobody trusts the proxy'
-like "$(openshell logs late -n 0)" 'ERROR.*No space left' 'and the log says why'
-user rm "$T/run/filler"
-openshell sandbox stop late >/dev/null
-ok 'with room it is started' openshell sandbox start late
-like "$(zen late)" Anything 'and has network'
-openshell sandbox delete late >/dev/null
-
 # The state directory is full when it is started.
 ok 'a sandbox with a home' sandbox home
 inside home 'echo precious >~/file'
