@@ -59,6 +59,9 @@ soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS,
 	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
 
 # Seeds: what tests/fuzz/seeds makes of the vectors, and what was a finding once (tests/fuzz/corpus).
+proxy-faults: all support	## the proxy with each of its calls failing in turn: two minutes
+	@prove -v -e '' tests/support/proxy-faults.sh
+
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 fuzz:	## every fuzz target for FUZZ_SECONDS each (docs/fuzzing.md)
@@ -101,4 +104,4 @@ cov:	## line coverage by file of all tests (docs/coverage.md)
 	-umask 0; $(MAKE) VARIANT=cov prove
 	@tests/support/coverage build/cov
 
-.PHONY: check sanitize sanitize-asan sanitize-tsan soak failalloc prove e2e kernel support autos shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check sanitize sanitize-asan sanitize-tsan soak proxy-faults failalloc prove e2e kernel support autos shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
