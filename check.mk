@@ -59,8 +59,8 @@ soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS,
 	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
 
 # Seeds: what tests/fuzz/seeds makes of the vectors, and what was a finding once (tests/fuzz/corpus).
-proxy-faults: all support	## the proxy with each of its calls failing in turn: two minutes
-	@prove -v -e '' tests/support/proxy-faults.sh
+proxy-faults: all support	## the proxy with each of its calls failing in turn, and with everything in pieces: three minutes
+	@prove -v -e '' tests/support/proxy-faults.sh tests/support/proxy-pieces.sh
 
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
