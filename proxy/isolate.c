@@ -126,7 +126,7 @@ static const struct sock_filter filter[] = {
 static int limit_resources(void)
 {
 	const struct rlimit none = { 0, 0 };
-	struct rlimit files, memory;
+	struct rlimit memory;
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || setrlimit(RLIMIT_NPROC, &none) < 0)
 		return -errno;
@@ -139,6 +139,13 @@ static int limit_resources(void)
 	/* A sanitizer's shadow memory alone is larger. */
 	if (!IS_SANITIZED && setrlimit(RLIMIT_DATA, &memory) < 0)
 		return -errno;
+	return 0;
+}
+
+static int limit_files(void)
+{
+	struct rlimit files;
+
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return -errno;
 	files.rlim_cur = files.rlim_max < NOFILE_WANTED ? files.rlim_max : NOFILE_WANTED;
@@ -194,8 +201,10 @@ static int install_filter(void)
 
 int isolate_final(struct err *err)
 {
-	int r;
+	int r = limit_files();
 
+	if (r < 0)
+		return err_set(err, r, "limit of descriptors: %s", err_name(r));
 	if (instrument_stays_open())
 		return 0;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
