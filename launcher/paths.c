@@ -8,6 +8,7 @@
 
 #include "launcher/out.h"
 #include "lib/cleanup.h"
+#include "lib/private_dirs.h"
 #include "lib/str.h"
 
 /* Appends the parts of @s to the clean absolute path in @out. */
@@ -54,10 +55,11 @@ char *path_absolute(const char *path)
 	return cwd ? path_join(cwd, path) : NULL;
 }
 
-/* Those of tracer/mounts.c. What lies below may be granted, but in /dev and /proc. */
+/* What lies below may be granted, but in /dev and /proc. */
 static bool is_private(const char *cwd)
 {
-	static const char *const dirs[] = { "/dev", "/proc", "/run", "/tmp", "/var/log", "/var/tmp" };
+#define PRIVATE_PATH(path, kind) path,
+	static const char *const dirs[] = { PRIVATE_DIRS(PRIVATE_PATH) };
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if (str_eq(cwd, dirs[i]))

@@ -11,22 +11,18 @@
 
 #include "lib/analyzer.h"
 #include "lib/cleanup.h"
+#include "lib/private_dirs.h"
 #include "lib/str.h"
 #include "lib/strv.h"
 #include "tracer/env.h"
 #include "tracer/gitdir.h"
 
-/* The sandbox's own, whatever the host has there (design.md, section 5). */
 static const struct {
 	const char *path;
 	enum mount_kind kind;
 } private_mounts[] = {
-	{ "/dev", MOUNT_DEV },
-	{ "/proc", MOUNT_PROC },
-	{ "/run", MOUNT_TMPFS },
-	{ "/tmp", MOUNT_TMPFS },
-	{ "/var/log", MOUNT_TMPFS },
-	{ "/var/tmp", MOUNT_TMPFS },
+#define PRIVATE_MOUNT(path, kind) { path, MOUNT_##kind },
+	PRIVATE_DIRS(PRIVATE_MOUNT)
 };
 
 /* On merged-/usr systems links, elsewhere directories that belong to /usr. */
