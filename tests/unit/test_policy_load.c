@@ -542,6 +542,20 @@ static void a_refused_policy_can_still_be_asked(void **state)
 	policy_findings_done(&f);
 }
 
+static void signing_without_its_service_is_refused_and_can_be_asked(void **state)
+{
+	static const char text[] = "version: 1\nnetwork_policies:\n  a:\n    endpoints:\n"
+				   "      - { host: h, port: 443, credential_signing: sigv4 }\n";
+	struct policy_findings f = { 0 };
+	struct policy *p = NULL;
+
+	(void)state;
+	assert_int_equal(policy_load_refused(text, strlen(text), &p, &f), 0);
+	assert_int_equal(f.n_errors, 1);
+	policy_unref(p);
+	policy_findings_done(&f);
+}
+
 static void what_means_nothing_cannot_be_asked(void **state)
 {
 	static const char *const texts[] = { "version: 2\n", "version: 1\nbogus: 1\n",
@@ -795,6 +809,7 @@ int main(void)
 		cmocka_unit_test(endpoints_that_contradict_each_other_are_refused),
 		cmocka_unit_test(endpoints_that_never_meet_may_differ),
 		cmocka_unit_test(a_refused_policy_can_still_be_asked),
+		cmocka_unit_test(signing_without_its_service_is_refused_and_can_be_asked),
 		cmocka_unit_test(what_means_nothing_cannot_be_asked),
 		cmocka_unit_test(middlewares_are_held_to_their_rules),
 		cmocka_unit_test(what_is_to_be_inspected_may_not_skip_tls),
