@@ -23,7 +23,7 @@ e2e: all support	## end-to-end tests alone; E2E='tests/e2e/x.t' for one
 kernel: all support unit-build	## end-to-end tests under another kernel: KERNEL=DIR E2E='tests/e2e/x.t'
 	tests/support/vm '$(KERNEL)' prove --timer -e '' $(E2E)
 
-support: $(SUPPORT)
+support: $(SUPPORT) $(REPLAY)
 
 autos:	## locals that own, released before they are set
 	@tests/support/autos $(wildcard */*.c tests/*/*.c)
@@ -58,12 +58,12 @@ SOAK_SECONDS ?= 3600
 soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS, with a new policy every second
 	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
 
-# Seeds: what tests/fuzz/seeds makes of the vectors, and what was a finding once (tests/fuzz/corpus).
 proxy-faults: all support	## the proxy with each of its calls failing in turn, and with everything in pieces: three minutes
 	@prove -v -e '' tests/support/proxy-faults.sh tests/support/proxy-pieces.sh
 
+# Seeds: what tests/fuzz/seeds makes of the vectors, and what was a finding once (tests/fuzz/corpus).
 FUZZ_SECONDS ?= 30
-FUZZ_TARGETS ?= $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+FUZZ_TARGETS ?= $(notdir $(FUZZ))
 fuzz:	## every fuzz target for FUZZ_SECONDS each (docs/fuzzing.md)
 	$(MAKE) VARIANT=fuzz -j$(JOBS) fuzz-build
 	@tests/fuzz/seeds build/seeds

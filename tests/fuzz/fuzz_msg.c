@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,9 +19,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FDS_MAX = 24, TUPLE, WORDS, CREDENTIALS, RESOLVER, READERS = 4 };
+enum { ID_AT = 4, FDS_MAX = 24, TUPLE, WORDS, CREDENTIALS, RESOLVER, READERS = 4 };
 
 static struct loop *loop;
+static unsigned int asked;
 static int pair[2];
 
 static void send_packet(const void *data, size_t size, size_t n_fds)
@@ -110,20 +112,33 @@ static void nobody(void *arg)
 	(void)arg;
 }
 
-/* The proxy's side of the resolver process, which owns its end of the pair. */
-static void ask_resolver(const void *data, size_t size, size_t n_fds)
+/*
+ * The proxy's side of the resolver process, which owns its end of the pair. It lives on and takes one process
+ * after the other: each time another name, for answers are kept, and the packet's id counts from the question's.
+ */
+static void ask_resolver(const uint8_t *data, size_t size, size_t n_fds)
 {
-	struct resolver *r = resolver_new(loop, nobody, NULL);
+	static struct resolver *r;
+	auto_free char *packet = malloc(size + 1);
 	struct resolve_query q = { 0 };
 	struct resolve_answer a;
+	char name[32];
+	uint32_t id;
 
+	if (!r)
+		r = resolver_new(loop, nobody, NULL);
+	(void)snprintf(name, sizeof(name), "h%u.test", asked++);
 	assert(resolver_attach(r, fcntl(pair[1], F_DUPFD_CLOEXEC, 3)) == 0);
-	assert(resolver_ask(r, &q, "h.test", on_answer, &a) == 0);
-	send_packet(data, size, n_fds);
+	assert(resolver_ask(r, &q, name, on_answer, &a) == 0);
+	memcpy(packet, data, size);
+	if (size >= ID_AT + sizeof(id)) {
+		memcpy(&id, packet + ID_AT, sizeof(id));
+		id += q.id - 1;
+		memcpy(packet + ID_AT, &id, sizeof(id));
+	}
+	send_packet(packet, size, n_fds);
 	(void)loop_turn(loop, 0);
 	resolver_cancel(&q);
-	resolver_free(r);
-	(void)loop_turn(loop, 0);
 }
 
 static void take(const void *data, size_t size, size_t n_fds, int reader)
