@@ -417,7 +417,7 @@ static int start_failed(int status, const struct err *err)
 {
 	(void)out_fail(status, err);
 	if (status == CLI_NO_START && !err->hint[0])
-		doctor_hint();
+		doctor_hint(err->text);
 	return status;
 }
 

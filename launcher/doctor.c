@@ -489,7 +489,7 @@ bool doctor_can_start(const struct doctor *d)
 	return true;
 }
 
-void doctor_hint(void)
+void doctor_hint(const char *said)
 {
 	struct doctor d;
 
@@ -499,7 +499,10 @@ void doctor_hint(void)
 
 		if (c->state != DOCTOR_FAIL)
 			continue;
-		out_hint("%s%s%s", c->found, c->remedy[0] ? ": " : "", c->remedy);
+		if (!str_eq(c->found, said))
+			out_hint("%s%s%s", c->found, c->remedy[0] ? ": " : "", c->remedy);
+		else if (c->remedy[0])
+			out_hint("%s", c->remedy);
 		return;
 	}
 }

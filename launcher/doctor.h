@@ -35,8 +35,9 @@ json_t *doctor_json(const struct doctor *d);
 void doctor_print(const struct doctor *d);
 
 /* After a start that failed without saying what to do: the first thing that is missing on this host
- * and its remedy, as a hint. Nothing where nothing is missing. */
-void doctor_hint(void);
+ * and its remedy, as a hint. Nothing where nothing is missing. @said: what was told already, which
+ * is not repeated. */
+void doctor_hint(const char *said);
 
 /* "bubblewrap 0.8.0" → 800 (major * 10000 + minor * 100 + patch), -1 if it is none. Pure. */
 int doctor_bwrap_version(const char *text);

@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -567,9 +568,18 @@ static void fill_standard_descriptors(void)
 		(void)close(fd);
 }
 
+static void too_large(int sig)
+{
+	(void)sig;
+}
+
 int main(int argc, char **argv)
 {
+	/* A file that may not grow (ulimit -f) is an error to tell of. Caught, not ignored: execve(2) sets it back. */
+	const struct sigaction sa = { .sa_handler = too_large, .sa_flags = SA_RESTART };
 	int status;
+
+	(void)sigaction(SIGXFSZ, &sa, NULL);
 
 	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDOUT_FILENO, F_GETFD) < 0 ||
 		fcntl(STDERR_FILENO, F_GETFD) < 0)

@@ -358,7 +358,7 @@ static int on_failed(struct run *run, struct msg_in *m)
 		status = CLI_FAILED;
 	(void)out_fail(status, &err);
 	if (status == CLI_NO_START && !run->is_started && !err.hint[0])
-		doctor_hint();
+		doctor_hint(err.text);
 	return status;
 }
 
@@ -370,7 +370,7 @@ static int on_gone(struct run *run)
 			"the supervisor of '%s' has ended, and with it the sandbox", run->s->name);
 	(void)out_error(CLI_NO_START, "the supervisor of '%s' ended before the sandbox was up",
 		run->s->name);
-	doctor_hint();
+	doctor_hint("");
 	return CLI_NO_START;
 }
 

@@ -387,9 +387,10 @@ int state_create(struct state **ret, const struct sandbox_spec *spec, struct err
 			spec->name);
 	}
 	if (r < 0)
-		return err_set(err, r, "cannot create the state of sandbox '%s': %s", spec->name,
-			err_name(r));
-	return 0;
+		(void)err_set(err, r, "cannot create the state of sandbox '%s': %s", spec->name, err_name(r));
+	if (r == -EFBIG)
+		(void)err_hint(err, r, "a shell in which 'ulimit -f' says unlimited");
+	return r < 0 ? r : 0;
 }
 
 int state_open_at(struct state **ret, int root, const char *name)

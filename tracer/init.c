@@ -373,6 +373,37 @@ static void reset_signals(void)
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool is_elf(const char *path)
+{
+	char magic[4] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is = read(fd, magic, sizeof(magic)) == sizeof(magic) && memcmp(magic, "\177ELF", sizeof(magic)) == 0;
+
+	(void)close(fd);
+	return is;
+}
+
+/*
+ * A script whose first line names no interpreter is the shell's, as it is to a shell and to glibc's execvp(3), which
+ * is not musl's. Returns where it is none, with execvp()'s error.
+ */
+static void exec_script(char *const *argv)
+{
+	size_t n = 0;
+	char **shell;
+
+	while (argv[n])
+		n++;
+	shell = strchr(argv[0], '/') && !is_elf(argv[0]) ? calloc(n + 2, sizeof(*shell)) : NULL;
+	if (shell) {
+		shell[0] = (char[]){ "/bin/sh" };
+		memcpy(shell + 1, argv, n * sizeof(*argv));
+		(void)execv(shell[0], shell);
+		free(shell);
+	}
+	errno = ENOEXEC;
+}
+
 static _Noreturn void child_run(const struct spawn *s, int report)
 {
 	(void)setsid();
@@ -386,6 +417,8 @@ static _Noreturn void child_run(const struct spawn *s, int report)
 	reset_signals();
 	environ = s->env;
 	(void)execvp(s->argv[0], s->argv);
+	if (errno == ENOEXEC)
+		exec_script(s->argv);
 	child_failed(report, "exec");
 }
 

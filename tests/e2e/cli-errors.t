@@ -109,6 +109,14 @@ run openshell sandbox create --no-auto-providers -- /no/such/program
 is "$status" 127 'a program that is not there'
 run openshell sandbox create --no-auto-providers -- /etc/passwd
 is "$status" 126 'one that cannot run'
+printf 'echo "$1 $0"\n' >"$T/work/script"
+printf '\177ELF of another machine' >"$T/work/foreign"
+chmod 0755 "$T/work/script" "$T/work/foreign"
+run openshell sandbox create --no-auto-providers -- ./script 'ran as'
+is "$status:$out" '0:ran as ./script' 'a script that names no interpreter is the shell'"'"'s'
+run openshell sandbox create --no-auto-providers -- ./foreign
+is "$status" 126 'a program of another machine is not'
+like "$err" 'Exec format error' 'and says so'
 run openshell sandbox create --no-auto-providers -- sh -c 'cat; echo err >&2' <<<'through'
 is "$out:$err" 'through:err' 'streams are untouched'
 head -c 3000000 /dev/urandom >"$T/tmp/blob"
@@ -121,6 +129,14 @@ run openshell sandbox delete taken
 is "$status" 0 'delete'
 run openshell sandbox delete taken
 like "$out$err" 'not found' 'twice says so'
+
+# Hosts on which no sandbox can start.
+T_ENV=(XDG_STATE_HOME=/no/such)
+bad 125 "cannot create '/no'" 'a state directory that cannot be made' openshell sandbox create -- true
+like "$err" '^hint: set XDG_STATE_HOME to a directory' 'and what to do, without saying twice what is wrong'
+T_ENV=()
+bad 125 'File too large' 'no room for files of any size' user bash -c '(ulimit -f 0; openshell sandbox create -- true) 2>&1 | cat >&2; exit "${PIPESTATUS[0]}"'
+like "$err" "^hint: .*ulimit -f" 'and what to do'
 
 # What may hold a password is not repeated.
 run openshell sandbox create --no-auto-providers --upstream-proxy 'https://me:S3CRET@proxy.test:1' -- true
