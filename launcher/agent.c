@@ -36,13 +36,25 @@ static bool is_under(const char *path, const char *dir)
 
 /* --- what belongs together --- */
 
-/* The package below node_modules: NAME or @SCOPE/NAME. */
-static size_t package_len(const char *real)
+/* What an installation for everybody keeps in PREFIX/lib/node_modules has its dependencies below itself. */
+static bool is_global(const char *real, size_t n)
+{
+	return n >= strlen("/lib") && strncmp(real + n - strlen("/lib"), "/lib", strlen("/lib")) == 0;
+}
+
+/*
+ * The package below node_modules, NAME or @SCOPE/NAME, where its dependencies lie in it; else they lie beside it
+ * (npm install without -g, bun), and it is all of node_modules. That of the working directory is not taken whole:
+ * it is there anyhow, to be written.
+ */
+static size_t package_len(const char *real, const char *workdir)
 {
 	const char *p = strstr(real, "/node_modules/");
 
 	if (!p)
 		return 0;
+	if (!is_global(real, (size_t)(p - real)) && !(workdir && is_under(real, workdir)))
+		return (size_t)(p - real) + strlen("/node_modules");
 	p += strlen("/node_modules/");
 	if (*p == '@')
 		p += strcspn(p, "/") + 1;
@@ -74,14 +86,14 @@ static size_t prefix_len(const char *real, const char *home)
 	return n;
 }
 
-char *agent_install_of(const char *real, const char *home)
+char *agent_install_of(const char *real, const char *home, const char *workdir)
 {
 	size_t n = up_to(real, "/.pnpm/", true);
 
 	if (n == 0)
 		n = up_to(real, "/Cellar/", false);
 	if (n == 0)
-		n = package_len(real);
+		n = package_len(real, workdir);
 	if (n == 0)
 		n = prefix_len(real, home);
 	return strndup(real, n ? n : strlen(real));
@@ -223,7 +235,8 @@ static int need(struct agent *a, const char *name, const char *real, const char 
 								   : -ENAMETOOLONG;
 }
 
-static int find_interpreter(struct agent *a, const char *found, const char *home, struct err *err)
+static int find_interpreter(
+	struct agent *a, const char *found, const char *home, const char *workdir, struct err *err)
 {
 	auto_free char *place = NULL, *install = NULL;
 	char word[SHEBANG_MAX];
@@ -237,7 +250,7 @@ static int find_interpreter(struct agent *a, const char *found, const char *home
 	if (!a->exe)
 		return err_set(
 			err, -EINVAL, "'%s' needs '%s', which is not installed", a->program, word);
-	install = agent_install_of(a->exe, home);
+	install = agent_install_of(a->exe, home, workdir);
 	return install ? need(a, base_name(word), a->exe, install) : -ENOMEM;
 }
 
@@ -247,7 +260,7 @@ static bool is_nameable(const char *path)
 	return !strpbrk(path, "*?[]{}$\n");
 }
 
-int agent_find(struct agent *ret, const char *command, struct err *err)
+int agent_find(struct agent *ret, const char *command, const char *workdir, struct err *err)
 {
 	const char *home = getenv("HOME") ? getenv("HOME") : "/nonexistent";
 	auto_free char *found = locate(command, home);
@@ -257,12 +270,12 @@ int agent_find(struct agent *ret, const char *command, struct err *err)
 	if (!found)
 		return -ENOENT;
 	a.program = realpath(found, NULL);
-	a.install = a.program ? agent_install_of(a.program, home) : NULL;
+	a.install = a.program ? agent_install_of(a.program, home, workdir) : NULL;
 	if (!a.install)
 		return -ENOMEM;
 	r = need(&a, base_name(command), a.program, a.install);
 	if (r == 0)
-		r = find_interpreter(&a, found, home, err);
+		r = find_interpreter(&a, found, home, workdir, err);
 	if (r == 0 && !(is_nameable(a.exe) && is_nameable(a.install)))
 		r = err_set(err, -EINVAL, "'%s': a policy cannot name this path", a.exe);
 	if (r < 0) {

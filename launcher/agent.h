@@ -18,11 +18,11 @@ void agent_done(struct agent *a);
 
 /*
  * Looks @command up in PATH and where people install such programs (npm's prefixes, nvm, volta,
- * bun, pnpm, pipx and uv below ~/.local, Homebrew). 0, -ENOENT where it is nowhere, -EINVAL (with
- * text) for one that a policy cannot name, -ENOMEM.
+ * bun, pnpm, pipx and uv below ~/.local, Homebrew). @workdir: what the sandbox may write, or NULL.
+ * 0, -ENOENT where it is nowhere, -EINVAL (with text) for one that a policy cannot name, -ENOMEM.
  */
-int agent_find(struct agent *ret, const char *command, struct err *err);
+int agent_find(struct agent *ret, const char *command, const char *workdir, struct err *err);
 
-/* What to grant for the program at @real (resolved): its package, its prefix, or itself. Pure;
- * the caller frees. */
-char *agent_install_of(const char *real, const char *home);
+/* What to grant for the program at @real (resolved): its package or all of node_modules, its prefix, or
+ * itself. Pure; the caller frees. */
+char *agent_install_of(const char *real, const char *home, const char *workdir);

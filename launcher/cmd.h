@@ -24,6 +24,7 @@ extern const struct cli_option cmd_rule_approve_options[];
 extern const struct cli_option cmd_rule_approve_all_options[];
 extern const struct cli_option cmd_rule_reject_options[];
 extern const struct cli_option cmd_provider_create_options[];
+extern const struct cli_option cmd_provider_list_options[];
 extern const struct cli_option cmd_provider_update_options[];
 extern const struct cli_option cmd_settings_get_options[];
 extern const struct cli_option cmd_settings_set_options[];

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "launcher/autoprovider.h"
 #include "launcher/cmd.h"
 #include "launcher/config.h"
 #include "launcher/credential.h"
@@ -39,6 +40,7 @@ struct options {
 	struct config config;
 	bool no_git_ignore, keep, no_keep, detach, audit, stacks, no_credential_warnings;
 	int tty; /* 1: --tty, -1: --no-tty, 0: as it is */
+	int auto_providers; /* enum autoprovider */
 	const char *profile, *cpu, *memory, *editor;
 	bool no_profile;
 	enum out_format format;
@@ -92,8 +94,10 @@ const struct cli_option cmd_create_options[] = {
 		"Who approves proposed rules: manual" },
 	{ CLI_LIST, "provider", 0, AT(providers), 0, "NAME",
 		"Let it use this provider's credentials; repeatable" },
-	{ CLI_IGNORED, "auto-providers", 0, 0, 0, NULL, "Accepted for scripts" },
-	{ CLI_IGNORED, "no-auto-providers", 0, 0, 0, NULL, "Accepted for scripts" },
+	{ CLI_CHOICE, "auto-providers", 0, AT(auto_providers), AUTOPROVIDER_MAKE, NULL,
+		"Make the agent's provider of the variables that are set here, without asking" },
+	{ CLI_CHOICE, "no-auto-providers", 0, AT(auto_providers), AUTOPROVIDER_NEVER, NULL,
+		"Use the providers that are named, and no others" },
 	{ CLI_FORMAT, "output", 'o', AT(format), 0, "FORMAT",
 		"Show the new sandbox as table, json or yaml; implies --detach" },
 	{ CLI_REFUSED, "from", 0, 0, 0, NULL,
@@ -510,7 +514,7 @@ static int protect_policy(struct sandbox_spec *s, const char *file)
 static int create(struct options *o, const struct cli_args *a)
 {
 	auto_spec struct sandbox_spec spec = { 0 };
-	auto_free char *policy = NULL;
+	auto_free char *policy = NULL, *provider = NULL;
 	auto_close int sock = -1;
 	const char *file = o->policy ? o->policy : getenv("OPENSHELL_SANDBOX_POLICY");
 	struct err err = { 0 };
@@ -531,11 +535,12 @@ static int create(struct options *o, const struct cli_args *a)
 	if (r == -EINVAL)
 		return out_fail(CLI_USAGE, &err);
 	spec.providers = take_ptr(o->providers);
+	if (r == 0 && !o->no_profile)
+		r = profiles_apply(&spec, o->profile, &policy, &provider, &err);
+	if (r == 0 && provider)
+		r = autoprovider_add(&spec, provider, (enum autoprovider)o->auto_providers, &err);
 	if (r == 0)
 		r = provider_check(spec.providers, &err);
-	if (r < 0)
-		return out_fail(CLI_NO_START, &err);
-	r = o->no_profile ? 0 : profiles_apply(&spec, o->profile, &policy, &err);
 	if (r < 0)
 		return out_fail(CLI_NO_START, &err);
 	if (file && file[0])

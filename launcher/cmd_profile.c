@@ -24,10 +24,11 @@ static json_t *list_json(char *const *list)
 
 static json_t *profile_json(const struct profile *p, const char *path)
 {
-	return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:o, s:s?, s:s}", "name", p->name,
+	return json_pack("{s:s, s:s?, s:o, s:o, s:o, s:o, s:s?, s:s?, s:s}", "name", p->name,
 		"description", p->description, "commands", list_json(p->commands),
 		"home_read_write", list_json(p->home_rw), "home_read_only", list_json(p->home_ro),
-		"protect", list_json(p->protect), "not_granted", p->not_granted, "file", path);
+		"protect", list_json(p->protect), "not_granted", p->not_granted,
+		"provider", p->provider, "file", path);
 }
 
 static int list(char *const *names, enum out_format format)

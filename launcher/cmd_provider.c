@@ -53,19 +53,27 @@ const struct cli_option cmd_provider_update_options[] = {
 	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
 };
 
+struct list_options {
+	unsigned int limit, offset;
+	bool names;
+	enum out_format format;
+};
+
+enum { LIMIT = 100, LIMIT_MAX = 100000 };
+
+const struct cli_option cmd_provider_list_options[] = {
+	{ CLI_UINT, "limit", 0, offsetof(struct list_options, limit), LIMIT_MAX, "N",
+		"Show at most N (default 100)" },
+	{ CLI_UINT, "offset", 0, offsetof(struct list_options, offset), LIMIT_MAX, "N",
+		"Pass over the first N" },
+	{ CLI_FLAG, "names", 0, offsetof(struct list_options, names), 0, NULL, "Show names alone" },
+	{ CLI_IGNORED, "all-workspaces", 'A', 0, 0, NULL, "Accepted for scripts" },
+	{ CLI_FORMAT, "output", 'o', offsetof(struct list_options, format), 0, "FORMAT",
+		"table, json or yaml" },
+	{ CLI_END, NULL, 0, 0, 0, NULL, NULL },
+};
+
 /* --- secrets and endpoints from the command line --- */
-
-static int set_secret(json_t *p, const char *key, const char *secret, struct err *err)
-{
-	json_t *all = json_object_get(p, "credentials");
-	int r = provider_secret_check(key, secret, err);
-
-	if (r < 0)
-		return r;
-	if (json_object_size(all) >= PROVIDER_KEYS_MAX && !json_object_get(all, key))
-		return err_set(err, -E2BIG, "more than %d credentials", PROVIDER_KEYS_MAX);
-	return json_object_set_new(all, key, json_string(secret)) < 0 ? -ENOMEM : 0;
-}
 
 /* KEY=VALUE, or KEY alone: the variable of that name. */
 static int take_credential(json_t *p, char *text, struct err *err)
@@ -81,29 +89,11 @@ static int take_credential(json_t *p, char *text, struct err *err)
 			eq ? "--credential %s: it is empty"
 			   : "--credential %s: there is no such variable, or it is empty",
 			text);
-	r = set_secret(p, text, secret, err);
+	r = provider_put_secret(p, text, secret, err);
 	/* Our copy; whoever lists processes has seen the argument. KEY alone avoids that. */
 	if (eq)
 		explicit_bzero(eq + 1, strlen(eq + 1));
 	return r < 0 ? err_wrap(err, r, "--credential") : 0;
-}
-
-static int take_existing(json_t *p, const struct provider_profile *profile, struct err *err)
-{
-	size_t n = 0;
-
-	for (char **key = profile->keys; key && *key; key++) {
-		const char *secret = getenv(*key);
-		int r = secret && secret[0] ? set_secret(p, *key, secret, err) : 0;
-
-		if (r < 0)
-			return r;
-		n += secret && secret[0];
-	}
-	if (n)
-		return 0;
-	return err_set(err, -ENOENT, "--from-existing: none of the variables of type '%s' is set",
-		profile->name);
 }
 
 static int take_endpoints(json_t *p, const char *list, struct err *err)
@@ -136,7 +126,9 @@ static int take_all(json_t *p, const struct options *o, struct err *err)
 	int r = provider_profile_load(json_string_value(json_object_get(p, "type")), &profile, err);
 
 	if (r == 0 && o->from_existing)
-		r = take_existing(p, &profile, err);
+		r = provider_take_existing(p, &profile, err);
+	if (r == -ENOENT && !err->text[0])
+		return err_set(err, r, "--from-existing: none of the variables of type '%s' is set", profile.name);
 	for (char **c = o->credential; c && *c && r == 0; c++)
 		r = take_credential(p, *c, err);
 	for (char **c = o->config; c && *c && r == 0; c++) {
@@ -173,8 +165,7 @@ static int create(const struct options *o)
 	if (provider_name_check(o->name, &err) < 0)
 		return out_fail(CLI_FAILED, &err);
 	err = (struct err){ 0 };
-	p = json_pack("{s:s, s:s, s:{}, s:[], s:I}", "name", o->name, "type", o->type,
-		"credentials", "endpoints", "created_ms", (json_int_t)event_now_ms());
+	p = provider_new(o->name, o->type);
 	r = p ? take_all(p, o, &err) : -ENOMEM;
 	if (r == 0)
 		r = provider_save(o->name, p, &err);
@@ -398,15 +389,24 @@ static int list(char *const *names, enum out_format format)
 
 int cmd_provider_list(const struct cli_command *cmd, int argc, char **argv)
 {
-	enum out_format format = OUT_TABLE;
-	auto_strv char **names = NULL;
+	struct list_options o = { .limit = LIMIT };
+	auto_strv char **all = NULL, **chosen = NULL;
 	struct cli_args a;
-	int r = cli_parse(cmd, argc, argv, &format, &a);
+	int r = cli_parse(cmd, argc, argv, &o, &a);
+	size_t n, first;
 
 	if (r >= 0)
 		return r;
-	names = provider_names();
-	return list(names, format);
+	all = provider_names();
+	n = strv_len(all);
+	first = o.offset < n ? o.offset : n;
+	if (strv_push_n(&chosen, all + first, o.limit < n - first ? o.limit : n - first) < 0)
+		return out_error(CLI_FAILED, "out of memory");
+	if (!o.names)
+		return list(chosen, o.format);
+	for (char **name = chosen; name && *name; name++)
+		puts(*name);
+	return CLI_OK;
 }
 
 int cmd_provider_profiles(const struct cli_command *cmd, int argc, char **argv)

@@ -307,8 +307,9 @@ static const struct cli_command provider_commands[] = {
 		.run = cmd_provider_get },
 	{ .name = "list",
 		.summary = "List providers",
-		.examples = "  openshell provider list\n",
-		.options = cmd_format_options,
+		.examples = "  openshell provider list\n"
+			    "  openshell provider list --names\n",
+		.options = cmd_provider_list_options,
 		.run = cmd_provider_list },
 	{ .name = "list-profiles",
 		.summary = "List the types of providers",

@@ -255,7 +255,7 @@ static int wrap(
 	struct sandbox_spec *spec, const struct profile *p, char **ret_policy, struct err *err)
 {
 	struct agent a = { 0 };
-	int r = agent_find(&a, spec->command[0], err);
+	int r = agent_find(&a, spec->command[0], spec->workdir, err);
 
 	if (r == -ENOENT) {
 		out_note("profile %s is not applied: '%s' is nowhere it is usually installed",
@@ -272,18 +272,21 @@ static int wrap(
 	return r < 0 ? err_set(err, r, "profile %s: %s", p->name, err_name(r)) : 0;
 }
 
-int profiles_apply(struct sandbox_spec *spec, const char *name, char **ret_policy, struct err *err)
+int profiles_apply(struct sandbox_spec *spec, const char *name, char **ret_policy, char **ret_provider,
+	struct err *err)
 {
 	struct profile p = { 0 };
 	int r;
 
-	*ret_policy = NULL;
+	*ret_policy = *ret_provider = NULL;
 	if (!spec->command)
 		return name ? err_set(err, -EINVAL, "--profile needs a command") : 0;
 	r = name ? profiles_load(name, &p, NULL, NULL, err) : find_for(spec->command[0], &p, err);
 	if (r < 0 || (!name && r == 0))
 		return r;
 	r = wrap(spec, &p, ret_policy, err);
+	if (r == 0)
+		*ret_provider = take_ptr(p.provider);
 	profile_done(&p);
 	return r;
 }

@@ -26,6 +26,8 @@ int profiles_load(
  * What wrapping @spec's command takes: the profile @name, or without one the first that is for the
  * command, is found and put into @spec (paths, settings, links), and said in one line.
  * @ret_policy: its policy, the caller's; NULL when there is no such profile or the program is not
- * installed where it is looked for (then the command runs as any other). 0 or -errno with text.
+ * installed where it is looked for (then the command runs as any other). @ret_provider: the type of
+ * provider that has its secrets, the caller's, or NULL. 0 or -errno with text.
  */
-int profiles_apply(struct sandbox_spec *spec, const char *name, char **ret_policy, struct err *err);
+int profiles_apply(struct sandbox_spec *spec, const char *name, char **ret_policy, char **ret_provider,
+	struct err *err);

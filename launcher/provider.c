@@ -12,6 +12,7 @@
 #include "launcher/ctl.h"
 #include "launcher/profiles.h"
 #include "lib/cleanup.h"
+#include "lib/event.h"
 #include "lib/jsontext.h"
 #include "lib/fd.h"
 #include "lib/placeholder.h"
@@ -142,6 +143,39 @@ json_t *provider_load(const char *name, struct err *err)
 		(void)err_set(err, -EIO, "provider '%s' cannot be read", name);
 	}
 	return NULL;
+}
+
+json_t *provider_new(const char *name, const char *type)
+{
+	return json_pack("{s:s, s:s, s:{}, s:[], s:I}", "name", name, "type", type, "credentials", "endpoints",
+		"created_ms", (json_int_t)event_now_ms());
+}
+
+int provider_put_secret(json_t *p, const char *key, const char *secret, struct err *err)
+{
+	json_t *all = json_object_get(p, "credentials");
+	int r = provider_secret_check(key, secret, err);
+
+	if (r < 0)
+		return r;
+	if (json_object_size(all) >= PROVIDER_KEYS_MAX && !json_object_get(all, key))
+		return err_set(err, -E2BIG, "more than %d credentials", PROVIDER_KEYS_MAX);
+	return json_object_set_new(all, key, json_string(secret)) < 0 ? -ENOMEM : 0;
+}
+
+int provider_take_existing(json_t *p, const struct provider_profile *profile, struct err *err)
+{
+	size_t n = 0;
+
+	for (char **key = profile->keys; key && *key; key++) {
+		const char *secret = getenv(*key);
+		int r = secret && secret[0] ? provider_put_secret(p, *key, secret, err) : 0;
+
+		if (r < 0)
+			return r;
+		n += secret && secret[0];
+	}
+	return n ? 0 : -ENOENT;
 }
 
 int provider_save(const char *name, const json_t *p, struct err *err)

@@ -59,7 +59,11 @@ int provider_secret_check(const char *key, const char *secret, struct err *err);
  * A provider as JSON: {"name", "type", "credentials": {KEY: SECRET}, "endpoints": ["H:P/PATH"],
  * "created_ms"}. To be released with provider_free(), which wipes the secrets.
  */
+json_t *provider_new(const char *name, const char *type);
 json_t *provider_load(const char *name, struct err *err);
+int provider_put_secret(json_t *p, const char *key, const char *secret, struct err *err);
+/* Takes what the type's variables hold in our environment: -ENOENT without text where that is nothing. */
+int provider_take_existing(json_t *p, const struct provider_profile *profile, struct err *err);
 int provider_save(const char *name, const json_t *p, struct err *err);
 /* -ENOENT when there is none. */
 int provider_remove(const char *name);

@@ -334,7 +334,7 @@ static void say_where(const struct session *s, struct err *err)
 	struct err ignored = { 0 };
 	struct agent a = { 0 };
 
-	if (s->command && agent_find(&a, s->command, &ignored) == 0 && a.ro && a.ro[0])
+	if (s->command && agent_find(&a, s->command, NULL, &ignored) == 0 && a.ro && a.ro[0])
 		(void)err_hint(err, 0, "outside it is '%s'; a sandbox made with --ro %s has it, by that path",
 			a.program, a.ro[0]);
 	agent_done(&a);

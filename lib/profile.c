@@ -20,6 +20,7 @@ void profile_done(struct profile *p)
 	free(p->name);
 	free(p->description);
 	free(p->not_granted);
+	free(p->provider);
 	strv_free(p->commands);
 	strv_free(p->home_rw);
 	strv_free(p->home_ro);
@@ -99,6 +100,7 @@ static const struct key {
 	{ "name", offsetof(struct profile, name), false, false },
 	{ "description", offsetof(struct profile, description), false, false },
 	{ "not_granted", offsetof(struct profile, not_granted), false, false },
+	{ "provider", offsetof(struct profile, provider), false, false },
 	{ "commands", offsetof(struct profile, commands), true, false },
 	{ "home_read_write", offsetof(struct profile, home_rw), true, true },
 	{ "home_read_only", offsetof(struct profile, home_ro), true, true },

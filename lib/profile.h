@@ -9,6 +9,7 @@
  *	  home_read_write: [.claude, .claude.json]	# below the home directory
  *	  home_read_only: [.gitconfig]
  *	  protect: [.claude/settings.json]		# inside these: stays read-only
+ *	  provider: claude-code				# the type of provider with its secrets
  *	  not_granted: "the keyring"			# said at start
  *
  * The rest is the policy language, with two variables in it: ${agent}, the program that makes the
@@ -28,7 +29,7 @@ enum {
 };
 
 struct profile {
-	char *name, *description, *not_granted;
+	char *name, *description, *not_granted, *provider;
 	char **commands, **home_rw, **home_ro, **protect;
 	char *policy; /* the text without the section `profile`, lines where they were */
 };

@@ -32,6 +32,8 @@ b"
 one_line_error 'control character' 'a secret with a line break is refused'
 run openshell provider create --name bad --type nonsense --credential X=y
 one_line_error "no provider type 'nonsense'" 'as is an unknown type'
+is "$(openshell provider list --names)" gh 'its name alone'
+is "$(openshell provider list --names --offset 1)$(openshell provider list --names --limit 0)" '' 'a part of the list'
 run openshell provider list-profiles
 like "$out" '^github ' 'types are listed'
 run openshell sandbox create --provider nobody -- true
@@ -190,4 +192,40 @@ run openshell sandbox provider attach cred twice
 one_line_error 'both have a GITHUB_TOKEN' 'two secrets of one name are refused'
 ok 'delete' openshell sandbox delete cred
 is "$(leftovers | grep -v 'sleep 60')" '' 'nothing is left'
+# An agent's own provider: attached where there is one, made where that is wanted, and never without a word.
+user sh -c 'mkdir -p "$HOME/.local/bin" && printf "#!/bin/sh\necho key=\$ANTHROPIC_API_KEY\n" >"$HOME/.local/bin/claude" && chmod 0755 "$HOME/.local/bin/claude"'
+drive() { run user_fg "$T_SUPPORT/ptydrive" "$@"; }
+before=$(openshell provider list --names)
+key=sk-ant-S3cr3tOfTheTest
+T_ENV+=("ANTHROPIC_API_KEY=$key")
+run openshell sandbox create -- claude
+is "$out" key= 'a variable of the caller stays outside'
+like "$err" '^openshell: ANTHROPIC_API_KEY is not given .*--auto-providers' 'and what would give it is said'
+run openshell sandbox create --no-auto-providers -- claude
+unlike "$err" ANTHROPIC_API_KEY 'but not to who wants none'
+drive -t 20 -e 'without seeing it.*claude-code.*\[Y/n\]' -s 'n\n' -e 'key=' -- openshell sandbox create -- claude
+is "$(openshell provider list --names)" "$before" 'a terminal is asked: no'
+drive -t 20 -e '\[Y/n\]' -s '\x03' -- openshell sandbox create -- claude
+is "$(openshell provider list --names)" "$before" 'and can be left'
+drive -t 20 -e '\[Y/n\]' -s '\n' -e 'key=openshell:resolve' -- openshell sandbox create -- claude
+is "$status" 0 'Enter is yes, and the agent has a placeholder'
+is "$(jq -r .credentials.ANTHROPIC_API_KEY "$T/config/openshell/providers/claude-code.json")" "$key" 'the provider has the secret'
+ok 'which is deleted' openshell provider delete claude-code
+ok 'a provider of its name but of another type' openshell provider create --name claude-code --type generic --credential OTHER=x
+run openshell sandbox create --auto-providers -- claude
+like "$out" '^key=openshell:resolve' '--auto-providers does not ask'
+like "$err" '^openshell: provider claude-code-2: ' 'and finds another name'
+T_ENV=("${T_ENV[@]/ANTHROPIC_API_KEY=*/ANTHROPIC_API_KEY=}")
+run openshell sandbox create -- claude
+like "$out" '^key=openshell:resolve' 'from then on it is attached'
+unlike "$out$err" "$key" 'and never seen'
+run openshell sandbox create --no-auto-providers -- claude
+is "$out" key= 'unless that is not wanted'
+run openshell sandbox create --no-credential-warnings --env ANTHROPIC_API_KEY=mine -- claude
+is "$out" key=mine 'or the caller has set the variable'
+ok 'both are deleted' openshell provider delete claude-code claude-code-2
+run openshell sandbox create --auto-providers -- claude
+like "$err" "none of the variables of type 'claude-code' is set" 'nothing to make one of'
+is "$status:$out" 0:key= 'which stops nothing'
+
 done_testing

@@ -107,6 +107,9 @@ static void an_installation_is_a_package_a_prefix_or_a_file(void **state)
 	} cases[] = {
 		{ "/h/.npm/lib/node_modules/@a/b/bin/x.js", "/h/.npm/lib/node_modules/@a/b" },
 		{ "/h/.npm/lib/node_modules/b/cli.js", "/h/.npm/lib/node_modules/b" },
+		{ "/h/u/.claude/local/node_modules/@a/b/cli.js", "/h/u/.claude/local/node_modules" },
+		{ "/h/u/.bun/install/global/node_modules/b/cli.js", "/h/u/.bun/install/global/node_modules" },
+		{ "/h/u/work/node_modules/b/cli.js", "/h/u/work/node_modules/b" },
 		{ "/h/g/5/.pnpm/a@1/node_modules/a/x.js", "/h/g/5/.pnpm" },
 		{ "/home/linuxbrew/.linuxbrew/Cellar/node/22/bin/node",
 			"/home/linuxbrew/.linuxbrew" },
@@ -124,7 +127,7 @@ static void an_installation_is_a_package_a_prefix_or_a_file(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		char *install = agent_install_of(cases[i].real, "/h/u");
+		char *install = agent_install_of(cases[i].real, "/h/u", "/h/u/work");
 
 		assert_string_equal(install, cases[i].install);
 		free(install);
