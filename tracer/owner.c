@@ -415,8 +415,9 @@ static int task_identify(struct owners *o, struct task *t)
 	ssize_t n;
 	int r;
 
-	n = readlinkat(t->procdir, "exe", path, sizeof(path));
-	if (n < 0 || fstatat(t->procdir, "exe", &st, 0) < 0)
+	/* The file first: whoever executes another one from here on is found out by task_stands(). */
+	n = fstatat(t->procdir, "exe", &st, 0) < 0 ? -1 : readlinkat(t->procdir, "exe", path, sizeof(path));
+	if (n < 0)
 		return errno == ENOENT || errno == ESRCH ? -ESRCH : -errno;
 	if ((size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;

@@ -56,6 +56,22 @@ int __wrap_openat(int dir, const char *path, int flags, ...)
 	return -1;
 }
 
+/* What happens, once, when the path of an executable has been read. */
+static void (*after_path)(void);
+
+ssize_t __real_readlinkat(int dir, const char *path, char *out, size_t size);
+ssize_t __wrap_readlinkat(int dir, const char *path, char *out, size_t size);
+ssize_t __wrap_readlinkat(int dir, const char *path, char *out, size_t size)
+{
+	ssize_t n = __real_readlinkat(dir, path, out, size);
+	void (*now)(void) = after_path;
+
+	after_path = NULL;
+	if (now)
+		now();
+	return n;
+}
+
 /* The next file that is looked at lies on another device, as it were. */
 static bool is_elsewhere;
 
@@ -600,11 +616,9 @@ static void let_it_exec(void)
 	assert_int_equal(read(exec_ready, &c, 1), 0);
 }
 
-/* In the middle of being looked at: what was read of both is nobody's. */
-static void an_exec_under_our_eyes_makes_nobody(void **state)
+/* A process that executes @path when let_it_exec() says so. */
+static pid_t start_waiting(const char *path)
 {
-	struct fixture *f = *state;
-	const struct owner *who = NULL;
 	int ready[2], go[2];
 	pid_t pid;
 	char c;
@@ -615,12 +629,30 @@ static void an_exec_under_our_eyes_makes_nobody(void **state)
 	if (pid == 0) {
 		(void)!read(go[0], &c, 1);
 		(void)dup2(go[0], 0);
-		(void)execl(f->path, "cat", NULL);
+		(void)execl(path, "cat", NULL);
 		_exit(127);
 	}
 	(void)close(ready[1]);
+	(void)close(go[0]);
 	exec_go = go[1];
 	exec_ready = ready[0];
+	return pid;
+}
+
+static void stop_waiting(pid_t pid)
+{
+	stop(pid);
+	(void)close(exec_ready);
+	(void)close(exec_go);
+}
+
+/* In the middle of being looked at: what was read of both is nobody's, and is not remembered. */
+static void an_exec_under_our_eyes_makes_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start_waiting(f->path);
+
 	surprise.name = "status"; /* after its executable, before its parent */
 	surprise.before = let_it_exec;
 	surprise.fd = -1;
@@ -628,10 +660,15 @@ static void an_exec_under_our_eyes_makes_nobody(void **state)
 	assert_null(surprise.name);
 	assert_int_equal(get(f, pid, &who), 0);
 	assert_string_equal(who->binary, f->path);
-	stop(pid);
-	(void)close(ready[0]);
-	(void)close(go[0]);
-	(void)close(go[1]);
+	stop_waiting(pid);
+	/* Between the path and the file. */
+	pid = start_waiting(f->path);
+	after_path = let_it_exec;
+	assert_int_equal(owner_get(f->owners, pid, &who), -ESRCH);
+	assert_null(after_path);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	stop_waiting(pid);
 }
 
 static unsigned int open_descriptors(void)
@@ -696,14 +733,21 @@ static int get_of(struct fixture *f, const char *path, int out)
 {
 	char *const argv[] = { (char *)"cat", NULL };
 	const struct owner *who = NULL;
-	pid_t pid = vfork();
-	int r;
+	int ready[2], r;
+	pid_t pid;
+	char c;
 
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = vfork();
 	if (pid == 0) {
 		(void)dup2(out, 0);
 		(void)execv(path, argv);
 		_exit(127);
 	}
+	/* vfork() returns while the program is being exchanged; the end of file comes when it has been. */
+	(void)close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 0);
+	(void)close(ready[0]);
 	r = get(f, pid, &who);
 	if (r == 0)
 		assert_string_equal(who->binary, path);
