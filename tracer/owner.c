@@ -415,8 +415,9 @@ static int task_identify(struct owners *o, struct task *t)
 	ssize_t n;
 	int r;
 
-	n = readlinkat(t->procdir, "exe", path, sizeof(path));
-	if (n < 0 || fstatat(t->procdir, "exe", &st, 0) < 0)
+	/* The file first: whoever executes another one from here on is found out by task_stands(). */
+	n = fstatat(t->procdir, "exe", &st, 0) < 0 ? -1 : readlinkat(t->procdir, "exe", path, sizeof(path));
+	if (n < 0)
 		return errno == ENOENT || errno == ESRCH ? -ESRCH : -errno;
 	if ((size_t)n >= sizeof(path))
 		return -ENAMETOOLONG;
@@ -466,15 +467,22 @@ ANALYZER_OFF("-Wanalyzer-null-dereference")
 static int task_link(struct owners *o, struct task *t, unsigned int depth)
 {
 	struct task *parent = NULL;
-	pid_t ppid;
+	pid_t ppid, now;
 	int r = procfs_ppid(t->procdir, &ppid);
 
 	if (r < 0)
 		return r;
 	if (ppid == o->init_pid || ppid == 0)
 		return 0;
-	/* A parent that ends meanwhile leaves the task to pid 1: the next question sees that. */
+	/*
+	 * A parent that ends meanwhile leaves the task to pid 1: the next question sees that. Nor is who has its
+	 * number by then an ancestor: the parent is whom the task still names once he is held.
+	 */
 	r = task_get(o, ppid, depth + 1, &parent);
+	if (r == 0)
+		r = procfs_ppid(t->procdir, &now);
+	if (r == 0 && now != ppid)
+		r = -ESRCH;
 	if (r < 0)
 		return r;
 	t->parent = parent;

@@ -109,5 +109,36 @@ sed 's/best_effort/hard_requirement/; s/, \/app//' "$T_EXAMPLES/sandbox-policy-q
 run openshell sandbox create --no-auto-providers --policy hard.yaml -- sh -c 'cat note; echo x >/usr/x'
 like "$out" mine 'with landlock: hard_requirement it works'
 like "$err" '/usr/x' 'and still refuses'
+for call in landlock_create_ruleset landlock_restrict_self; do
+	run user "$T_SUPPORT/attack" under-filter "$call" openshell sandbox create --no-auto-providers --policy hard.yaml -- echo up
+	is "$out" '' "without $call nothing runs"
+	like "$err" '^openshell: Landlock cannot be applied, and the policy says hard_requirement' 'and it says why'
+	run user "$T_SUPPORT/attack" under-filter "$call" openshell sandbox create --no-auto-providers -- echo up
+	is "$out" up 'control: with best_effort it does'
+done
+
+# Behind the mounts it cannot be felt, but counted: the kernel stacks so many rulesets, and one is ours.
+cat >"$T/work/layers.py" <<'PY'
+import ctypes, os, struct
+call = ctypes.CDLL(None, use_errno=True).syscall
+call(157 if os.uname().machine == "x86_64" else 167, 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+n, attr = 0, struct.pack("=Q", 1 << 6)  # MAKE_CHAR, which nobody may in any case
+while True:
+    fd = call(444, attr, ctypes.c_size_t(8), 0)
+    if fd < 0 or call(446, fd, 0) < 0:
+        break
+    os.close(fd)
+    n += 1
+print(n)
+PY
+chmod 0644 "$T/work/layers.py"
+run user /usr/bin/python3 "$T/work/layers.py"
+if [ "$out" -gt 0 ]; then
+	outside=$out
+	run openshell sandbox create --no-auto-providers -- /usr/bin/python3 layers.py
+	is "$out" $((outside - 1)) 'Landlock confines the sandbox'
+else
+	skip 'Landlock confines the sandbox' 'this kernel has none'
+fi
 is "$(leftovers)" '' 'nothing is left'
 done_testing

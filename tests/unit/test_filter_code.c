@@ -113,6 +113,15 @@ static const struct call {
 	{ SYS_socket, { AF_INET, SOCK_RAW, 0 }, ASK },
 	{ SYS_socket, { AF_INET, SOCK_SEQPACKET, 0 }, ASK },
 	{ SYS_socket, { AF_NETLINK, SOCK_RAW, 0 }, PASS },
+	/* What the kernel refuses an ordinary user here, or loads no module for there, is asked about all the same. */
+	{ SYS_socket, { AF_INET, SOCK_DCCP, 0 }, ASK },
+	{ SYS_socket, { AF_INET, SOCK_STREAM, 12 }, ASK },
+	{ SYS_socket, { AF_INET6, SOCK_RAW, 0 }, ASK },
+	{ SYS_socket, { AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6 }, ASK },
+	{ SYS_socket, { AF_INET6, SOCK_STREAM, IPPROTO_SCTP }, ASK },
+	{ SYS_socketpair, { AF_UNSPEC, SOCK_STREAM, 0 }, ASK },
+	{ SYS_socketpair, { 30, SOCK_STREAM, 0 }, ASK }, /* tipc */
+	{ SYS_socket, { AF_NETLINK, SOCK_RAW, 1 }, ASK },
 	{ SYS_socket, { AF_NETLINK, SOCK_RAW, 12 }, ASK },
 	{ SYS_socket, { AF_PACKET, SOCK_RAW, 0 }, ASK },
 	{ SYS_socket, { 40, SOCK_STREAM, 0 }, ASK }, /* vsock */

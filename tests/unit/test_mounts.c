@@ -186,6 +186,32 @@ static void a_file_of_ours_without_a_place_is_left_out(void **state)
 	assert_int_equal(rmdir(paths[2]), 0);
 }
 
+/* The sandbox has its own of them, and a mount of the host's over those would show its processes and terminals. */
+static void processes_and_devices_of_the_host_are_never_granted(void **state)
+{
+	const char *const paths[] = { "/proc", "/proc/self", "/proc/sys/kernel", "/dev/null", "/dev/tty", "/dev/ptmx",
+		"/dev/pts", "/dev/pts/0", "/dev/shm", "/dev/shm/x", "/sandbox", NULL };
+	const struct policy_static p = { .has_filesystem = true, .read_only = paths, .read_write = paths };
+	const struct sandbox_spec s = { 0 };
+	struct mounts m = { 0 };
+
+	(void)state;
+	assert_int_equal(plan(&m, &p, &s), 0);
+	for (size_t i = 0; i < m.n; i++)
+		assert_true(m.list[i].is_private);
+	assert_null(m.skipped);
+	mounts_done(&m);
+}
+
+static void a_directory_holds_what_lies_below_it_and_not_what_begins_alike(void **state)
+{
+	(void)state;
+	assert_true(mounts_is_under("/tmp", "/tmp"));
+	assert_true(mounts_is_under("/tmp/x", "/tmp"));
+	assert_false(mounts_is_under("/tmpx", "/tmp"));
+	assert_false(mounts_is_under("/tm", "/tmp"));
+}
+
 static void the_root_directory_is_never_granted(void **state)
 {
 	const char *const ro[] = { "/", NULL };
@@ -249,6 +275,8 @@ int main(void)
 		cmocka_unit_test(the_working_directory_is_granted_when_the_policy_says_so),
 		cmocka_unit_test(our_own_directories_are_hidden_wherever_the_tree_is_mounted),
 		cmocka_unit_test(a_file_of_ours_without_a_place_is_left_out),
+		cmocka_unit_test(processes_and_devices_of_the_host_are_never_granted),
+		cmocka_unit_test(a_directory_holds_what_lies_below_it_and_not_what_begins_alike),
 		cmocka_unit_test(the_root_directory_is_never_granted),
 		cmocka_unit_test(bubblewrap_and_landlock_are_told_the_same),
 	};

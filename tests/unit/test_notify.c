@@ -229,6 +229,19 @@ static void what_is_fine_leaves_no_line(void **state)
 	assert_int_equal(f->logged, 0);
 }
 
+/* Whatever filter notified it: nobody has judged it. */
+static void a_call_that_nobody_handles_does_not_go_on(void **state)
+{
+	struct fixture *f = *state;
+
+	f->asked = (struct seccomp_data){ .nr = SYS_getpid };
+	assert_int_equal(eventfd_write(f->source.fd, 1), 0);
+	while (!f->n_told)
+		assert_int_equal(loop_turn(f->s.loop, 5000), 0);
+	assert_int_equal(f->told.kind, ANSWER_ERROR);
+	assert_int_equal(f->told.value, -ENOSYS);
+}
+
 /* Something decided before could not be written: nothing is granted until it is. */
 static void a_log_that_is_full_grants_nothing(void **state)
 {
@@ -666,6 +679,7 @@ int main(void)
 			a_log_that_is_full_grants_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			who_would_be_one_too_many_to_wait_is_refused, set_up, tear_down),
+		EACH(a_call_that_nobody_handles_does_not_go_on),
 		EACH(who_waits_for_room_goes_on_when_there_is),
 		EACH(the_callers_own_patience_counts_from_the_first_time),
 		EACH(a_signal_ends_the_wait),

@@ -32,15 +32,106 @@
 /* What openat() of an executable fails with, once; 0: it does not. */
 static int exe_error;
 
+/* What happens, once, when a file of this name is opened in /proc: something before, and another file in its stead. */
+static struct {
+	const char *name;
+	void (*before)(void);
+	int fd; /* -1: the file itself */
+} surprise;
+
 int __real_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...);
 int __wrap_openat(int dir, const char *path, int flags, ...)
 {
+	if (surprise.name && strcmp(path, surprise.name) == 0) {
+		surprise.name = NULL;
+		if (surprise.before)
+			surprise.before();
+		return surprise.fd < 0 ? __real_openat(dir, path, flags) : surprise.fd;
+	}
 	if (!exe_error || strcmp(path, "exe") != 0)
 		return __real_openat(dir, path, flags);
 	errno = exe_error;
 	exe_error = 0;
 	return -1;
+}
+
+/* What happens, once, when the path of an executable has been read. */
+static void (*after_path)(void);
+
+ssize_t __real_readlinkat(int dir, const char *path, char *out, size_t size);
+ssize_t __wrap_readlinkat(int dir, const char *path, char *out, size_t size);
+ssize_t __wrap_readlinkat(int dir, const char *path, char *out, size_t size)
+{
+	ssize_t n = __real_readlinkat(dir, path, out, size);
+	void (*now)(void) = after_path;
+
+	after_path = NULL;
+	if (now)
+		now();
+	return n;
+}
+
+/* The next file that is looked at lies on another device, as it were. */
+static bool is_elsewhere;
+
+int __real_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st);
+int __wrap_fstat(int fd, struct stat *st)
+{
+	int r = __real_fstat(fd, st);
+
+	st->st_dev += is_elsewhere;
+	is_elsewhere = false;
+	return r;
+}
+
+/* There is no memory for the next piece of this size, nor for the next text. */
+static _Atomic size_t size_missing;
+static bool is_text_missing;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	if (size != size_missing)
+		return __real_malloc(size);
+	size_missing = 0;
+	return NULL;
+}
+
+static int __attribute__((format(printf, 2, 0))) print(char **out, const char *fmt, va_list ap)
+{
+	if (!is_text_missing)
+		return vasprintf(out, fmt, ap);
+	is_text_missing = false;
+	return -1;
+}
+
+int __wrap_asprintf(char **out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int __wrap___asprintf_chk(char **out, int flag, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+int __wrap_asprintf(char **out, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = print(out, fmt, ap);
+	va_end(ap);
+	return n;
+}
+
+int __wrap___asprintf_chk(char **out, int flag, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	(void)flag;
+	va_start(ap, fmt);
+	n = print(out, fmt, ap);
+	va_end(ap);
+	return n;
 }
 
 /* The test itself plays pid 1: its children are what a sandbox would run. */
@@ -260,25 +351,36 @@ static void a_memfd_has_no_name(void **state)
 	stop(pid);
 }
 
+static void append(const char *path)
+{
+	auto_close int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	assert_int_equal(write(fd, "x", 1), 1);
+}
+
 static void a_changed_binary_is_refused_until_trusted(void **state)
 {
 	struct fixture *f = *state;
 	const struct owner *who = NULL;
 	pid_t pid = start(f->path, -1);
-	auto_close int fd = -1;
 
 	assert_int_equal(get(f, pid, &who), 0);
 	assert_null(who->denied);
 	stop(pid);
-	fd = open(f->path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	assert_int_equal(write(fd, "x", 1), 1);
-	(void)close(take_fd(fd));
+	append(f->path);
 	pid = start(f->path, -1);
 	assert_int_equal(get(f, pid, &who), 0);
 	assert_non_null(strstr(who->denied, "hash changed"));
 	assert_int_equal(owner_trust(f->owners, f->path), 0);
 	assert_int_equal(get(f, pid, &who), 0);
 	assert_null(who->denied);
+	assert_int_equal(strlen(who->sha256), FILEHASH_HEX);
+	stop(pid);
+	/* As it is now, not whatever it will be. */
+	append(f->path);
+	pid = start(f->path, -1);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_non_null(who->denied);
 	stop(pid);
 	assert_int_equal(owner_trust(f->owners, "/never/seen"), -ENOENT);
 }
@@ -313,6 +415,165 @@ static void a_change_that_keeps_size_and_time_is_noticed(void **state)
 	assert_non_null(strstr(who->denied, "hash changed"));
 }
 
+/* A shell, that of @path, and another below it, of the system's, that waits. */
+struct shells {
+	pid_t pid, below;
+	int hold;
+};
+
+static void start_shells(struct shells *ret, const char *path)
+{
+	int hold[2], told[2];
+	char text[16] = "";
+
+	assert_int_equal(pipe2(hold, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(told, O_CLOEXEC), 0);
+	ret->pid = fork();
+	if (ret->pid == 0) {
+		(void)dup2(hold[0], 0);
+		(void)dup2(told[1], 1);
+		(void)execl(path, "sh", "-c", "/bin/sh -c 'echo $$; read _; :'; :", NULL);
+		_exit(127);
+	}
+	assert_true(read(told[0], text, sizeof(text) - 1) > 0);
+	ret->below = (pid_t)strtol(text, NULL, 10);
+	ret->hold = hold[1];
+	(void)close(hold[0]);
+	(void)close(told[0]);
+	(void)close(told[1]);
+}
+
+static void stop_shells(struct shells *s)
+{
+	(void)close(s->hold);
+	assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
+}
+
+/* A rule for an ancestor is one for the program that it was. */
+static void a_changed_ancestor_refuses_as_the_caller_would(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	struct shells s;
+
+	copy_file("/bin/sh", f->path);
+	start_shells(&s, f->path);
+	assert_int_equal(get(f, s.below, &who), 0);
+	assert_string_equal(who->ancestors[0], f->path);
+	assert_null(who->denied);
+	stop_shells(&s);
+	append(f->path);
+	start_shells(&s, f->path);
+	assert_int_equal(get(f, s.below, &who), 0);
+	assert_string_equal(who->ancestors[0], f->path);
+	assert_non_null(who->denied);
+	assert_non_null(strstr(who->denied, "hash changed"));
+	assert_int_equal(owner_trust(f->owners, f->path), 0);
+	assert_int_equal(get(f, s.below, &who), 0);
+	assert_null(who->denied);
+	stop_shells(&s);
+}
+
+/* Of a file that cannot be read to its end nothing is known. */
+static void a_binary_that_cannot_be_hashed_is_refused_until_trusted(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	size_missing = 256 * 1024; /* filehash.c, READ_CHUNK */
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_int_equal(size_missing, 0);
+	assert_string_equal(who->binary, f->path);
+	assert_non_null(who->denied);
+	assert_non_null(strstr(who->denied, "cannot be hashed"));
+	assert_int_equal(owner_trust(f->owners, f->path), 0);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(who->denied);
+	stop(pid);
+}
+
+static void without_memory_for_the_reason_it_is_refused_all_the_same(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	assert_int_equal(get(f, pid, &who), 0);
+	stop(pid);
+	append(f->path);
+	is_text_missing = true;
+	pid = start(f->path, -1);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_false(is_text_missing);
+	assert_non_null(who->denied);
+	stop(pid);
+}
+
+/* It executes the original while the changed file is about to be read: what is hashed then is not what is trusted. */
+static void the_hash_of_one_file_is_no_word_for_another(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	assert_int_equal(get(f, pid, &who), 0);
+	stop(pid);
+	append(f->path);
+	pid = start(f->path, -1);
+	surprise.name = "exe";
+	surprise.before = NULL;
+	surprise.fd = open("/bin/cat", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_null(surprise.name);
+	assert_non_null(who->denied);
+	assert_non_null(strstr(who->denied, "hash changed"));
+	stop(pid);
+}
+
+/* A file of the same number on another device: a mount of the workload's own (threats.md 24) has what numbers it
+ * likes. */
+static void a_number_on_another_device_is_another_file(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start(f->path, -1);
+
+	is_elsewhere = true;
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_false(is_elsewhere);
+	assert_null(who->binary);
+	assert_non_null(who->denied);
+	stop(pid);
+}
+
+/* Somebody else's child, it says at first: that number was its parent's until a moment ago. */
+static void who_has_the_number_of_a_parent_that_ended_is_no_ancestor(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t other = start(f->path, -1), child = fork();
+	char text[64];
+
+	if (child == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)pause();
+		_exit(0);
+	}
+	assert_int_equal(get(f, other, &who), 0);
+	(void)snprintf(text, sizeof(text), "%d (child) S %d 0 0", (int)child, (int)other);
+	surprise.name = "stat";
+	surprise.before = NULL;
+	surprise.fd = memfd_create("stat", MFD_CLOEXEC);
+	assert_int_equal(pwrite(surprise.fd, text, strlen(text), 0), strlen(text));
+	assert_int_equal(owner_get(f->owners, child, &who), -ESRCH);
+	assert_null(surprise.name);
+	assert_int_equal(get(f, child, &who), 0);
+	assert_null(who->ancestors[0]);
+	stop(child);
+	stop(other);
+}
+
 /* exec: the pid stays, the identity does not. */
 static void an_exec_is_another_identity(void **state)
 {
@@ -343,6 +604,71 @@ static void an_exec_is_another_identity(void **state)
 	(void)close(ready[0]);
 	(void)close(go[0]);
 	(void)close(go[1]);
+}
+
+static int exec_go, exec_ready;
+
+static void let_it_exec(void)
+{
+	char c;
+
+	assert_int_equal(write(exec_go, "x", 1), 1);
+	assert_int_equal(read(exec_ready, &c, 1), 0);
+}
+
+/* A process that executes @path when let_it_exec() says so. */
+static pid_t start_waiting(const char *path)
+{
+	int ready[2], go[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		(void)!read(go[0], &c, 1);
+		(void)dup2(go[0], 0);
+		(void)execl(path, "cat", NULL);
+		_exit(127);
+	}
+	(void)close(ready[1]);
+	(void)close(go[0]);
+	exec_go = go[1];
+	exec_ready = ready[0];
+	return pid;
+}
+
+static void stop_waiting(pid_t pid)
+{
+	stop(pid);
+	(void)close(exec_ready);
+	(void)close(exec_go);
+}
+
+/* In the middle of being looked at: what was read of both is nobody's, and is not remembered. */
+static void an_exec_under_our_eyes_makes_nobody(void **state)
+{
+	struct fixture *f = *state;
+	const struct owner *who = NULL;
+	pid_t pid = start_waiting(f->path);
+
+	surprise.name = "status"; /* after its executable, before its parent */
+	surprise.before = let_it_exec;
+	surprise.fd = -1;
+	assert_int_equal(owner_get(f->owners, pid, &who), -ESRCH);
+	assert_null(surprise.name);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	stop_waiting(pid);
+	/* Between the path and the file. */
+	pid = start_waiting(f->path);
+	after_path = let_it_exec;
+	assert_int_equal(owner_get(f->owners, pid, &who), -ESRCH);
+	assert_null(after_path);
+	assert_int_equal(get(f, pid, &who), 0);
+	assert_string_equal(who->binary, f->path);
+	stop_waiting(pid);
 }
 
 static unsigned int open_descriptors(void)
@@ -407,14 +733,21 @@ static int get_of(struct fixture *f, const char *path, int out)
 {
 	char *const argv[] = { (char *)"cat", NULL };
 	const struct owner *who = NULL;
-	pid_t pid = vfork();
-	int r;
+	int ready[2], r;
+	pid_t pid;
+	char c;
 
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = vfork();
 	if (pid == 0) {
 		(void)dup2(out, 0);
 		(void)execv(path, argv);
 		_exit(127);
 	}
+	/* vfork() returns while the program is being exchanged; the end of file comes when it has been. */
+	(void)close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 0);
+	(void)close(ready[0]);
 	r = get(f, pid, &who);
 	if (r == 0)
 		assert_string_equal(who->binary, path);
@@ -829,7 +1162,14 @@ int main(void)
 		EACH(a_memfd_has_no_name),
 		EACH(a_changed_binary_is_refused_until_trusted),
 		EACH(a_change_that_keeps_size_and_time_is_noticed),
+		EACH(a_changed_ancestor_refuses_as_the_caller_would),
+		EACH(a_binary_that_cannot_be_hashed_is_refused_until_trusted),
+		EACH(without_memory_for_the_reason_it_is_refused_all_the_same),
+		EACH(the_hash_of_one_file_is_no_word_for_another),
+		EACH(a_number_on_another_device_is_another_file),
+		EACH(who_has_the_number_of_a_parent_that_ended_is_no_ancestor),
 		EACH(an_exec_is_another_identity),
+		EACH(an_exec_under_our_eyes_makes_nobody),
 		EACH(of_tasks_the_least_recently_used_are_forgotten),
 		EACH(binaries_beyond_the_limit_are_refused),
 		EACH(descriptors_are_duplicated_by_number),
