@@ -357,6 +357,14 @@ class Driver:
         raise AssertionError("no event %r" % want)
 
 
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the end is one
+
+
+def reset(s):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    s.close()
+
+
 def wait_for(what):
     until = time.monotonic() + TIMEOUT
     while not what():

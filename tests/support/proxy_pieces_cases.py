@@ -3,8 +3,6 @@ early is not passed off as whole, wherever it ends. Each piece has been seen by 
 sent: the clock is ours, and says when it has looked (Driver.settle())."""
 import contextlib
 
-RESET = struct.pack("ii", 1, 0)
-
 
 @contextlib.contextmanager
 def own_proxy(*args, policy=None):
@@ -15,11 +13,6 @@ def own_proxy(*args, policy=None):
         yield D
     finally:
         without_driver(old)
-
-
-def reset(s):
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    s.close()
 
 
 def final(s):
