@@ -58,9 +58,6 @@ SOAK_SECONDS ?= 3600
 soak: all support	## mixed traffic over a thousand connections for SOAK_SECONDS, with a new policy every second
 	@SOAK_SECONDS=$(SOAK_SECONDS) prove -v -e '' tests/support/soak.sh
 
-proxy-faults: all support	## the proxy with each of its calls failing in turn, and with everything in pieces: three minutes
-	@prove -v -e '' tests/support/proxy-faults.sh tests/support/proxy-pieces.sh
-
 # Seeds: what tests/fuzz/seeds makes of the vectors, and what was a finding once (tests/fuzz/corpus).
 FUZZ_SECONDS ?= 30
 FUZZ_TARGETS ?= $(notdir $(FUZZ))
@@ -104,4 +101,4 @@ cov:	## line coverage by file of all tests (docs/coverage.md)
 	-umask 0; $(MAKE) VARIANT=cov prove
 	@tests/support/coverage build/cov
 
-.PHONY: check sanitize sanitize-asan sanitize-tsan soak proxy-faults failalloc prove e2e kernel support autos shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov
+.PHONY: check sanitize sanitize-asan sanitize-tsan soak failalloc prove e2e kernel support autos shellcheck mandoc demo fuzz fuzz-build tidy cppcheck analyze cov

@@ -319,7 +319,8 @@ static void down_broken(struct conn *c, const char *why)
 		cut_answer(c, why);
 		return;
 	}
-	if (c->leg->is_reused && !ex->has_retried && !ex->sent_up && may_repeat(c)) {
+	/* It had died meanwhile, or does not take the request: not so if it has answered for a while. */
+	if (c->leg->is_reused && !ex->has_retried && !ex->sent_up && !ex->n_interim && may_repeat(c)) {
 		ex->has_retried = true;
 		leg_close(take_ptr(c->leg));
 		open_leg(c, 0);

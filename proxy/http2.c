@@ -55,6 +55,7 @@ struct h2 {
 	TAILQ_HEAD(, h2_stream) streams;
 	unsigned int n_streams;
 	unsigned int faults;
+	unsigned int n_empty; /* DATA frames since the last one that carried something */
 	bool is_closing;
 	bool is_greeted; /* the peer's SETTINGS came */
 };
@@ -253,6 +254,16 @@ static void on_message_end(struct h2_stream *st)
 		st->h->handler->on_end(st->h->arg, st, f ? f->list : NULL, f ? f->n : 0);
 }
 
+/* No window holds back who sends nothing, and of an exchange the deadline is a long one. */
+static void count_empty(struct h2 *h, const nghttp2_frame *frame)
+{
+	bool is_empty = frame->hd.length == frame->data.padlen && !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM);
+
+	h->n_empty = is_empty ? h->n_empty + 1 : 0;
+	if (h->n_empty > H2_EMPTY_MAX)
+		(void)nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
 static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
 	struct h2_stream *st = find_stream(session, frame->hd.stream_id);
@@ -261,6 +272,8 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
 
 	if (frame->hd.type == NGHTTP2_SETTINGS)
 		h->is_greeted = true;
+	if (frame->hd.type == NGHTTP2_DATA)
+		count_empty(h, frame);
 	if (!st || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA))
 		return 0;
 	if (frame->hd.type == NGHTTP2_HEADERS && st->block) {

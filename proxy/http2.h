@@ -33,6 +33,7 @@ enum {
 	H2_CONTINUATIONS_MAX = 8, /* CONTINUATION frames of one head (CVE-2024-28182): GOAWAY */
 	H2_SETTINGS_MAX = 32,	  /* entries of one SETTINGS frame: GOAWAY */
 	H2_ACKS_MAX = 256,	  /* PING and SETTINGS waiting for their answer to go: GOAWAY */
+	H2_EMPTY_MAX = 100,	  /* DATA frames in a row that carry nothing (CVE-2019-9518): GOAWAY */
 };
 
 enum h2_role { H2_SERVER = 0 /* towards a client */, H2_CLIENT /* towards a server */ };

@@ -129,8 +129,7 @@ def a_connection_is_not_taken_for_the_one_that_had_its_source_before():
         os.kill(D.proxy_pid(), signal.SIGSTOP)
         try:
             old = f.connect("127.0.0.5")
-            old.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            old.close()  # by a reset: the source is free at once
+            reset(old)  # the source is free at once
             s = f.connect("127.0.0.5")
             f.tell("127.0.0.5", before)
             f.tell("127.0.0.5", now)

@@ -100,6 +100,12 @@ def has(text, part):
         raise AssertionError("%r is not in %r" % (part, text))
 
 
+def at_once(s):
+    """What it sends is there when the call returns: Nagle's algorithm waits for an acknowledgement, which takes 40 ms."""
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return s
+
+
 # ---- the server ----
 
 def certificate(name, names):
@@ -113,7 +119,7 @@ class Server:
 
     def __init__(self, tls):
         self.tls = tls
-        self.log = b""
+        self.log = bytearray()  # one, for threads that add to it
         self.messages = []  # of WebSockets
         self.connections = self.resumed = 0
         self.scripts = {}
@@ -128,7 +134,7 @@ class Server:
         while True:
             c, _ = self.sock.accept()
             self.connections += 1
-            threading.Thread(target=self.serve, args=(c,), daemon=True).start()
+            threading.Thread(target=self.serve, args=(at_once(c),), daemon=True).start()
 
     def serve(self, c):
         try:
@@ -242,8 +248,9 @@ class Driver:
             return path, mmap.mmap(f.fileno(), size)
 
     def own_clock(self, env):
-        """The proxy's clock goes on as we say (tests/support/preload/clock.c)."""
-        env["CLOCK_FILE"], self.clock = self.share("clock", 32)
+        """The proxy's clock goes on as we say, and stands still otherwise (tests/support/preload/clock.c)."""
+        env["CLOCK_FILE"], self.clock = self.share("clock", 48)
+        self.clock[40:] = struct.pack("Q", 1)
         return self.preload("clock")
 
     def own_faults(self, env):
@@ -260,14 +267,28 @@ class Driver:
         self.faults[:8] = struct.pack("Q", kinds)
         return has_failed
 
-    def settle(self):
-        """Returns when the proxy has looked at what was there."""
-        turns = struct.unpack("Q", self.clock[8:16])[0]
+    def is_faulty(self):
+        """A call fails, or has."""
+        return any(self.faults[:8]) or self.faults[16] == 1
+
+    def rest(self):
+        """Returns when the proxy has waited for something, since now, and there was nothing."""
+        rests = struct.unpack("Q", self.clock[32:40])[0]
         until = time.monotonic() + TIMEOUT
-        while struct.unpack("Q", self.clock[8:16])[0] < turns + 4:
+        # A wait that had begun does not count.
+        while struct.unpack("Q", self.clock[32:40])[0] < rests + 2:
             if time.monotonic() > until:
-                raise AssertionError("the proxy does not turn")
+                raise AssertionError("the proxy does not come to rest")
             time.sleep(0.001)
+
+    def settle(self):
+        """Returns when the proxy has done what there was to do, with what its supervisor told it and answered."""
+        found = None
+        while found != self.clock[8:16]:
+            found = self.clock[8:16]
+            self.rest()
+            self.command("sync")
+            self.rest()
 
     def advance(self, ms):
         """Lets `ms` pass, and returns when the proxy has seen it."""
@@ -282,7 +303,7 @@ class Driver:
 
     def sleep(self, ms):
         """The host slept that long."""
-        self.clock[24:] = struct.pack("q", struct.unpack("q", self.clock[24:])[0] + ms)
+        self.clock[24:32] = struct.pack("q", struct.unpack("q", self.clock[24:32])[0] + ms)
         self.settle()
 
     def proxy_pid(self):
@@ -303,17 +324,21 @@ class Driver:
         u.close()
 
     def connect(self, transparent=""):
-        s = socket.create_connection(("127.0.0.1", self.port))
+        s = at_once(socket.create_connection(("127.0.0.1", self.port)))
         s.settimeout(TIMEOUT)
         self.register(s, transparent)
         return s
 
+    def command(self, text):
+        """What the driver answers, when it has done it and all that it was told before."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as u:
+            u.settimeout(TIMEOUT)
+            u.bind("")
+            u.sendto(text.encode(), self.tuples)
+            return u.recv(100).split()
+
     def policy(self, path):
-        u = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        u.settimeout(TIMEOUT)
-        u.bind(TMP + "/policy.sock.%d" % time.monotonic_ns())
-        u.sendto(b"policy " + path.encode(), self.tuples)
-        return u.recv(100).split()
+        return self.command("policy " + path)
 
     def events(self):
         with open(self.log_path) as f:
@@ -330,6 +355,22 @@ class Driver:
                     return e
             time.sleep(0.02)
         raise AssertionError("no event %r" % want)
+
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: the end is one
+
+
+def reset(s):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    s.close()
+
+
+def wait_for(what):
+    until = time.monotonic() + TIMEOUT
+    while not what():
+        if time.monotonic() > until:
+            raise AssertionError("it did not come")
+        time.sleep(0.002)
 
 
 def read_until(s, end):
@@ -585,7 +626,6 @@ class Shaped:
 
     def __init__(self, host, shape, context=None, sni=None):
         self.sock, _ = tunnel(host)
-        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.inc, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = (context or client_context()).wrap_bio(self.inc, self.out, server_hostname=sni or host)
         while True:
@@ -1508,9 +1548,7 @@ def keys_in_websocket_text_are_replaced_and_what_cannot_be_read_closes_with_1008
             eq((op, struct.unpack(">H", data[:2])[0]), (8, 1008))
             eq([m for m in origin.messages if m[0] == 1], [])
         else:
-            until = time.monotonic() + TIMEOUT
-            while not origin.messages and time.monotonic() < until:
-                time.sleep(0.01)
+            wait_for(lambda: origin.messages)
             eq(len(origin.messages[0][1]), 5 * 65000 + 3)
 
 
@@ -1792,7 +1830,7 @@ def running_out_of_descriptors_makes_connections_wait_and_not_the_proxy_spin():
 def audit_records_requests_to_hosts_that_no_policy_names():
     global D
     old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "unnamed.test:7:127.0.0.1:%d" % raw_port,
-                      "--connect-to", "unnamed.test:80:127.0.0.1:%d" % plain.port)
+                      "--connect-to", "unnamed.test:80:127.0.0.1:%d" % plain.port, clock=True)
     try:
         s = tls("unnamed.test")
         eq(ask(s, b"POST /v1/x HTTP/1.1\r\nHost: unnamed.test\r\nContent-Length: 1\r\n\r\nx")[0], 200)
@@ -1800,6 +1838,9 @@ def audit_records_requests_to_hosts_that_no_policy_names():
         eq((e["d"], e["v"], e["x"], e["h"]), ("audit", "POST", "/v1/x", "unnamed.test"))
         eq(get("unnamed.test", "/p", D.connect("unnamed.test 80"))[0], 200)
         s, head = tunnel("unnamed.test", 7)
+        D.advance(280)
+        eq(select.select([s], [], [], 0)[0], [])
+        D.advance(30)
         eq(read_until(s, b"\n"), b"220 hello\n")
         s, head = tunnel("localhost", 80)
         has(head, b"403")
@@ -1838,7 +1879,7 @@ GUESSES = [
 @case
 def audit_records_what_bodies_ask_for_and_nothing_else_of_them():
     global D
-    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, clock=True)
     try:
         for body, engine, operation in GUESSES:
             eq(post_json("unnamed.test", "/any", body)[0], 200)
@@ -1872,7 +1913,7 @@ def audit_guesses_on_endpoints_that_audit_too():
 @case
 def audit_lets_bodies_stream_that_it_cannot_wait_for():
     global D
-    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, clock=True)
     head = b"POST /slow HTTP/1.1\r\nHost: unnamed.test\r\nContent-Type: application/json\r\n"
     try:
         # A client that goes on only once the server has heard its first part.
@@ -1883,11 +1924,10 @@ def audit_lets_bodies_stream_that_it_cannot_wait_for():
             s = tls("unnamed.test")
             before = len(origin.log)
             s.sendall(head + framing + first)
-            until = time.monotonic() + TIMEOUT
-            while b"{\"first" not in origin.log[before:]:
-                if time.monotonic() > until:
-                    raise AssertionError("the first part never arrived")
-                time.sleep(0.01)
+            D.advance(480)
+            eq(b"POST" in origin.log[before:], False)
+            D.advance(30)
+            wait_for(lambda: b"{\"first" in origin.log[before:])
             s.sendall(rest)
             eq(response(s)[0], 200)
             has(origin.log[before:], b"\":1")
@@ -1906,7 +1946,7 @@ def audit_lets_bodies_stream_that_it_cannot_wait_for():
         # One that sends a whole one, in chunks.
         s = tls("unnamed.test")
         s.sendall(head + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{\"que\r\n")
-        time.sleep(0.05)
+        D.settle()
         s.sendall(b"b\r\nry\": \"{a}\"}\r\n0\r\n\r\n")
         status, _, body = response(s)
         eq((status, json.loads(body)["body"]), (200, 16))
@@ -1921,7 +1961,7 @@ def audit_lets_bodies_stream_that_it_cannot_wait_for():
 @case
 def audit_keeps_private_addresses_out_that_nobody_named():
     global D
-    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, clock=True)
     try:
         for host in ("10.0.0.1", "192.168.1.1", "100.64.0.1", "169.254.169.254", "127.0.0.1"):
             s, head = tunnel(host, 444)
@@ -1939,7 +1979,7 @@ def what_the_operator_denies_stays_denied_in_audit():
     pins = [x for host in ("unnamed.test", "no.test", "a.no.test", "ported.test") for x in ("--connect-to", "%s:443:127.0.0.1:%d" % (host, origin.port))]
     pins += ["--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "ported.test:444:127.0.0.1:%d" % origin.port]
     for audit in (["--audit"], []):
-        old = with_driver(*audit, *pins, "--deny", "No.test.", "--deny", "*.no.test", "--deny", "ported.test:443", "--deny", "api.test")
+        old = with_driver(*audit, *pins, "--deny", "No.test.", "--deny", "*.no.test", "--deny", "ported.test:443", "--deny", "api.test", clock=True)
         before = origin.connections
         try:
             for host in ("no.test", "NO.test", "a.no.test", "ported.test", "api.test"):
@@ -1959,7 +1999,7 @@ def what_the_operator_denies_stays_denied_in_audit():
 @case
 def audit_leaves_clients_alone_that_pin_certificates():
     global D
-    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port)
+    old = with_driver("--audit", "--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, clock=True)
     try:
         pinned = ssl.create_default_context(cafile=TMP + "/origin.crt")
         try:

@@ -11,7 +11,8 @@
  * https_proxy in its environment. A datagram "[ADDR:]PORT [HOST PORT [BINARY]]" registers the source
  * ADDR (127.0.0.1) and PORT: as an explicit proxy client, or as a transparent connection to HOST:PORT. The preload
  * library in preload/ sends them for programs that know nothing of this. "policy FILE" replaces
- * the policy and answers, to a bound sender, when that is done.
+ * the policy and answers, to a bound sender, when that is done; "sync" answers when the proxy has been told
+ * what came before, and answered what it had asked for.
  *
  * --answer says what the resolver knows of a name, or of "*.NAME", before it asks the system;
  * without an address it never answers. A "/" separates what it says the first time from the next. --asked appends each name that it is asked for to FILE.
@@ -359,7 +360,9 @@ static void on_datagram(int fd)
 	if (n <= 0)
 		return;
 	text[n] = '\0';
-	if (strncmp(text, "policy ", 7) == 0) {
+	if (strcmp(text, "sync") == 0) {
+		(void)sendto(fd, "synced", 6, 0, (struct sockaddr *)&from, len);
+	} else if (strncmp(text, "policy ", 7) == 0) {
 		text[strcspn(text, "\n")] = '\0';
 		waiting_for_policy = from;
 		waiting_len = len;
@@ -428,12 +431,12 @@ static int serve(pid_t command, int tuples, const sigset_t *during)
 			{ resolver_fd, POLLIN, 0 } };
 
 		if (ppoll(p, resolver_fd >= 0 ? 3 : 2, &none, during) > 0) {
-			if (p[0].revents)
-				on_datagram(tuples);
 			if (p[1].revents)
 				on_proxy(tuples);
 			if (resolver_fd >= 0 && p[2].revents)
 				resolve();
+			if (p[0].revents)
+				on_datagram(tuples);
 		}
 		if (child_ended && waitpid(command, &status, WNOHANG) == command)
 			return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
