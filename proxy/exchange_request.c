@@ -35,11 +35,9 @@ static void reset(struct exchange *ex)
 
 /* ---- refusing ---- */
 
-static const char *path_text(struct conn *c)
+const char *exchange_path(struct conn *c)
 {
-	const char *path = c->ex.path.len ? buf_cstr(&c->ex.path) : NULL;
-
-	return path ? path : "/";
+	return c->ex.path.len ? buf_cstr(&c->ex.path) : "/"; /* what holds bytes has room for its NUL */
 }
 
 static const char *method_text(const struct conn *c)
@@ -64,7 +62,7 @@ static void refuse(struct conn *c, const struct refusal *r, bool keep)
 {
 	c->ex.keep_client = keep;
 	buf_reset(&c->ex.head);
-	if (deny_response(&c->ex.head, c, r, method_text(c), path_text(c), !keep) < 0)
+	if (deny_response(&c->ex.head, c, r, method_text(c), exchange_path(c), !keep) < 0)
 		conn_close(c);
 	else
 		conn_commit(c, send_refusal);
@@ -91,7 +89,7 @@ void exchange_fault(struct conn *c, unsigned int status, const char *error, cons
 	va_start(ap, fmt);
 	(void)vsnprintf(r.detail, sizeof(r.detail), fmt, ap);
 	va_end(ap);
-	judge_log_refusal(c, &r, method_text(c), path_text(c), engine);
+	judge_log_refusal(c, &r, method_text(c), exchange_path(c), engine);
 	refuse(c, &r, false);
 }
 

@@ -35,7 +35,7 @@ static void ask(struct asking *a, struct conn *c)
 	*a = (struct asking){ .conn = c,
 		.use = { .host = c->host,
 			.port = c->port,
-			.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
+			.path = exchange_path(c),
 			.provider = c->ex.inject.provider } };
 }
 
@@ -282,7 +282,7 @@ static void log_use(struct conn *c, const char *keys)
 	e.action = EVENT_ALLOW;
 	e.engine = "credentials";
 	e.method = c->ex.method;
-	e.target = c->ex.path.len ? buf_cstr(&c->ex.path) : "/";
+	e.target = exchange_path(c);
 	e.reason = text;
 	log_event(c->px->log, &e);
 }
