@@ -61,19 +61,19 @@ static enum inject_body body_kind(const struct judged *j)
 
 static void note_signing(struct conn *c, const struct judged *j)
 {
-	const struct inspection *in = &j->inspection;
+	const struct signing *signing = &j->inspection.signing;
 	struct inject *to = &c->ex.inject;
 
-	if (!in->signing)
+	if (!signing->mode)
 		return;
-	to->payload = sigv4_payload(in->signing, &j->rq.fields, to->said);
+	to->payload = sigv4_payload(signing->mode, &j->rq.fields, to->said);
 	if (j->body.data && to->payload == SIGV4_SAID)
 		to->payload = SIGV4_HASH; /* a middleware may have changed it */
-	(void)str_copy(to->service, sizeof(to->service), in->signing_service);
-	if (!in->signing_region)
+	(void)str_copy(to->service, sizeof(to->service), signing->service);
+	if (!signing->region)
 		(void)aws_region(c->host, to->region);
 	else
-		(void)str_copy(to->region, sizeof(to->region), in->signing_region);
+		(void)str_copy(to->region, sizeof(to->region), signing->region);
 	to->is_wanted = true;
 }
 
