@@ -54,12 +54,17 @@ static int decode(struct buf *out, const char *s, size_t len, bool plus_is_space
 {
 	int r = 0;
 
-	for (size_t i = 0; i < len && r == 0; i++) {
-		if (s[i] == '%' && len - i > 2 && str_hex_digit(s[i + 1]) >= 0 && str_hex_digit(s[i + 2]) >= 0) {
+	for (size_t i = 0, n; i < len && r == 0; i += n) {
+		for (n = 0; i + n < len && s[i + n] != '%' && s[i + n] != '+';)
+			n++;
+		if (n) {
+			r = buf_append(out, s + i, n);
+		} else if (s[i] == '%' && len - i > 2 && str_hex_digit(s[i + 1]) >= 0 && str_hex_digit(s[i + 2]) >= 0) {
 			r = buf_putc(out, (char)(str_hex_digit(s[i + 1]) << 4 | str_hex_digit(s[i + 2])));
-			i += 2;
+			n = 3;
 		} else {
 			r = buf_putc(out, s[i] == '+' && plus_is_space ? ' ' : s[i]);
+			n = 1;
 		}
 	}
 	return r;
