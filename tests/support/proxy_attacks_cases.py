@@ -141,6 +141,22 @@ def a_connection_is_not_taken_for_the_one_that_had_its_source_before():
             raise AssertionError("%s after %s: %s" % (now, before, got))
 
 
+@case
+def who_cannot_be_told_gets_nothing_from_audit_and_nothing_from_policy_local():
+    pins = ["--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "api.test:443:127.0.0.1:%d" % origin.port]
+    for audit, unnamed in ((["--audit"], 200), ([], 403)):
+        old = with_driver(*audit, *pins, policy=ATTACKS)
+        try:
+            for binary, want in (("/usr/bin/curl", (200, unnamed, 404)), ("-", (403, 403, 403)), ("-/usr/bin/curl", (403, 403, 403))):
+                before = len(origin.log)
+                got = [get(host, "/", client_context().wrap_socket(D.connect("%s 443 %s" % (host, binary)), server_hostname=host))[0] for host in ("api.test", "unnamed.test")]
+                got.append(get("policy.local", "/", D.connect("policy.local 80 " + binary))[0])
+                eq((audit, binary, tuple(got)), (audit, binary, want))
+                eq(len(origin.log) > before, 200 in want)
+        finally:
+            without_driver(old)
+
+
 # ---- 28: names ----
 
 @case
