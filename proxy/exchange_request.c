@@ -196,11 +196,11 @@ static void await_guess(struct conn *c)
 		conn_close(c);
 }
 
-/* What is known of the request for the log, and for the next generation. */
-static void note_request(struct conn *c)
+/* What is known of the request for the log, for the next generation, and for what is judged later: messages, credentials. */
+static int note_request(struct conn *c)
 {
 	memcpy(c->ex.method, request_method(&now), strlen(request_method(&now)) + 1);
-	(void)buf_puts(&c->ex.path, request_path(&now));
+	return buf_puts(&c->ex.path, request_path(&now));
 }
 
 /*
@@ -220,8 +220,9 @@ static void request_taken(struct conn *c, const char *head, size_t head_len, con
 		return;
 	}
 	outcome = request_judge(c, &now, rest, len);
-	note_request(c);
-	if (outcome == REQUEST_REFUSED) {
+	if (note_request(c) < 0) {
+		out_of_memory(c);
+	} else if (outcome == REQUEST_REFUSED) {
 		/* Malformed requests leave nothing in step; decided ones do. */
 		refuse(c, &now.refusal, may_keep() && now.refusal.status == 403);
 	} else if (outcome == REQUEST_INCOMPLETE) {
