@@ -187,6 +187,17 @@ def names_that_do_not_round_trip_are_not_dialled():
     eq(origin.connections, before)
 
 
+@case
+def a_destination_without_a_port_is_400_in_audit_too():
+    for audit in (["--audit"], []):
+        old = with_driver(*audit, "--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, policy=ATTACKS)
+        try:
+            eq([said_to(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (t, t)) for t in (b"api.test:443", b"api.test", b"api.test:0", b"unnamed.test", b"[2001:db8::1]")],
+               [200, 400, 400, 400, 400])
+        finally:
+            without_driver(old)
+
+
 # ---- 29: fronting ----
 
 def sni_of(connect, sni):
