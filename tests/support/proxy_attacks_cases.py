@@ -604,3 +604,68 @@ def who_floods_after_a_refusal_holds_up_nobody():
         eq(get("api.test")[0], 200)
     over.set()
     s.close()
+
+
+# ---- a new policy, and what is under way ----
+
+def reload_policy(name, skip="", middleware=""):
+    path = "%s/reload-%s.yaml" % (TMP, name)
+    with open(path, "w") as f:
+        f.write("version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
+                "      - { host: skip.test, port: 443, protocol: rest, %senforcement: enforce, access: full }\n"
+                "      - { host: full.test, port: 443, protocol: rest, enforcement: enforce, access: full }\n"
+                "    binaries: [ { path: /usr/bin/* } ]\n%s" % (skip, middleware))
+    return path
+
+
+def reloaded(name, **how):
+    """How many connections ended, by this policy."""
+    return int(D.policy(reload_policy(name, **how))[1])
+
+
+def with_reloads(**how):
+    return with_driver("--connect-to", "skip.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "full.test:443:127.0.0.1:%d" % origin.port,
+                       policy=reload_policy("first", **how))
+
+
+@case
+def what_went_by_untouched_ends_when_a_new_policy_looks_into_it_and_the_reverse():
+    skip, look = {"skip": "tls: skip, "}, {}
+    theirs = ssl.create_default_context(cafile=TMP + "/origin.crt")
+    for first, then, context in ((skip, look, theirs), (look, skip, None)):
+        old = with_reloads(**first)
+        try:
+            s = tls("skip.test", context=context)
+            eq(get("skip.test", "/", s)[0], 200)
+            eq(reloaded("same", **first), 0)
+            eq(get("skip.test", "/", s)[0], 200)
+            eq(reloaded("other", **then), 1)
+            eq(closed(s), True)
+        finally:
+            without_driver(old)
+
+
+@case
+def a_body_under_way_ends_when_a_new_policy_would_have_searched_it():
+    regex = "network_middlewares:\n  keys:\n    middleware: openshell/regex\n    order: 1\n    on_error: %s\n    endpoints: { include: [full.test] }\n"
+    begun = threading.Semaphore(0)
+
+    def up(srv, c, head):
+        begun.release()
+        body = srv.read_body(c, head)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    origin.scripts["/up"] = up
+    for on_error, ends in (("fail_closed", 1), ("fail_open", 0)):
+        old = with_reloads()
+        try:
+            s = tls("full.test")
+            s.sendall(b"POST /up HTTP/1.1\r\nHost: full.test\r\nContent-Length: 10\r\n\r\n01234")
+            eq(begun.acquire(timeout=TIMEOUT), True)
+            eq((on_error, reloaded("other", middleware=regex % on_error)), (on_error, ends))
+            if ends:
+                eq(closed(s), True)
+            else:
+                s.sendall(b"56789")
+                eq(response(s)[::2], (200, b"0123456789"))
+        finally:
+            without_driver(old)
