@@ -544,8 +544,7 @@ bool conn_rejudge(struct conn *c, const struct generation *g)
 	if (!c->host[0] || (!c->target && !c->refusal))
 		return false;
 	if (c->refusal) {
-		/* It tells what the old policy said, once more at most; the next one asks anew. */
-		c->ex.keep_client = false;
+		c->refusal->is_stale = true;
 		if (c->state == CONN_H2)
 			front_retire(c);
 		else if (c->state == CONN_REQUEST && !c->client.in.len)

@@ -47,7 +47,7 @@ static const char *method_text(const struct conn *c)
 
 static void send_refusal(struct conn *c)
 {
-	bool keep = c->ex.keep_client;
+	bool keep = c->ex.keep_client && !(c->refusal && c->refusal->is_stale);
 
 	if (side_send(&c->client, buf_head(&c->ex.head), c->ex.head.len) < 0)
 		conn_close(c);

@@ -669,3 +669,20 @@ def a_body_under_way_ends_when_a_new_policy_would_have_searched_it():
                 eq(response(s)[::2], (200, b"0123456789"))
         finally:
             without_driver(old)
+
+
+@case
+def a_refusal_of_the_old_policy_is_told_once_more_at_most():
+    # Half of a request is here when the policy changes.
+    old = with_reloads()
+    try:
+        s = D.connect("other.test 80")
+        eq(get("other.test", "/", s)[0], 403)
+        s.sendall(b"GET / HTTP/1.1\r\nHost: oth")
+        eq(get("other.test", "/", D.connect("other.test 80"))[0], 403)  # by then the half has been read
+        eq(reloaded("same"), 0)
+        s.sendall(b"er.test\r\n\r\n")
+        eq(response(s)[0], 403)
+        eq(closed(s), True)
+    finally:
+        without_driver(old)
