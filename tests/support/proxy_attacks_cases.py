@@ -2,6 +2,8 @@
 is well-formed and allowed stands beside each table as the control, and the server's own record shows what
 reached it."""
 
+import contextlib, itertools
+
 ATTACKS_POLICY = """
 version: 1
 network_policies:
@@ -109,16 +111,61 @@ def who_is(s):
 @case
 @owned
 def the_same_port_of_another_address_is_another_connection():
-    for first in ("127.0.0.5", "127.0.0.6"):
+    # Whoever connects first, and whoever is told of first.
+    for connected, told in itertools.product(itertools.permutations(("127.0.0.5", "127.0.0.6")), repeat=2):
         f = FromPort()
         os.kill(D.proxy_pid(), signal.SIGSTOP)
         try:
-            there = {a: f.connect(a) for a in (first, {"127.0.0.5": "127.0.0.6", "127.0.0.6": "127.0.0.5"}[first])}
-            for a in there:
+            there = {a: f.connect(a) for a in connected}
+            for a in told:
                 f.tell(a, "/usr/bin/curl" if a == "127.0.0.5" else "/opt/evil")
         finally:
             f.all_told()
         eq({a: who_is(s) for a, s in there.items()}, {"127.0.0.5": 200, "127.0.0.6": 403})
+
+
+def told_before(told):
+    """Who is who when that was said before anybody connected; again when it took so long that it was forgotten (2 s)."""
+    for _ in range(5):
+        f = FromPort()
+        for a in told:
+            f.tell(a, "/usr/bin/curl" if a == "127.0.0.5" else "/opt/evil")
+        f.all_told()
+        there = {a: f.connect(a) for a in told}
+        got = {a: who_is(s) for a, s in there.items()}
+        if "closed" not in got.values():
+            break
+    return got
+
+
+@case
+@owned
+def what_is_said_of_a_port_before_it_connects_is_said_of_its_address():
+    for told in itertools.permutations(("127.0.0.5", "127.0.0.6")):
+        eq(told_before(told), {"127.0.0.5": 200, "127.0.0.6": 403})
+
+
+@case
+def what_is_said_of_a_port_serves_one_connection():
+    old = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, policy=OWNED, clock=True)
+    try:
+        for _ in range(5):
+            f = FromPort()
+            f.tell("127.0.0.5", "/usr/bin/curl")
+            f.all_told()
+            s = f.connect("127.0.0.5")
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):  # it took 2 s, and was forgotten
+                t = client_context().wrap_socket(s, server_hostname="api.test")
+                eq(get("api.test", "/", t)[0], 200)
+                break
+        t.close()  # by a reset: the source is free at once
+        s = f.connect("127.0.0.5")
+        D.advance(2100)
+        eq(closed(s), True)
+        eq(len([e for e in D.events() if e["a"] == "TCP" and e["d"] == "allow"]), 1)
+    finally:
+        without_driver(old)
 
 
 @case
@@ -684,5 +731,24 @@ def a_refusal_of_the_old_policy_is_told_once_more_at_most():
         s.sendall(b"er.test\r\n\r\n")
         eq(response(s)[0], 403)
         eq(closed(s), True)
+    finally:
+        without_driver(old)
+
+
+# ---- warm connections to servers ----
+
+@case
+def a_warm_connection_serves_the_same_program_under_the_same_policy():
+    old = with_reloads()
+    try:
+        def opened(binary):
+            before = origin.connections
+            s = client_context().wrap_socket(D.connect("full.test 443 " + binary), server_hostname="full.test")
+            eq(get("full.test", "/", s)[0], 200)
+            s.close()
+            return origin.connections - before
+        eq([opened("/usr/bin/" + name) for name in ("curl", "curl", "wget", "wget", "curl")], [1, 0, 1, 0, 0])
+        eq(reloaded("same"), 0)
+        eq([opened("/usr/bin/" + name) for name in ("curl", "curl", "wget", "wget")], [1, 0, 1, 0])
     finally:
         without_driver(old)
