@@ -169,8 +169,7 @@ static int id_key(struct denials *d, unsigned char key[SIPHASH_KEY])
 	}
 	if (getrandom(key, SIPHASH_KEY, 0) != SIPHASH_KEY)
 		return -EIO;
-	for (size_t i = 0; i < SIPHASH_KEY; i++)
-		(void)snprintf(text + 2 * i, 3, "%02x", key[i]);
+	str_to_hex(key, SIPHASH_KEY, text);
 	return change_decisions(d, "key", json_string(text));
 }
 

@@ -5,13 +5,14 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 
+/* In the order of their modes, from AWS_SIGN_AUTO on. */
+const char *const aws_signing_words[] = { "sigv4", "sigv4:body", "sigv4:no_body", NULL };
+
 enum aws_signing aws_signing_parse(const char *word)
 {
-	static const char *const words[] = { "", "sigv4", "sigv4:body", "sigv4:no_body" };
-
-	for (size_t i = AWS_SIGN_AUTO; i < ARRAY_SIZE(words); i++)
-		if (str_eq(word, words[i]))
-			return (enum aws_signing)i;
+	for (size_t i = 0; word && aws_signing_words[i]; i++)
+		if (strcmp(word, aws_signing_words[i]) == 0)
+			return (enum aws_signing)(AWS_SIGN_AUTO + i);
 	return AWS_SIGN_NOTHING;
 }
 

@@ -18,6 +18,16 @@ enum aws_signing {
 	AWS_SIGN_NO_BODY, /* sigv4:no_body */
 };
 
+/* How requests are signed, and for whom. */
+struct signing {
+	enum aws_signing mode;
+	const char *service; /* set when mode is */
+	const char *region;  /* NULL: what the host's name says */
+};
+
+/* What a policy may say, NULL at the end. */
+extern const char *const aws_signing_words[];
+
 /* Of a policy's word; AWS_SIGN_NOTHING for any other, and for NULL. */
 enum aws_signing aws_signing_parse(const char *word);
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/str.h"
+
 enum { HEAD_MAX = 20 }; /* a size line: 16 digits, CRLF, the end of the string */
 
 void chunked_init(struct chunked *c)
@@ -24,14 +26,6 @@ static int refuse(struct chunked *c, const char **ret_why, const char *why)
 	return -EBADMSG;
 }
 
-static int hex_digit(char ch)
-{
-	if (ch >= '0' && ch <= '9')
-		return ch - '0';
-	ch |= 0x20;
-	return ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : -1;
-}
-
 /* Every byte of a size line beside its digits counts, so that blanks are bounded too. */
 static int count_extra(struct chunked *c, const char **ret_why)
 {
@@ -42,7 +36,7 @@ static int count_extra(struct chunked *c, const char **ret_why)
 
 static int on_size(struct chunked *c, char ch, const char **ret_why)
 {
-	int digit = hex_digit(ch);
+	int digit = str_hex_digit(ch);
 
 	if (digit >= 0) {
 		if (++c->digits > CHUNKED_DIGITS_MAX || c->left >> 59)

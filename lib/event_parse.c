@@ -199,14 +199,6 @@ static bool take(struct parser *s, char c)
 	return true;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool take_hex4(struct parser *s, uint32_t *ret)
 {
 	uint32_t v = 0;
@@ -214,7 +206,7 @@ static bool take_hex4(struct parser *s, uint32_t *ret)
 	if (s->end - s->p < 4)
 		return false;
 	for (int i = 0; i < 4; i++) {
-		int digit = hex_digit(*s->p++);
+		int digit = str_hex_digit(*s->p++);
 
 		if (digit < 0)
 			return false;

@@ -49,25 +49,22 @@ static const char *find(const char *s, size_t len, const char *what, size_t n)
 
 /* --- percent-encoding --- */
 
-static int hex(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 /* Escapes that are none stay as they are. */
 static int decode(struct buf *out, const char *s, size_t len, bool plus_is_space)
 {
 	int r = 0;
 
-	for (size_t i = 0; i < len && r == 0; i++) {
-		if (s[i] == '%' && len - i > 2 && hex(s[i + 1]) >= 0 && hex(s[i + 2]) >= 0) {
-			r = buf_putc(out, (char)(hex(s[i + 1]) << 4 | hex(s[i + 2])));
-			i += 2;
+	for (size_t i = 0, n; i < len && r == 0; i += n) {
+		for (n = 0; i + n < len && s[i + n] != '%' && s[i + n] != '+';)
+			n++;
+		if (n) {
+			r = buf_append(out, s + i, n);
+		} else if (s[i] == '%' && len - i > 2 && str_hex_digit(s[i + 1]) >= 0 && str_hex_digit(s[i + 2]) >= 0) {
+			r = buf_putc(out, (char)(str_hex_digit(s[i + 1]) << 4 | str_hex_digit(s[i + 2])));
+			n = 3;
 		} else {
 			r = buf_putc(out, s[i] == '+' && plus_is_space ? ' ' : s[i]);
+			n = 1;
 		}
 	}
 	return r;
@@ -125,7 +122,7 @@ static void skip_revision(struct found *f)
 	if (f->key_len < 4 || (f->key[0] != 'v' && f->key[0] != 's'))
 		return;
 	while (n < f->key_len &&
-		(f->key[0] == 'v' ? f->key[n] >= '0' && f->key[n] <= '9' : hex(f->key[n]) >= 0))
+		(f->key[0] == 'v' ? f->key[n] >= '0' && f->key[n] <= '9' : str_hex_digit(f->key[n]) >= 0))
 		n++;
 	if (n == 1 || n + 1 >= f->key_len || f->key[n] != '_' ||
 		(f->key[0] == 's' && n != 1 + HANDLE_HEX))

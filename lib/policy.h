@@ -171,8 +171,7 @@ struct inspection {
 	bool websocket_text;	/* client text messages must be judged one by one */
 	bool mcp_strict_tool_names;
 	bool rewrite_body, rewrite_websocket; /* credentials' placeholders are replaced there too */
-	enum aws_signing signing; /* requests are signed for signing_service; both words live as long as the policy */
-	const char *signing_service, *signing_region; /* the region NULL: what the host's name says */
+	struct signing signing; /* its words live as long as the policy */
 	const char *credential_provider; /* whose credentials are bound to it by name; or NULL; lives as
 					    long as the policy */
 	bool redact;		/* an openshell/regex middleware applies to this host */

@@ -410,7 +410,6 @@ static void check_signing_words(const struct endpoint_check *c)
 
 static void check_signing(const struct endpoint_check *c)
 {
-	static const char *const words[] = { "sigv4", "sigv4:body", "sigv4:no_body", NULL };
 	const struct doc_endpoint *e = c->e;
 	const struct doc_path *path = PATH_KEY(c->path, "credential_signing");
 
@@ -421,7 +420,7 @@ static void check_signing(const struct endpoint_check *c)
 				"effect without credential_signing");
 		return;
 	}
-	if (!check_word(c->f, &e->credential_signing, words, path))
+	if (!check_word(c->f, &e->credential_signing, aws_signing_words, path))
 		return;
 	if (!doc_has(&e->signing_service))
 		bad(c->f, e->credential_signing.pos, path,

@@ -470,14 +470,14 @@ static int compile_signing(struct policy *p, const struct doc_endpoint *in, stru
 {
 	const char *service = in->signing_service.text, *region = in->signing_region.text;
 
-	e->signing = aws_signing_parse(in->credential_signing.text);
-	if (e->signing == AWS_SIGN_NOTHING)
+	e->signing.mode = aws_signing_parse(in->credential_signing.text);
+	if (e->signing.mode == AWS_SIGN_NOTHING)
 		return 0;
 	/* A policy that was refused for want of a service can be asked as well. */
-	e->signing_service = p_copy(p, service ? service : "");
-	if (region && region[0] && !(e->signing_region = p_copy(p, region)))
+	e->signing.service = p_copy(p, service ? service : "");
+	if (region && region[0] && !(e->signing.region = p_copy(p, region)))
 		return -ENOMEM;
-	return e->signing_service ? 0 : -ENOMEM;
+	return e->signing.service ? 0 : -ENOMEM;
 }
 
 static int compile_credentials(struct policy *p, const struct doc_endpoint *in, struct endpoint *e)

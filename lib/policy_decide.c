@@ -94,7 +94,7 @@ static const struct endpoint *connect_endpoint(
 			first = e;
 		c->is_inspected |= policy_protocol_is_http(e->protocol);
 		c->tls_skip |= e->tls_skip;
-		c->is_signed |= e->signing != AWS_SIGN_NOTHING;
+		c->is_signed |= e->signing.mode != AWS_SIGN_NOTHING;
 		c->allow_uninspected_credentials |= e->allow_uninspected_credentials;
 	}
 	return first;
@@ -525,12 +525,10 @@ static void select_signing(const struct policy *p, const struct intent *in, stru
 	struct endpoint_walk w;
 
 	endpoint_walk_init(&w, p, in);
-	while ((e = endpoint_walk_next(&w)) && (!e->signing || policy_protocol_is_http(e->protocol)))
+	while ((e = endpoint_walk_next(&w)) && (!e->signing.mode || policy_protocol_is_http(e->protocol)))
 		;
 	if (e) /* policy_overlap.c sees to it that others say the same */
 		*ret = (struct inspection){ .signing = e->signing,
-			.signing_service = e->signing_service,
-			.signing_region = e->signing_region,
 			.credential_provider = e->credential_provider };
 }
 
@@ -555,8 +553,6 @@ bool policy_select(
 		.rewrite_body = e->rewrite_body,
 		.rewrite_websocket = e->rewrite_websocket,
 		.signing = e->signing,
-		.signing_service = e->signing_service,
-		.signing_region = e->signing_region,
 		.credential_provider = e->credential_provider,
 		.redact = middleware_of(p, in->host, false) != NULL,
 		.redact_may_fail = !middleware_of(p, in->host, true),

@@ -62,8 +62,7 @@ struct endpoint {
 	bool tls_skip, is_enforcing, allow_encoded_slash;
 	bool allow_uninspected_credentials, rewrite_body, rewrite_websocket;
 	const char *credential_provider; /* NULL: none */
-	enum aws_signing signing;
-	const char *signing_service, *signing_region; /* region NULL: of the host's name */
+	struct signing signing;
 	const char *path;	  /* as written, "" when there is none */
 	struct glob *path_select; /* NULL: every path */
 	struct glob *path_rule;	  /* NULL: every path */

@@ -96,6 +96,26 @@ int str_to_u64(const char *s, uint64_t max, uint64_t *ret)
 	return 0;
 }
 
+int str_hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void str_to_hex(const void *data, size_t len, char *ret)
+{
+	static const char digits[] = "0123456789abcdef";
+	const unsigned char *from = data;
+
+	for (size_t i = 0; i < len; i++) {
+		*ret++ = digits[from[i] >> 4];
+		*ret++ = digits[from[i] & 15];
+	}
+	*ret = '\0';
+}
+
 int str_to_duration_ms(const char *s, uint64_t *ret_ms)
 {
 	static const struct {

@@ -27,6 +27,10 @@ void str_lower(char *s);
  * anything else, -ERANGE beyond @max. Leading zeros are refused, for "010" means eight to some.
  */
 int str_to_u64(const char *s, uint64_t max, uint64_t *ret);
+/* What a hexadecimal digit of either case counts; -1: it is none. */
+int str_hex_digit(char c);
+/* @len bytes as twice as many digits, in small letters. */
+void str_to_hex(const void *data, size_t len, char *ret);
 /* "30", "30s", "5m", "1h", "2d": milliseconds. A bare number counts seconds. 0 or -EINVAL. */
 int str_to_duration_ms(const char *s, uint64_t *ret_ms);
 

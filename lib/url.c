@@ -50,14 +50,6 @@ static int refuse(const char **ret_why, const char *why)
 	return -EBADMSG;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The byte that "%XX" at @s means, or -1. */
 static int percent_byte(const char *s, size_t left)
 {
@@ -65,8 +57,8 @@ static int percent_byte(const char *s, size_t left)
 
 	if (left < 3)
 		return -1;
-	hi = hex_digit(s[1]);
-	lo = hex_digit(s[2]);
+	hi = str_hex_digit(s[1]);
+	lo = str_hex_digit(s[2]);
 	return hi < 0 || lo < 0 ? -1 : hi << 4 | lo;
 }
 

@@ -39,14 +39,6 @@ void chain_free(struct chain *ch)
 
 DEFINE_CLEANUP(chain, chain_free)
 
-static int hex(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int set_auth(struct chain *ch, const char *text, size_t len)
 {
 	char plain[AUTH_MAX];
@@ -55,8 +47,9 @@ static int set_auth(struct chain *ch, const char *text, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		if (n == sizeof(plain))
 			return -EINVAL;
-		if (text[i] == '%' && i + 2 < len && hex(text[i + 1]) >= 0 && hex(text[i + 2]) >= 0) {
-			plain[n++] = (char)(hex(text[i + 1]) << 4 | hex(text[i + 2]));
+		if (text[i] == '%' && i + 2 < len && str_hex_digit(text[i + 1]) >= 0 &&
+			str_hex_digit(text[i + 2]) >= 0) {
+			plain[n++] = (char)(str_hex_digit(text[i + 1]) << 4 | str_hex_digit(text[i + 2]));
 			i += 2;
 		} else {
 			plain[n++] = text[i];

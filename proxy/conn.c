@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
@@ -14,6 +13,7 @@
 #include "proxy/exchange.h"
 #include "proxy/front.h"
 #include "proxy/judge.h"
+#include "proxy/peerfd.h"
 #include "proxy/relay.h"
 #include "proxy/request.h"
 #include "proxy/sniff.h"
@@ -378,11 +378,9 @@ void conn_close(struct conn *c)
 
 void conn_reset(struct conn *c)
 {
-	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
 	if (c->client.w.is_dead)
 		return;
-	(void)setsockopt(c->client.w.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	peerfd_end_by_reset(c->client.w.fd);
 	conn_close(c);
 }
 
@@ -546,8 +544,7 @@ bool conn_rejudge(struct conn *c, const struct generation *g)
 	if (!c->host[0] || (!c->target && !c->refusal))
 		return false;
 	if (c->refusal) {
-		/* It tells what the old policy said, once more at most; the next one asks anew. */
-		c->ex.keep_client = false;
+		c->refusal->is_stale = true;
 		if (c->state == CONN_H2)
 			front_retire(c);
 		else if (c->state == CONN_REQUEST && !c->client.in.len)

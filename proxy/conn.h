@@ -49,6 +49,7 @@ struct refusal {
 	const char *error;     /* "policy_denied", "upstream_unreachable" … */
 	enum decision_layer layer;
 	bool is_denial;	       /* a decision of the policy, not a failure */
+	bool is_stale;	       /* of a policy that is gone: told once more at most, the next one asks anew */
 	char policy[128];      /* display name, "" for none */
 	char detail[640];
 	char reason[POLICY_REASON_MAX];

@@ -404,12 +404,9 @@ static void take_destination(struct conn *c, const struct url_authority *a, uint
 
 static void on_connect(struct conn *c, const struct http1_request *rq, size_t head_len)
 {
-	take_destination(c, &rq->authority, 0);
+	take_destination(c, &rq->authority, 0); /* which has a port, or was not understood */
 	buf_consume(&c->client.in, head_len);
-	if (c->port == 0)
-		refuse_head(c, 400, "invalid_request_target", "CONNECT needs HOST:PORT");
-	else
-		decide(c);
+	decide(c);
 }
 
 /* The head stays where it is: exchange.c reads it again once the connection is decided. */

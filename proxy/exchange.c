@@ -306,7 +306,7 @@ static void cut_answer(struct conn *c, const char *why)
 	struct refusal r = { .layer = LAYER_HTTP };
 
 	(void)snprintf(r.detail, sizeof(r.detail), "the answer of %s:%u was cut: %s", c->host, c->port, why);
-	judge_log_refusal(c, &r, c->ex.method, c->ex.path.len ? buf_cstr(&c->ex.path) : "/", "upstream");
+	judge_log_refusal(c, &r, c->ex.method, exchange_path(c), "upstream");
 	conn_close(c);
 }
 

@@ -8,6 +8,8 @@
 
 /* The request in ex.head was allowed, and the log has it: it goes up. */
 void exchange_send(struct conn *c);
+/* The request's canonical path, "/" before there is one. Lives until the next request. */
+const char *exchange_path(struct conn *c);
 /* A failure: logged, answered, connection closed. */
 void exchange_fault(struct conn *c, unsigned int status, const char *error, const char *engine,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6)));

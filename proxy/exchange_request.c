@@ -35,11 +35,9 @@ static void reset(struct exchange *ex)
 
 /* ---- refusing ---- */
 
-static const char *path_text(struct conn *c)
+const char *exchange_path(struct conn *c)
 {
-	const char *path = c->ex.path.len ? buf_cstr(&c->ex.path) : NULL;
-
-	return path ? path : "/";
+	return c->ex.path.len ? buf_cstr(&c->ex.path) : "/"; /* what holds bytes has room for its NUL */
 }
 
 static const char *method_text(const struct conn *c)
@@ -49,7 +47,7 @@ static const char *method_text(const struct conn *c)
 
 static void send_refusal(struct conn *c)
 {
-	bool keep = c->ex.keep_client;
+	bool keep = c->ex.keep_client && !(c->refusal && c->refusal->is_stale);
 
 	if (side_send(&c->client, buf_head(&c->ex.head), c->ex.head.len) < 0)
 		conn_close(c);
@@ -64,7 +62,7 @@ static void refuse(struct conn *c, const struct refusal *r, bool keep)
 {
 	c->ex.keep_client = keep;
 	buf_reset(&c->ex.head);
-	if (deny_response(&c->ex.head, c, r, method_text(c), path_text(c), !keep) < 0)
+	if (deny_response(&c->ex.head, c, r, method_text(c), exchange_path(c), !keep) < 0)
 		conn_close(c);
 	else
 		conn_commit(c, send_refusal);
@@ -91,7 +89,7 @@ void exchange_fault(struct conn *c, unsigned int status, const char *error, cons
 	va_start(ap, fmt);
 	(void)vsnprintf(r.detail, sizeof(r.detail), fmt, ap);
 	va_end(ap);
-	judge_log_refusal(c, &r, method_text(c), path_text(c), engine);
+	judge_log_refusal(c, &r, method_text(c), exchange_path(c), engine);
 	refuse(c, &r, false);
 }
 
@@ -198,11 +196,11 @@ static void await_guess(struct conn *c)
 		conn_close(c);
 }
 
-/* What is known of the request for the log, and for the next generation. */
-static void note_request(struct conn *c)
+/* What is known of the request for the log, for the next generation, and for what is judged later: messages, credentials. */
+static int note_request(struct conn *c)
 {
 	memcpy(c->ex.method, request_method(&now), strlen(request_method(&now)) + 1);
-	(void)buf_puts(&c->ex.path, request_path(&now));
+	return buf_puts(&c->ex.path, request_path(&now));
 }
 
 /*
@@ -222,8 +220,9 @@ static void request_taken(struct conn *c, const char *head, size_t head_len, con
 		return;
 	}
 	outcome = request_judge(c, &now, rest, len);
-	note_request(c);
-	if (outcome == REQUEST_REFUSED) {
+	if (note_request(c) < 0) {
+		out_of_memory(c);
+	} else if (outcome == REQUEST_REFUSED) {
 		/* Malformed requests leave nothing in step; decided ones do. */
 		refuse(c, &now.refusal, may_keep() && now.refusal.status == 403);
 	} else if (outcome == REQUEST_INCOMPLETE) {

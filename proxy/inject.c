@@ -35,7 +35,7 @@ static void ask(struct asking *a, struct conn *c)
 	*a = (struct asking){ .conn = c,
 		.use = { .host = c->host,
 			.port = c->port,
-			.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
+			.path = exchange_path(c),
 			.provider = c->ex.inject.provider } };
 }
 
@@ -61,19 +61,19 @@ static enum inject_body body_kind(const struct judged *j)
 
 static void note_signing(struct conn *c, const struct judged *j)
 {
-	const struct inspection *in = &j->inspection;
+	const struct signing *signing = &j->inspection.signing;
 	struct inject *to = &c->ex.inject;
 
-	if (!in->signing)
+	if (!signing->mode)
 		return;
-	to->payload = sigv4_payload(in->signing, &j->rq.fields, to->said);
+	to->payload = sigv4_payload(signing->mode, &j->rq.fields, to->said);
 	if (j->body.data && to->payload == SIGV4_SAID)
 		to->payload = SIGV4_HASH; /* a middleware may have changed it */
-	(void)str_copy(to->service, sizeof(to->service), in->signing_service);
-	if (!in->signing_region)
+	(void)str_copy(to->service, sizeof(to->service), signing->service);
+	if (!signing->region)
 		(void)aws_region(c->host, to->region);
 	else
-		(void)str_copy(to->region, sizeof(to->region), in->signing_region);
+		(void)str_copy(to->region, sizeof(to->region), signing->region);
 	to->is_wanted = true;
 }
 
@@ -101,14 +101,34 @@ void inject_note(struct conn *c, const struct judged *j, size_t head_len)
 
 /* --- replacing --- */
 
-static int replace_body(struct placeholder_source *src, enum inject_body kind, const char *body,
-	size_t len, struct buf *out)
+/* The request as the server gets it. Its body is the one in ex.head where nothing in that is replaced. */
+struct written {
+	struct buf head, filled;
+	const char *body;
+	size_t body_len;
+};
+
+static void written_wipe(struct written *w)
 {
+	placeholder_wipe(&w->head);
+	placeholder_wipe(&w->filled);
+}
+
+static int fill_body(struct placeholder_source *src, enum inject_body kind, struct written *w)
+{
+	int r;
+
+	if (!placeholder_is_in(w->body, w->body_len))
+		return 0;
+	if (kind == INJECT_NO_BODY)
+		return -ENOKEY;
 	if (kind == INJECT_FORM)
-		return placeholder_form(src, body, len, out);
-	if (kind == INJECT_TEXT)
-		return placeholder_text(src, body, len, out);
-	return placeholder_is_in(body, len) ? -ENOKEY : buf_append(out, body, len);
+		r = placeholder_form(src, w->body, w->body_len, &w->filled);
+	else
+		r = placeholder_text(src, w->body, w->body_len, &w->filled);
+	w->body = buf_head(&w->filled);
+	w->body_len = w->filled.len;
+	return r;
 }
 
 /* @head, whose Content-Length we wrote, with the length that the body has now. */
@@ -131,6 +151,8 @@ static int put_head(struct buf *out, const struct buf *head, size_t body_len)
 	return r == 0 ? buf_append(out, rest, (size_t)(end - rest)) : r;
 }
 
+enum purpose { TO_CHECK, TO_SEND };
+
 /* A key for signing. Nothing that could end a field may be in it. */
 static int find_key(struct asking *a, const char *key, const char **ret, size_t *ret_len)
 {
@@ -142,19 +164,19 @@ static int find_key(struct asking *a, const char *key, const char **ret, size_t 
 	return r == 0 && !*ret_len ? -ENOKEY : r;
 }
 
-/* -ENOKEY, -EACCES: the keys; -EBADMSG: the request; -ENOBUFS, -ENOMEM. */
-static int sign_head(struct asking *a, const struct buf *head, const struct buf *body, struct buf *out)
+/* With what @purpose needs of the body. -ENOKEY, -EACCES: the keys; -EBADMSG: the request; -ENOBUFS, -ENOMEM. */
+static int sign_head(struct asking *a, const struct buf *head, struct written *w, enum purpose purpose)
 {
 	const struct inject *in = &a->conn->ex.inject;
-	struct sigv4 s = { .region = in->region, .service = in->service, .now = time(NULL), .body_len = body->len };
+	struct sigv4 s = { .region = in->region, .service = in->service, .now = time(NULL),
+		.body = w->body, .body_len = w->body_len };
 	int r;
 
-	if (body->len)
-		s.body = buf_head(body);
-	if (in->payload != SIGV4_HASH)
-		s.payload = in->payload == SIGV4_SAID ? in->said : "UNSIGNED-PAYLOAD";
+	if (in->payload == SIGV4_SAID)
+		s.payload = in->said;
+	else if (in->payload != SIGV4_HASH || purpose == TO_CHECK) /* no hash decides whether it can be signed */
+		s.payload = "UNSIGNED-PAYLOAD";
 	r = find_key(a, "AWS_ACCESS_KEY_ID", &s.key_id, &s.key_id_len);
-
 	r = r == 0 ? find_key(a, "AWS_SECRET_ACCESS_KEY", &s.secret, &s.secret_len) : r;
 	if (r < 0)
 		return r;
@@ -163,7 +185,7 @@ static int sign_head(struct asking *a, const struct buf *head, const struct buf 
 		return r;
 	if (r < 0)
 		s.token = NULL; /* keys that last have none */
-	return sigv4_sign(&s, buf_head(head), head->len, out);
+	return sigv4_sign(&s, buf_head(head), head->len, &w->head);
 }
 
 /* The head, its placeholders filled in; one that will be signed without what signed it before. */
@@ -180,39 +202,37 @@ static int fill_head(struct placeholder_source *src, const struct exchange *ex, 
 	return r == 0 ? placeholder_head(src, buf_head(&bare), bare.len, out) : r;
 }
 
-/* The request as the server gets it. 0, -ENOKEY, -EACCES, -EBADMSG, -ENOBUFS, -ENOMEM. */
-static int write_request(struct asking *a, struct buf *out)
+static size_t writing_max(const struct exchange *ex)
+{
+	return ex->inject.service[0] ? WRITING_MAX + SIGN_BODY_MAX : WRITING_MAX;
+}
+
+/* 0, -ENOKEY, -EACCES, -EBADMSG, -ENOBUFS, -ENOMEM; @w is to be wiped after all of them. */
+static int write_request(struct asking *a, enum purpose purpose, struct written *w)
 {
 	const struct exchange *ex = &a->conn->ex;
 	struct placeholder_source src = { find, a, 0 };
-	const char *body = buf_head(&ex->head) + ex->inject.head_len;
-	size_t body_len = ex->head.len - ex->inject.head_len;
-	struct buf filled, filled_body;
+	struct buf filled;
 	int r;
 
+	*w = (struct written){ .body = buf_head(&ex->head) + ex->inject.head_len,
+		.body_len = ex->head.len - ex->inject.head_len };
+	buf_init(&w->head, WRITING_MAX);
+	buf_init(&w->filled, writing_max(ex));
+	buf_init(&filled, WRITING_MAX);
 	if (ex->inject.service[0] && (!ex->inject.payload || !ex->inject.region[0]))
 		return -EBADMSG;
-	buf_init(&filled, WRITING_MAX);
-	buf_init(&filled_body, out->max);
 	r = fill_head(&src, ex, &filled);
 	if (r == 0)
-		r = replace_body(&src, ex->inject.body, body, body_len, &filled_body);
+		r = fill_body(&src, ex->inject.body, w);
 	if (r == 0 && ex->inject.service[0])
-		r = sign_head(a, &filled, &filled_body, out);
+		r = sign_head(a, &filled, w, purpose);
 	else if (r == 0 && ex->inject.body != INJECT_NO_BODY)
-		r = put_head(out, &filled, filled_body.len);
+		r = put_head(&w->head, &filled, w->body_len);
 	else if (r == 0)
-		r = buf_append(out, buf_head(&filled), filled.len);
-	if (r == 0 && filled_body.len)
-		r = buf_append(out, buf_head(&filled_body), filled_body.len);
+		r = buf_append(&w->head, buf_head(&filled), filled.len);
 	placeholder_wipe(&filled);
-	placeholder_wipe(&filled_body);
-	return r;
-}
-
-static size_t writing_max(const struct conn *c)
-{
-	return c->ex.inject.service[0] ? WRITING_MAX + SIGN_BODY_MAX : WRITING_MAX;
+	return r == 0 && w->head.len + w->body_len > writing_max(ex) ? -ENOBUFS : r;
 }
 
 /* A secret in clear text is everybody's: only where that was asked for in so many words. */
@@ -221,9 +241,9 @@ static bool may_go_in_clear(const struct conn *c)
 	return c->is_tls || c->port == 80 || strcmp(c->host, "host.openshell.internal") == 0;
 }
 
-static int write_checked(struct asking *a, struct buf *out)
+static int write_checked(struct asking *a, enum purpose purpose, struct written *w)
 {
-	int r = write_request(a, out);
+	int r = write_request(a, purpose, w);
 
 	return r == 0 && a->used[0] && !may_go_in_clear(a->conn) ? -EACCES : r;
 }
@@ -282,21 +302,20 @@ static void log_use(struct conn *c, const char *keys)
 	e.action = EVENT_ALLOW;
 	e.engine = "credentials";
 	e.method = c->ex.method;
-	e.target = c->ex.path.len ? buf_cstr(&c->ex.path) : "/";
+	e.target = exchange_path(c);
 	e.reason = text;
 	log_event(c->px->log, &e);
 }
 
 int inject_check(struct conn *c)
 {
+	struct written w;
 	struct asking a;
-	struct buf out;
 	int r;
 
 	ask(&a, c);
-	buf_init(&out, writing_max(c));
-	r = write_checked(&a, &out);
-	placeholder_wipe(&out);
+	r = write_checked(&a, TO_CHECK, &w);
+	written_wipe(&w);
 	if (r < 0)
 		return refuse(c, r);
 	if (a.used[0])
@@ -304,25 +323,35 @@ int inject_check(struct conn *c)
 	return 0;
 }
 
+/* A small body goes in one record with its head. */
+static int send_written(struct side *to, struct written *w)
+{
+	size_t len = w->head.len + w->body_len;
+	bool is_small = len <= SCRATCH_SIZE;
+	int r = is_small ? buf_append(&w->head, w->body, w->body_len) : 0;
+
+	if (len > SEND_PENDING_MAX)
+		to->out.max = len;
+	if (r == 0)
+		r = side_send(to, buf_head(&w->head), w->head.len);
+	return r == 0 && !is_small ? side_send(to, w->body, w->body_len) : r;
+}
+
 int inject_send(struct conn *c)
 {
+	struct written w;
 	struct asking a;
-	struct buf out;
 	int r;
 
 	ask(&a, c);
-	buf_init(&out, writing_max(c));
 	/* They may have been taken away since they were checked. */
-	r = write_checked(&a, &out);
-	if (r == 0) {
-		if (out.len > SEND_PENDING_MAX)
-			c->leg->side.out.max = out.len;
-		r = side_send(&c->leg->side, buf_head(&out), out.len);
-		placeholder_wipe(&out);
-		return r;
-	}
-	placeholder_wipe(&out);
-	return refuse(c, r);
+	r = write_checked(&a, TO_SEND, &w);
+	if (r == 0)
+		r = send_written(&c->leg->side, &w);
+	else
+		r = refuse(c, r);
+	written_wipe(&w);
+	return r;
 }
 
 /* --- bodies that are not rewritten --- */

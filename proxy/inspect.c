@@ -43,7 +43,7 @@ static bool signs_body(const struct inspection *in, const struct http1_request *
 {
 	char said[SIGV4_HASH_MAX + 1];
 
-	return in->signing && sigv4_payload(in->signing, &rq->fields, said) == SIGV4_HASH;
+	return in->signing.mode && sigv4_payload(in->signing.mode, &rq->fields, said) == SIGV4_HASH;
 }
 
 bool inspect_is_wanted(const struct inspection *in, const struct http1_request *rq)

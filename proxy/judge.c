@@ -55,7 +55,7 @@ void judge_connection(struct conn *c, const struct netaddr *addrs, size_t n, str
 	policy_decide(c->policy, &in, ret);
 	/* --audit records what a policy would have to allow; who asks must still be known. */
 	if (ret->verdict == VERDICT_DENY && c->px->is_audit && ret->layer == LAYER_L4 &&
-		!c->denied && !ret->is_barred) {
+		c->binary && !c->denied && !ret->is_barred) {
 		ret->verdict = VERDICT_AUDIT;
 		audit_addresses(c, addrs, n, ret);
 	}

@@ -94,14 +94,13 @@ struct listener *listener_new(struct proxy *px)
 
 static void refuse_one(struct listener *l, int fd, const char *reason)
 {
-	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	const struct event e = { .level = EVENT_WARN,
 		.adapter = EVENT_TCP,
 		.action = EVENT_DENY,
 		.reason = reason };
 
 	log_event(l->px->log, &e);
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	peerfd_end_by_reset(fd);
 	cleanup_close(&fd);
 }
 

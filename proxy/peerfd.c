@@ -19,9 +19,15 @@ static bool is_reserved(int fd)
 	return fd >= first_reserved;
 }
 
-int peerfd_accept(int listener, struct sockaddr_storage *ret_from, socklen_t *ret_len)
+void peerfd_end_by_reset(int fd)
 {
 	static const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+int peerfd_accept(int listener, struct sockaddr_storage *ret_from, socklen_t *ret_len)
+{
 	int fd;
 
 	*ret_len = sizeof(*ret_from);
@@ -30,7 +36,7 @@ int peerfd_accept(int listener, struct sockaddr_storage *ret_from, socklen_t *re
 		return -errno;
 	if (!is_reserved(fd))
 		return fd;
-	(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	peerfd_end_by_reset(fd);
 	(void)close(fd);
 	return -EMFILE;
 }

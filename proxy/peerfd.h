@@ -17,6 +17,9 @@ void peerfd_set_limit(int nofile);
 /* The next connection, or -errno. One that would get a kept number is reset: -EMFILE. */
 int peerfd_accept(int listener, struct sockaddr_storage *ret_from, socklen_t *ret_len);
 
+/* Closing @fd will reset its connection: a refusal, and no orderly end. */
+void peerfd_end_by_reset(int fd);
+
 /* A TCP socket, or -errno. */
 int peerfd_socket(int family);
 

@@ -125,17 +125,21 @@ static bool is_signed(const struct field *f)
 	return !is_one_of(f, not, ARRAY_SIZE(not));
 }
 
-static int by_name(const void *a, const void *b)
+static int compare_names(const struct field *x, const struct field *y)
 {
-	const struct field *x = a, *y = b;
 	size_t n = x->name_len < y->name_len ? x->name_len : y->name_len;
 	int r = strncasecmp(x->name, y->name, n);
 
-	if (r == 0 && x->name_len != y->name_len)
-		return x->name_len < y->name_len ? -1 : 1;
-	if (r == 0) /* the order in which they stand: qsort() does not keep it */
-		return x->value < y->value ? -1 : x->value > y->value;
-	return r;
+	return r ? r : (x->name_len > y->name_len) - (x->name_len < y->name_len);
+}
+
+/* Of one name in the order in which they stand: qsort() does not keep it. */
+static int by_name(const void *a, const void *b)
+{
+	const struct field *x = a, *y = b;
+	int r = compare_names(x, y);
+
+	return r ? r : (x->value > y->value) - (x->value < y->value);
 }
 
 static int put_lower(struct buf *out, const char *s, size_t len)
@@ -169,10 +173,8 @@ static int put_fields(struct buf *out, struct buf *names, struct field *list, si
 
 	qsort(list, n, sizeof(*list), by_name);
 	for (size_t i = 0; i < n && r == 0; i++) {
-		bool again = i && list[i].name_len == list[i - 1].name_len &&
-			     strncasecmp(list[i].name, list[i - 1].name, list[i].name_len) == 0;
-		bool goes_on = i + 1 < n && list[i].name_len == list[i + 1].name_len &&
-			       strncasecmp(list[i].name, list[i + 1].name, list[i].name_len) == 0;
+		bool again = i && compare_names(&list[i - 1], &list[i]) == 0;
+		bool goes_on = i + 1 < n && compare_names(&list[i], &list[i + 1]) == 0;
 
 		if (!again) {
 			r = names->len ? buf_putc(names, ';') : 0;
@@ -199,13 +201,6 @@ static int put_encoded(struct buf *out, const char *s, size_t len, const char *a
 	return r;
 }
 
-static int hex_digit(char c)
-{
-	const char *at = c ? strchr("0123456789abcdef", c | ' ') : NULL;
-
-	return at ? (int)(at - "0123456789abcdef") : -1;
-}
-
 /*
  * The path as it is sent, encoded once more: what services other than S3 make of it. S3 takes what the path means, and
  * encodes that once.
@@ -220,7 +215,8 @@ static int put_path(struct buf *out, const char *path, size_t len, bool is_s3)
 		char c = path[i];
 		int high, low;
 
-		if (c == '%' && i + 2 < len && (high = hex_digit(path[i + 1])) >= 0 && (low = hex_digit(path[i + 2])) >= 0) {
+		if (c == '%' && i + 2 < len && (high = str_hex_digit(path[i + 1])) >= 0 &&
+			(low = str_hex_digit(path[i + 2])) >= 0) {
 			c = (char)(high << 4 | low);
 			i += 2;
 			r = put_encoded(out, &c, 1, ""); /* an encoded slash stays one */
@@ -289,23 +285,12 @@ static int put_line(struct buf *out, const char *line, size_t len, bool is_s3)
 
 /* --- the signature --- */
 
-static void to_hex(const unsigned char *hash, char ret[static 2 * SHA256_DIGEST_LENGTH + 1])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < SHA256_DIGEST_LENGTH; i++) {
-		ret[2 * i] = digits[hash[i] >> 4];
-		ret[2 * i + 1] = digits[hash[i] & 15];
-	}
-	ret[2 * SHA256_DIGEST_LENGTH] = '\0';
-}
-
 static void hash_hex(const void *data, size_t len, char ret[static 2 * SHA256_DIGEST_LENGTH + 1])
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 
 	SHA256(data ? data : "", len, hash);
-	to_hex(hash, ret);
+	str_to_hex(hash, sizeof(hash), ret);
 }
 
 static void mac(unsigned char key[static SHA256_DIGEST_LENGTH], const char *text)
@@ -335,7 +320,7 @@ static int sign_text(const struct sigv4 *s, const char *date, const char *text, 
 	mac(key, s->service);
 	mac(key, "aws4_request");
 	mac(key, text);
-	to_hex(key, ret);
+	str_to_hex(key, sizeof(key), ret);
 	explicit_bzero(key, sizeof(key));
 	return 0;
 }

@@ -235,7 +235,7 @@ static int refuse_message(struct conn *c)
 	t->close = WS_CLOSE_POLICY;
 	t->why = "the message cannot be searched for secrets";
 	(void)str_copy(r.detail, sizeof(r.detail), t->why);
-	judge_log_refusal(c, &r, "WEBSOCKET_TEXT", c->ex.path.len ? buf_cstr(&c->ex.path) : "/", "middleware");
+	judge_log_refusal(c, &r, "WEBSOCKET_TEXT", exchange_path(c), "middleware");
 	return 1;
 }
 
@@ -257,8 +257,7 @@ static int accept_rewritten(struct conn *c, const char *text, size_t len, uint8_
 	(void)str_copy(f.detail, sizeof(f.detail), r == -EACCES ?
 		"Credential is not authorized for this request endpoint" :
 		"Credential placeholder could not be resolved");
-	judge_log_refusal(c, &f, "WEBSOCKET_TEXT", c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
-		r == -EACCES ? "credential-binding" : "credentials");
+	judge_log_refusal(c, &f, "WEBSOCKET_TEXT", exchange_path(c), r == -EACCES ? "credential-binding" : "credentials");
 	t->close = WS_CLOSE_POLICY;
 	t->why = "credential unavailable";
 	return 1;
@@ -283,8 +282,7 @@ static int accept_message(struct conn *c, const struct ws_item *item)
 static int judge_message(struct conn *c, const struct ws_item *item)
 {
 	struct tunnel *t = c->tunnel;
-	struct request rq = { .method = "WEBSOCKET_TEXT",
-		.path = c->ex.path.len ? buf_cstr(&c->ex.path) : "/" };
+	struct request rq = { .method = "WEBSOCKET_TEXT", .path = exchange_path(c) };
 	struct inspected seen = {
 		.protocol = t->inspection.websocket_graphql ? PROTOCOL_GRAPHQL : PROTOCOL_WEBSOCKET
 	};
@@ -310,8 +308,7 @@ static void protocol_error(struct conn *c, const struct ws_item *item)
 	struct refusal r = { .status = 0, .error = "websocket", .layer = LAYER_HTTP };
 
 	(void)snprintf(r.detail, sizeof(r.detail), "WebSocket: %s", item->why);
-	judge_log_refusal(c, &r, "WEBSOCKET_TEXT", c->ex.path.len ? buf_cstr(&c->ex.path) : "/",
-		"l7-websocket");
+	judge_log_refusal(c, &r, "WEBSOCKET_TEXT", exchange_path(c), "l7-websocket");
 	c->tunnel->close = item->close;
 	c->tunnel->why = item->why;
 }

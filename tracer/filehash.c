@@ -4,7 +4,6 @@
 #include <nettle/sha2.h>
 #include <pthread.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/str.h"
 #include "tracer/thread.h"
 
 enum { READ_CHUNK = 256 * 1024 };
@@ -44,8 +44,7 @@ static void to_hex(struct sha256_ctx *ctx, char *ret_hex)
 	uint8_t digest[SHA256_DIGEST_SIZE];
 
 	sha256_digest(ctx, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		(void)snprintf(ret_hex + 2 * i, 3, "%02x", digest[i]);
+	str_to_hex(digest, sizeof(digest), ret_hex);
 }
 
 void filehash_bytes(const void *data, size_t len, char *ret_hex)

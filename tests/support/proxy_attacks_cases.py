@@ -2,6 +2,8 @@
 is well-formed and allowed stands beside each table as the control, and the server's own record shows what
 reached it."""
 
+import contextlib, itertools
+
 ATTACKS_POLICY = """
 version: 1
 network_policies:
@@ -109,16 +111,61 @@ def who_is(s):
 @case
 @owned
 def the_same_port_of_another_address_is_another_connection():
-    for first in ("127.0.0.5", "127.0.0.6"):
+    # Whoever connects first, and whoever is told of first.
+    for connected, told in itertools.product(itertools.permutations(("127.0.0.5", "127.0.0.6")), repeat=2):
         f = FromPort()
         os.kill(D.proxy_pid(), signal.SIGSTOP)
         try:
-            there = {a: f.connect(a) for a in (first, {"127.0.0.5": "127.0.0.6", "127.0.0.6": "127.0.0.5"}[first])}
-            for a in there:
+            there = {a: f.connect(a) for a in connected}
+            for a in told:
                 f.tell(a, "/usr/bin/curl" if a == "127.0.0.5" else "/opt/evil")
         finally:
             f.all_told()
         eq({a: who_is(s) for a, s in there.items()}, {"127.0.0.5": 200, "127.0.0.6": 403})
+
+
+def told_before(told):
+    """Who is who when that was said before anybody connected; again when it took so long that it was forgotten (2 s)."""
+    for _ in range(5):
+        f = FromPort()
+        for a in told:
+            f.tell(a, "/usr/bin/curl" if a == "127.0.0.5" else "/opt/evil")
+        f.all_told()
+        there = {a: f.connect(a) for a in told}
+        got = {a: who_is(s) for a, s in there.items()}
+        if "closed" not in got.values():
+            break
+    return got
+
+
+@case
+@owned
+def what_is_said_of_a_port_before_it_connects_is_said_of_its_address():
+    for told in itertools.permutations(("127.0.0.5", "127.0.0.6")):
+        eq(told_before(told), {"127.0.0.5": 200, "127.0.0.6": 403})
+
+
+@case
+def what_is_said_of_a_port_serves_one_connection():
+    old = with_driver("--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, policy=OWNED, clock=True)
+    try:
+        for _ in range(5):
+            f = FromPort()
+            f.tell("127.0.0.5", "/usr/bin/curl")
+            f.all_told()
+            s = f.connect("127.0.0.5")
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(OSError):  # it took 2 s, and was forgotten
+                t = client_context().wrap_socket(s, server_hostname="api.test")
+                eq(get("api.test", "/", t)[0], 200)
+                break
+        t.close()  # by a reset: the source is free at once
+        s = f.connect("127.0.0.5")
+        D.advance(2100)
+        eq(closed(s), True)
+        eq(len([e for e in D.events() if e["a"] == "TCP" and e["d"] == "allow"]), 1)
+    finally:
+        without_driver(old)
 
 
 @case
@@ -138,6 +185,22 @@ def a_connection_is_not_taken_for_the_one_that_had_its_source_before():
         got = who_is(s)
         if got not in want:
             raise AssertionError("%s after %s: %s" % (now, before, got))
+
+
+@case
+def who_cannot_be_told_gets_nothing_from_audit_and_nothing_from_policy_local():
+    pins = ["--connect-to", "unnamed.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "api.test:443:127.0.0.1:%d" % origin.port]
+    for audit, unnamed in ((["--audit"], 200), ([], 403)):
+        old = with_driver(*audit, *pins, policy=ATTACKS)
+        try:
+            for binary, want in (("/usr/bin/curl", (200, unnamed, 404)), ("-", (403, 403, 403)), ("-/usr/bin/curl", (403, 403, 403))):
+                before = len(origin.log)
+                got = [get(host, "/", client_context().wrap_socket(D.connect("%s 443 %s" % (host, binary)), server_hostname=host))[0] for host in ("api.test", "unnamed.test")]
+                got.append(get("policy.local", "/", D.connect("policy.local 80 " + binary))[0])
+                eq((audit, binary, tuple(got)), (audit, binary, want))
+                eq(len(origin.log) > before, 200 in want)
+        finally:
+            without_driver(old)
 
 
 # ---- 28: names ----
@@ -168,6 +231,17 @@ def names_that_do_not_round_trip_are_not_dialled():
         if said_to(lines) == 200:
             raise AssertionError("%r" % lines)
     eq(origin.connections, before)
+
+
+@case
+def a_destination_without_a_port_is_400_in_audit_too():
+    for audit in (["--audit"], []):
+        old = with_driver(*audit, "--connect-to", "api.test:443:127.0.0.1:%d" % origin.port, policy=ATTACKS)
+        try:
+            eq([said_to(b"CONNECT %s HTTP/1.1\r\nHost: %s\r\n\r\n" % (t, t)) for t in (b"api.test:443", b"api.test", b"api.test:0", b"unnamed.test", b"[2001:db8::1]")],
+               [200, 400, 400, 400, 400])
+        finally:
+            without_driver(old)
 
 
 # ---- 29: fronting ----
@@ -576,3 +650,104 @@ def who_floods_after_a_refusal_holds_up_nobody():
         eq(get("api.test")[0], 200)
     over.set()
     s.close()
+
+
+# ---- a new policy, and what is under way ----
+
+def reload_policy(name, skip="", middleware=""):
+    path = "%s/reload-%s.yaml" % (TMP, name)
+    with open(path, "w") as f:
+        f.write("version: 1\nnetwork_policies:\n  p:\n    endpoints:\n"
+                "      - { host: skip.test, port: 443, protocol: rest, %senforcement: enforce, access: full }\n"
+                "      - { host: full.test, port: 443, protocol: rest, enforcement: enforce, access: full }\n"
+                "    binaries: [ { path: /usr/bin/* } ]\n%s" % (skip, middleware))
+    return path
+
+
+def reloaded(name, **how):
+    """How many connections ended, by this policy."""
+    return int(D.policy(reload_policy(name, **how))[1])
+
+
+def with_reloads(**how):
+    return with_driver("--connect-to", "skip.test:443:127.0.0.1:%d" % origin.port, "--connect-to", "full.test:443:127.0.0.1:%d" % origin.port,
+                       policy=reload_policy("first", **how))
+
+
+@case
+def what_went_by_untouched_ends_when_a_new_policy_looks_into_it_and_the_reverse():
+    skip, look = {"skip": "tls: skip, "}, {}
+    theirs = ssl.create_default_context(cafile=TMP + "/origin.crt")
+    for first, then, context in ((skip, look, theirs), (look, skip, None)):
+        old = with_reloads(**first)
+        try:
+            s = tls("skip.test", context=context)
+            eq(get("skip.test", "/", s)[0], 200)
+            eq(reloaded("same", **first), 0)
+            eq(get("skip.test", "/", s)[0], 200)
+            eq(reloaded("other", **then), 1)
+            eq(closed(s), True)
+        finally:
+            without_driver(old)
+
+
+@case
+def a_body_under_way_ends_when_a_new_policy_would_have_searched_it():
+    regex = "network_middlewares:\n  keys:\n    middleware: openshell/regex\n    order: 1\n    on_error: %s\n    endpoints: { include: [full.test] }\n"
+    begun = threading.Semaphore(0)
+
+    def up(srv, c, head):
+        begun.release()
+        body = srv.read_body(c, head)
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    origin.scripts["/up"] = up
+    for on_error, ends in (("fail_closed", 1), ("fail_open", 0)):
+        old = with_reloads()
+        try:
+            s = tls("full.test")
+            s.sendall(b"POST /up HTTP/1.1\r\nHost: full.test\r\nContent-Length: 10\r\n\r\n01234")
+            eq(begun.acquire(timeout=TIMEOUT), True)
+            eq((on_error, reloaded("other", middleware=regex % on_error)), (on_error, ends))
+            if ends:
+                eq(closed(s), True)
+            else:
+                s.sendall(b"56789")
+                eq(response(s)[::2], (200, b"0123456789"))
+        finally:
+            without_driver(old)
+
+
+@case
+def a_refusal_of_the_old_policy_is_told_once_more_at_most():
+    # Half of a request is here when the policy changes.
+    old = with_reloads()
+    try:
+        s = D.connect("other.test 80")
+        eq(get("other.test", "/", s)[0], 403)
+        s.sendall(b"GET / HTTP/1.1\r\nHost: oth")
+        eq(get("other.test", "/", D.connect("other.test 80"))[0], 403)  # by then the half has been read
+        eq(reloaded("same"), 0)
+        s.sendall(b"er.test\r\n\r\n")
+        eq(response(s)[0], 403)
+        eq(closed(s), True)
+    finally:
+        without_driver(old)
+
+
+# ---- warm connections to servers ----
+
+@case
+def a_warm_connection_serves_the_same_program_under_the_same_policy():
+    old = with_reloads()
+    try:
+        def opened(binary):
+            before = origin.connections
+            s = client_context().wrap_socket(D.connect("full.test 443 " + binary), server_hostname="full.test")
+            eq(get("full.test", "/", s)[0], 200)
+            s.close()
+            return origin.connections - before
+        eq([opened("/usr/bin/" + name) for name in ("curl", "curl", "wget", "wget", "curl")], [1, 0, 1, 0, 0])
+        eq(reloaded("same"), 0)
+        eq([opened("/usr/bin/" + name) for name in ("curl", "curl", "wget", "wget")], [1, 0, 1, 0])
+    finally:
+        without_driver(old)

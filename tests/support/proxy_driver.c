@@ -9,7 +9,8 @@
  *
  * COMMAND runs with PROXY_PORT, PROXY_TUPLES (the path of a datagram socket), http_proxy and
  * https_proxy in its environment. A datagram "[ADDR:]PORT [HOST PORT [BINARY]]" registers the source
- * ADDR (127.0.0.1) and PORT: as an explicit proxy client, or as a transparent connection to HOST:PORT. The preload
+ * ADDR (127.0.0.1) and PORT: as an explicit proxy client, or as a transparent connection to HOST:PORT. Without a
+ * BINARY it is that of --binary; "-" is one that nobody could tell, "-PATH" one that is refused for what it is. The preload
  * library in preload/ sends them for programs that know nothing of this. "policy FILE" replaces
  * the policy and answers, to a bound sender, when that is done; "sync" answers when the proxy has been told
  * what came before, and answered what it had asked for.
@@ -212,11 +213,15 @@ static void register_tuple(char *text)
 		.host = host,
 		.port = to ? (uint32_t)atoi(to) : 0,
 		.pid = 64,
-		.binary = binary ? binary : opt.binary,
+		.binary = !binary ? opt.binary : *binary == '-' ? NULL : binary,
 		.ancestors = ancestors,
 		.sha256 = "00",
 		.cookie = ++cookie };
 
+	if (binary && *binary == '-' && binary[1]) {
+		t.binary = binary + 1;
+		t.denied = "the binary has changed";
+	}
 	if (colon)
 		*colon = '\0';
 	if (netaddr_parse(addr, &t.source) < 0)

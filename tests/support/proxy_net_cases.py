@@ -227,3 +227,29 @@ def a_policy_that_no_longer_lists_the_address_closes_the_connection():
         eq(far(s, "listed.test"), (200, b"far"))
         eq(D.policy(TMP + "/net3.yaml")[1], b"1")
         eq(closed(s), True)
+
+
+@case
+def this_machines_own_public_address_is_opened_by_no_name_and_no_audit():
+    own = "93.184.216.1"
+    bait = socket.create_server((own, 7))
+    bait.settimeout(0)
+    names = ("far.wild.test", "own.wild.test", "both.wild.test", "far.unnamed.test", "own.unnamed.test", own)
+    for audit in ([], ["--audit"]):
+        with net(*audit, "--answer", "far.unnamed.test=" + LIVE, "--answer", "own.unnamed.test=" + own, far=[LIVE], own=[own], both=[LIVE, own]):
+            said = []
+            for name in names:
+                s = begin(name)
+                said.append(int(read_until(s, b"\r\n\r\n").split()[1]))
+                if said[-1] == 200:
+                    D.advance(1000)  # audit waits for the first bytes of a client that may inspect
+                    eq(read_until(s, b"\n"), b"live\n")
+            eq((audit, said), (audit, [200, 403, 403, 200 if audit else 403, 403, 403]))
+            D.await_event(d="deny", h="own.wild.test", g="ssrf")
+            if audit:
+                D.await_event(d="deny", h="own.unnamed.test", g="ssrf")
+    try:
+        bait.accept()
+        raise AssertionError("this machine was dialled")
+    except BlockingIOError:
+        pass

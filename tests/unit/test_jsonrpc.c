@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/http1.h"
@@ -193,6 +194,56 @@ static void brackets_in_strings_do_not_count(void **state)
 	json_decref(v);
 }
 
+/* What a server reads in another way than we do is no call of anything. */
+static void a_request_says_that_its_body_is_json(void **state)
+{
+	static const char body[] = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}";
+	static const struct {
+		const char *method, *head;
+		size_t n_calls;
+		bool is_stream;
+	} cases[] = {
+		{ "POST", "", 1, false },
+		{ "POST", "Content-Type: application/json\r\n", 1, false },
+		{ "POST", "Content-Type: text/plain\r\n", 1, false },
+		{ "POST", "Content-Type: application/json\r\nAccept: text/event-stream\r\n", 1, false },
+		{ "POST", "Content-Type: application/json; charset=utf-7\r\n", 0, false },
+		{ "POST", "Content-Type: application/x-www-form-urlencoded\r\n", 0, false },
+		{ "POST", "Content-Type: application/json\r\nContent-Encoding: gzip\r\n", 0, false },
+		{ "GET", "Accept: text/event-stream\r\n", 0, true },
+		{ "GET", "", 0, false },
+	};
+	static struct http1_request r;
+	struct jsonrpc_options opt = { .is_mcp = true, .strict_tool_names = true };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		size_t len = strcmp(cases[i].method, "POST") == 0 ? sizeof(body) - 1 : 0;
+		auto_jsonrpc struct jsonrpc *j = NULL;
+		const struct jsonrpc_facts *f;
+		const char *why = NULL;
+		char head[512];
+
+		(void)snprintf(head, sizeof(head), "%s / HTTP/1.1\r\nHost: h.test\r\n%sContent-Length: %zu\r\n\r\n", cases[i].method,
+			cases[i].head, len);
+		assert_int_equal(http1_request_parse(&r, head, strlen(head), &why), 0);
+		assert_int_equal(jsonrpc_parse_request(&opt, r.method, r.fields.list, r.fields.n, body, len, &j), 0);
+		f = jsonrpc_facts(j);
+		if (f->n_calls != cases[i].n_calls || f->receive_stream != cases[i].is_stream ||
+			!f->error != (cases[i].n_calls || cases[i].is_stream))
+			fail_msg("%zu: %zu calls, %s", i, f->n_calls, f->error ? f->error : "no error");
+	}
+	for (size_t i = 0; i < 2; i++) { /* bytes behind a GET are a body, whatever it accepts */
+		struct http1_header accept = { .id = HTTP1_ACCEPT, .name = "Accept", .name_len = 6,
+			.value = "text/event-stream", .value_len = 17 };
+		auto_jsonrpc struct jsonrpc *j = NULL;
+
+		assert_int_equal(jsonrpc_parse_request(&opt, "GET", &accept, 1, body, i ? sizeof(body) - 1 : 0, &j), 0);
+		assert_int_equal(jsonrpc_facts(j)->receive_stream, i == 0);
+		assert_int_equal(jsonrpc_facts(j)->n_calls, i);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -203,6 +254,7 @@ int main(void)
 		cmocka_unit_test(batches_keep_order_and_count_responses),
 		cmocka_unit_test(deep_and_wide_json_is_refused_before_it_is_built),
 		cmocka_unit_test(brackets_in_strings_do_not_count),
+		cmocka_unit_test(a_request_says_that_its_body_is_json),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -80,7 +80,7 @@ static void what_is_encoded_or_of_two_types_is_not_read(void **state)
 /* As a parser that ignores case would take it, with the two letters beyond ASCII that fold into it. */
 static void a_key_that_another_parser_takes_for_ours_is_seen(void **state)
 {
-	static const char *const keys[] = { "method", "result", "key", NULL };
+	static const char *const keys[] = { "method", "result", "key", "size1", NULL };
 	static const struct {
 		const char *text;
 		bool want;
@@ -92,6 +92,8 @@ static void a_key_that_another_parser_takes_for_ours_is_seen(void **state)
 		{ "{\"re\\u017fult\":1}", true },
 		{ "{\"\\u212aey\":1}", true },
 		{ "{\"RE\\u017fuLT\":1}", true },
+		{ "{\"SIZE1\":1}", true },
+		{ "{\"size\\u0011\":1}", false },
 		{ "{\"re\\u0161ult\":1}", false },
 		{ "{\"\\u212bey\":1}", false },
 	};
@@ -108,12 +110,100 @@ static void a_key_that_another_parser_takes_for_ours_is_seen(void **state)
 	}
 }
 
+static const char *why_refused(const char *text)
+{
+	const char *why = "";
+	json_t *v = NULL;
+	int r = jsontext_parse(text, strlen(text), &v, &why);
+
+	json_decref(v);
+	return r == 0 ? NULL : why;
+}
+
+/* @n times @what, between @head and @tail; in the same place each time. */
+static const char *repeated(const char *head, const char *what, size_t n, const char *tail)
+{
+	static char text[4 * JSONTEXT_VALUES_MAX];
+	char *to = stpcpy(text, head);
+
+	assert_true(strlen(head) + n * strlen(what) + strlen(tail) < sizeof(text));
+	while (n--)
+		to = stpcpy(to, what);
+	(void)stpcpy(to, tail);
+	return text;
+}
+
+static void nesting_is_bounded_before_anything_is_read(void **state)
+{
+	static const char deep[] = "JSON is nested too deeply", invalid[] = "invalid JSON";
+	static const struct {
+		const char *head, *what, *tail, *why;
+		size_t n;
+	} cases[] = {
+		{ "", "[", "", invalid, JSONTEXT_DEPTH_MAX },
+		{ "", "[", "", deep, JSONTEXT_DEPTH_MAX + 1 },
+		{ "", "{", "", deep, JSONTEXT_DEPTH_MAX + 1 },
+		{ "[0", ",[]", "]", NULL, 2 * JSONTEXT_DEPTH_MAX }, /* beside each other */
+		{ "[0", ",{}", "]", NULL, 2 * JSONTEXT_DEPTH_MAX },
+		{ "]]]]", "[", "", deep, JSONTEXT_DEPTH_MAX + 1 }, /* nothing is saved up */
+		{ "[\"", "[", "\"]", NULL, 2 * JSONTEXT_DEPTH_MAX }, /* in a string */
+		{ "[\"\\\"", "{", "\"]", NULL, 2 * JSONTEXT_DEPTH_MAX },
+		{ "[\"\\\\\",", "[", "", deep, JSONTEXT_DEPTH_MAX }, /* behind one that ends in a backslash */
+		{ "\"", "[", "", invalid, 2 * JSONTEXT_DEPTH_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		const char *why = why_refused(repeated(cases[i].head, cases[i].what, cases[i].n, cases[i].tail));
+
+		if (cases[i].why ? !why || strcmp(why, cases[i].why) != 0 : why != NULL)
+			fail_msg("%zu: %s", i, why ? why : "read");
+	}
+}
+
+/* Counted from above: one to begin with, one for each comma, one for each list and object. */
+static void the_number_of_values_is_bounded(void **state)
+{
+	(void)state;
+	assert_null(why_refused(repeated("[0", ",0", JSONTEXT_VALUES_MAX - 2, "]")));
+	assert_string_equal(why_refused(repeated("[0", ",0", JSONTEXT_VALUES_MAX - 1, "]")), "JSON has too many values");
+	assert_null(why_refused(repeated("[[]", ",{}", JSONTEXT_VALUES_MAX / 2 - 2, "]")));
+	assert_string_equal(why_refused(repeated("[[]", ",{}", JSONTEXT_VALUES_MAX / 2 - 1, "]")), "JSON has too many values");
+}
+
+static void what_two_parsers_read_differently_is_refused(void **state)
+{
+	(void)state;
+	assert_null(why_refused("{\"a\":1,\"b\":2}"));
+	assert_null(why_refused("7"));
+	assert_string_equal(why_refused("{\"a\":1,\"a\":2}"), "JSON has a duplicate key");
+	assert_string_equal(why_refused("\"\\u0000\""), "JSON has a NUL in a string");
+	assert_string_equal(why_refused("{\"\\u0000\":1}"), "JSON has a NUL in a string");
+	assert_string_equal(why_refused("\"\xff\""), "invalid JSON");
+	assert_string_equal(why_refused("1 2"), "invalid JSON");
+}
+
+static void nothing_in_plain_text_acts_on_a_terminal(void **state)
+{
+	json_t *v = json_pack("{s:s}", "k\x7f", "\x7f\x1bz\x7f");
+	auto_free char *plain = jsontext_dumps(v, JSON_ENSURE_ASCII | JSON_COMPACT), *as_it_is = jsontext_dumps(v, JSON_COMPACT);
+
+	(void)state;
+	assert_string_equal(plain, "{\"k\\u007f\":\"\\u007f\\u001Bz\\u007f\"}");
+	assert_string_equal(as_it_is, "{\"k\x7f\":\"\x7f\\u001Bz\x7f\"}");
+	json_decref(v);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_body_is_json_in_utf_8_or_nothing_is_read),
 		cmocka_unit_test(what_is_encoded_or_of_two_types_is_not_read),
 		cmocka_unit_test(a_key_that_another_parser_takes_for_ours_is_seen),
+		cmocka_unit_test(nesting_is_bounded_before_anything_is_read),
+		cmocka_unit_test(the_number_of_values_is_bounded),
+		cmocka_unit_test(what_two_parsers_read_differently_is_refused),
+		cmocka_unit_test(nothing_in_plain_text_acts_on_a_terminal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

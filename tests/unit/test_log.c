@@ -159,6 +159,100 @@ static void a_folded_line_covers_no_more_than_its_second(void **state)
 	assert_int_equal(t.lines, 10 * (LOG_FOLD_AFTER + 1));
 }
 
+/* Both lines are in the same write, and each keeps its place. */
+static void floods_of_two_kinds_have_a_line_each(void **state)
+{
+	auto_close int watch = -1;
+	int fd = temp_file(O_APPEND);
+	struct log *log = log_new(fd);
+	struct tally t;
+
+	(void)state;
+	watch = dup(fd);
+	for (unsigned int i = 0; i < 1000; i++) {
+		struct event a = denial("a.example", T0), b = denial("b.example", T0);
+
+		log_event(log, &a);
+		log_event(log, &b);
+		if (i % 50 == 49)
+			assert_int_equal(log_flush(log), 0);
+	}
+	log_free(log);
+	t = tally_fd(watch);
+	assert_int_equal(t.lines, 2 * (LOG_FOLD_AFTER + 1));
+	assert_int_equal(t.events, 2000);
+}
+
+/* Neither what is too long to be compared nor what stands for several already. */
+static void what_cannot_be_folded_is_written_in_full(void **state)
+{
+	auto_close int watch = -1;
+	int fd = temp_file(O_APPEND);
+	struct log *log = log_new(fd);
+	char reason[LOG_FOLD_LINE_MAX + 1];
+	struct tally t;
+
+	(void)state;
+	watch = dup(fd);
+	memset(reason, 'r', LOG_FOLD_LINE_MAX);
+	reason[LOG_FOLD_LINE_MAX] = '\0';
+	for (unsigned int i = 0; i < 100; i++) {
+		struct event longer = denial("long.example", T0), counted = denial("counted.example", T0);
+
+		longer.reason = reason;
+		counted.count = 3;
+		counted.until_ms = T0;
+		log_event(log, &longer);
+		log_event(log, &counted);
+	}
+	log_free(log);
+	t = tally_fd(watch);
+	assert_int_equal(t.lines, 200);
+	assert_int_equal(t.events, 400);
+}
+
+static void a_clock_that_is_set_back_begins_a_new_second(void **state)
+{
+	auto_close int watch = -1;
+	int fd = temp_file(O_APPEND);
+	struct log *log = log_new(fd);
+	struct tally t;
+
+	(void)state;
+	watch = dup(fd);
+	for (unsigned int i = 0; i < 200; i++) {
+		struct event e = denial("flood.example", i < 100 ? T0 + LOG_FOLD_MS : T0);
+
+		log_event(log, &e);
+	}
+	log_free(log);
+	t = tally_fd(watch);
+	assert_int_equal(t.lines, 2 * (LOG_FOLD_AFTER + 1));
+	assert_int_equal(t.events, 200);
+}
+
+static void a_long_turn_is_written_before_it_ends(void **state)
+{
+	int fd = temp_file(O_APPEND);
+	struct log *log = log_new(fd);
+	struct event e = denial("long.example", T0);
+	size_t len;
+
+	(void)state;
+	log_event(log, &e);
+	assert_int_equal(log_flush(log), 0);
+	len = log_written(log);
+	for (size_t n = 0; n <= LOG_PENDING_WRITE / len; n++) {
+		e.time_ms += LOG_FOLD_MS;
+		log_event(log, &e);
+	}
+	assert_int_equal(tally_fd(fd).lines, 1);
+	e.time_ms += LOG_FOLD_MS;
+	log_event(log, &e);
+	assert_true(tally_fd(fd).lines > LOG_PENDING_WRITE / len);
+	log_free(log);
+}
+
 static void a_trickle_is_written_in_full(void **state)
 {
 	auto_close int watch = -1;
@@ -240,6 +334,7 @@ static void a_count_is_never_written_over_another_line(void **state)
 	t = tally_fd(watch);
 	assert_int_equal(t.torn, 0);
 	assert_int_equal(t.events, 1 + 200 - LOG_FOLD_AFTER - 1);
+	assert_int_equal(t.lines, 1 + 1); /* one more for what the old line cannot take */
 }
 
 static void a_full_disk_is_reported_and_the_lines_are_kept(void **state)
@@ -498,6 +593,10 @@ int main(void)
 		cmocka_unit_test(a_flood_of_one_kind_is_folded_and_none_is_lost),
 		cmocka_unit_test(a_flood_within_one_turn_is_folded_too),
 		cmocka_unit_test(a_folded_line_covers_no_more_than_its_second),
+		cmocka_unit_test(floods_of_two_kinds_have_a_line_each),
+		cmocka_unit_test(what_cannot_be_folded_is_written_in_full),
+		cmocka_unit_test(a_clock_that_is_set_back_begins_a_new_second),
+		cmocka_unit_test(a_long_turn_is_written_before_it_ends),
 		cmocka_unit_test(a_trickle_is_written_in_full),
 		cmocka_unit_test(a_flood_of_many_kinds_is_bounded_and_loses_none),
 		cmocka_unit_test(without_append_or_seek_a_flood_loses_none),

@@ -247,6 +247,87 @@ static void allowed_ips_are_the_only_ones(void **state)
 	policy_unref(p);
 }
 
+/* What each kind of endpoint may reach, whatever the name answers. */
+static void each_kind_of_endpoint_reaches_its_own_addresses(void **state)
+{
+	static const struct {
+		const char *endpoint, *host, *allowed, *denied; /* addresses, separated by blanks */
+		uint16_t port;
+	} cases[] = {
+		{ "host: 10.0.0.5, port: 80", "10.0.0.5", "10.0.0.5", "10.0.0.6 93.184.216.34 127.0.0.1", 80 },
+		{ "host: 93.184.216.34, port: 80", "93.184.216.34", "93.184.216.34", "93.184.216.35 10.0.0.5", 80 },
+		{ "host: '2606:2800::7', port: 80", "2606:2800::7", "2606:2800::7", "2606:2800::8 ::1", 80 },
+		{ "host: h.test, port: 80, allowed_ips: [10.0.5.0/24, 10.0.7.1]", "h.test", "10.0.5.9 10.0.7.1",
+			"10.0.6.9 10.0.7.2 93.184.216.34 127.0.0.1", 80 },
+		{ "host: '*.h.test', port: 80", "a.h.test", "93.184.216.34 2606:2800::7",
+			"10.0.0.5 127.0.0.1 169.254.169.254 100.64.0.1 fd00::1 ::1 ::ffff:10.0.0.5", 80 },
+		{ "host: h.test, port: 80", "h.test", "93.184.216.34 10.0.0.5 100.64.0.1 fd00::1",
+			"127.0.0.1 169.254.169.254 fe80::1 ::1 0.0.0.0 224.0.0.1 ::ffff:127.0.0.1", 80 },
+		{ "host: host.openshell.internal, port: 80", "host.openshell.internal", "127.0.0.1 ::1 10.0.0.5",
+			"169.254.169.254 93.184.216.34", 80 },
+		/* A control plane is public, or it is closed. */
+		{ "host: '*.h.test', port: 6443", "a.h.test", "93.184.216.34", "10.0.0.5", 6443 },
+		{ "host: h.test, port: 6443", "h.test", "", "93.184.216.34 10.0.0.5", 6443 },
+		{ "host: 10.0.0.5, port: 2379", "10.0.0.5", "", "10.0.0.5", 2379 },
+		{ "host: h.test, port: 2380, allowed_ips: [10.0.5.0/24]", "h.test", "", "10.0.5.9", 2380 },
+		{ "host: h.test, port: 10250", "h.test", "", "10.0.0.5", 10250 },
+		{ "host: h.test, port: 10255", "h.test", "", "10.0.0.5", 10255 },
+		{ "host: h.test, port: 10256", "h.test", "10.0.0.5", "", 10256 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct policy *p = policy_of_endpoint(cases[i].endpoint);
+		struct intent in = curl_to(cases[i].host, cases[i].port);
+
+		for (int is_denied = 0; is_denied < 2; is_denied++) {
+			char list[512], *save = NULL;
+
+			(void)snprintf(list, sizeof(list), "%s", is_denied ? cases[i].denied : cases[i].allowed);
+			for (char *a = strtok_r(list, " ", &save); a; a = strtok_r(NULL, " ", &save)) {
+				struct decision d = ask_address(p, in, a);
+
+				if (d.verdict != (is_denied ? VERDICT_DENY : VERDICT_ALLOW) ||
+					d.layer != (is_denied ? LAYER_SSRF : LAYER_L4))
+					fail_msg("{ %s } to %s: %d %s", cases[i].endpoint, a, d.verdict, d.reason);
+			}
+		}
+		policy_unref(p);
+	}
+}
+
+/* A policy that names them loads, or it does not; nobody gets there. */
+static void an_address_that_is_always_blocked_cannot_be_named(void **state)
+{
+	static const char *const addrs[] = { "127.0.0.1", "169.254.169.254", "::1", "0.0.0.0", "224.0.0.1", "fe80::1" };
+	static const char *const endpoints[] = { "host: '%s', port: 80", "host: h.test, port: 80, allowed_ips: ['%s']",
+		"host: h.test, port: 80, allowed_ips: ['0.0.0.0/0', '::/0']" };
+	size_t n_loaded = 0;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(addrs) * ARRAY_SIZE(endpoints); i++) {
+		const char *addr = addrs[i / ARRAY_SIZE(endpoints)], *form = endpoints[i % ARRAY_SIZE(endpoints)];
+		struct intent in = curl_to(form == endpoints[0] ? addr : "h.test", 80);
+		struct policy_findings f = { 0 };
+		struct policy *p = NULL;
+		char endpoint[128], text[512];
+
+		(void)snprintf(endpoint, sizeof(endpoint), form, addr);
+		(void)snprintf(text, sizeof(text), "version: 1\nnetwork_policies:\n  p:\n    endpoints: [{ %s }]\n"
+			"    binaries: [{ path: /usr/bin/curl }]\n", endpoint);
+		if (policy_load(text, strlen(text), &p, &f) == 0) {
+			struct decision d = ask_address(p, in, addr);
+
+			n_loaded++;
+			if (d.verdict != VERDICT_DENY || d.layer != LAYER_SSRF)
+				fail_msg("{ %s } to %s: %d", endpoint, addr, d.verdict);
+		}
+		policy_unref(p);
+		policy_findings_done(&f);
+	}
+	assert_true(n_loaded > 0);
+}
+
 static void no_address_at_all_is_denied(void **state)
 {
 	struct policy *p = policy_of_endpoint("host: h.test, port: 443");
@@ -438,6 +519,8 @@ int main(void)
 		cmocka_unit_test(every_address_of_an_answer_has_to_be_good),
 		cmocka_unit_test(a_wildcard_reaches_public_addresses_only),
 		cmocka_unit_test(allowed_ips_are_the_only_ones),
+		cmocka_unit_test(each_kind_of_endpoint_reaches_its_own_addresses),
+		cmocka_unit_test(an_address_that_is_always_blocked_cannot_be_named),
 		cmocka_unit_test(no_address_at_all_is_denied),
 		cmocka_unit_test(select_takes_the_most_specific_path),
 		cmocka_unit_test(an_uninspected_endpoint_has_no_rules_for_requests),

@@ -93,6 +93,8 @@ static void run(const struct check *c, size_t n, int (*fn)(const char *, struct 
 	}
 }
 
+#define HEX64 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 static void environment_entries_are_checked(void **state)
 {
 	static const struct check cases[] = {
@@ -100,7 +102,18 @@ static void environment_entries_are_checked(void **state)
 		{ "KEY=", NULL },
 		{ "_k9=a=b", NULL },
 		{ "openshell_x=x", NULL },
+		{ "K0=x", NULL },
 		{ "OPENSHELL_SECRET=val", "reserved" },
+		{ "v1_KEY=x", "reserved" },
+		{ "v10_=x", "reserved" },
+		{ "v1KEY=x", NULL },
+		{ "v_KEY=x", NULL },
+		{ "V1_KEY=x", NULL },
+		{ "s" HEX64 "_KEY=x", "reserved" },
+		{ "s" HEX64 "KEY=x", NULL },
+		{ "s" HEX64 "0_KEY=x", NULL },
+		{ "t" HEX64 "_KEY=x", NULL },
+		{ "sabc_KEY=x", NULL },
 		{ "KEY=val\nue", "newline" },
 		{ "KEY=val\rue", "newline" },
 		{ "=x", "keys must match" },
@@ -227,6 +240,8 @@ static void pins_name_an_address(void **state)
 		{ "a:443:localhost:8443", "not an IP address" },
 		{ "[::1:443:127.0.0.1:8443", "HOST:PORT:ADDR:PORT" },
 		{ "[::1]x:443:127.0.0.1:8443", "HOST:PORT:ADDR:PORT" },
+		{ "[::1]", "HOST:PORT:ADDR:PORT" },
+		{ "a:1:127.0.0.1:65535", NULL },
 		{ "a:443:[::1", "HOST:PORT:ADDR:PORT" },
 	};
 	auto_free char *longer = filled("", 'h', 1000);
