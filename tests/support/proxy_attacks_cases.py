@@ -751,3 +751,27 @@ def a_warm_connection_serves_the_same_program_under_the_same_policy():
         eq([opened("/usr/bin/" + name) for name in ("curl", "curl", "wget", "wget")], [1, 0, 1, 0])
     finally:
         without_driver(old)
+
+
+@case
+@attacked
+def what_a_server_says_between_two_requests_is_the_answer_to_neither():
+    more, said = threading.Event(), threading.Event()
+
+    def twice(srv, c, head):
+        c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nfirst")
+        more.wait(TIMEOUT)
+        with contextlib.suppress(OSError):
+            c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nunasked")
+        said.set()
+    origin.scripts["/twice"] = twice
+    for client in ("the same", "the next"):
+        more.clear()
+        said.clear()
+        s = tls("full.test")
+        eq(get("full.test", "/twice", s)[::2], (200, b"first"))
+        more.set()
+        eq(said.wait(TIMEOUT), True)
+        eq(get("api.test")[0], 200)  # by then it has been read
+        status, _, body = get("full.test", "/asked", s if client == "the same" else None)
+        eq((client, status, json.loads(body)["line"]), (client, 200, "GET /asked HTTP/1.1"))
