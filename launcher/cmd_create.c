@@ -15,6 +15,7 @@
 #include "launcher/doctor.h"
 #include "launcher/editor.h"
 #include "launcher/forward.h"
+#include "launcher/inference.h"
 #include "launcher/out.h"
 #include "launcher/paths.h"
 #include "launcher/policyfile.h"
@@ -452,6 +453,15 @@ static int leave(int sock, const struct sandbox_spec *s, const struct options *o
 	return out_json(sandbox_info_json(&info), o->format);
 }
 
+/* A sandbox without a model is better than none. */
+static void send_route(int sock)
+{
+	struct err err = { 0 };
+
+	if (inference_deliver(sock, INFERENCE_DELIVER_AHEAD, &err) < 0)
+		out_note("https://inference.local is not there: %s", err.text);
+}
+
 static int launch(int sock, const struct sandbox_spec *s, const struct options *o,
 	const struct cli_args *a, const char *policy)
 {
@@ -466,6 +476,8 @@ static int launch(int sock, const struct sandbox_spec *s, const struct options *
 	r = ctl_send_start(sock, s, policy, &err);
 	if (r == 0 && s->providers)
 		r = provider_send(sock, s->providers, false, &err);
+	if (r == 0)
+		send_route(sock);
 	if (r == 0)
 		r = send_exec(sock, s, a, &err);
 	/* When it could not even read what we sent, its own words say more than ours. */

@@ -11,6 +11,7 @@
 
 #include "launcher/cmd.h"
 #include "launcher/ctl.h"
+#include "launcher/inference.h"
 #include "launcher/out.h"
 #include "launcher/provider.h"
 #include "launcher/sandbox.h"
@@ -206,6 +207,8 @@ static int restart(const struct sandbox_spec *spec, char *const *providers)
 		r = provider_send(sock, providers, true, &err);
 	if (r < 0)
 		return out_fail(status, &err);
+	if (inference_deliver(sock, INFERENCE_DELIVER_WAIT, &err) < 0)
+		out_note("https://inference.local is not there: %s", err.text);
 	state_last_used_set(spec->name);
 	out_done("Started sandbox %s", spec->name);
 	return CLI_OK;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "launcher/cmd.h"
+#include "launcher/inference.h"
 #include "launcher/out.h"
 #include "launcher/provider.h"
 #include "launcher/sandbox.h"
@@ -30,7 +31,8 @@ struct options {
 			"Take what the type's variables hold in this environment" },               \
 	{                                                                                          \
 		CLI_LIST, "config", 0, AT(config), 0, "KEY=VALUE",                                 \
-			"endpoints=HOST:PORT[/PATH],…: where the secrets may be sent"            \
+			"endpoints=HOST:PORT[/PATH],…: where the secrets may be sent; "          \
+			"base_url=URL, region=REGION: for inference; repeatable"                   \
 	}
 
 const struct cli_option cmd_provider_create_options[] = {
@@ -120,6 +122,22 @@ static int take_endpoints(json_t *p, const char *list, struct err *err)
 	return json_object_set_new(p, "endpoints", all) < 0 ? -ENOMEM : 0;
 }
 
+static int take_config(json_t *p, const char *type, const char *pair, struct err *err)
+{
+	const char *key, *value;
+	int r = inference_config_check(type, pair, &key, &value, err);
+	json_t *all = json_object_get(p, "config");
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return err_set(err, -EINVAL, "--config %.64s: there are 'endpoints' and, for models, 'base_url' and 'region'",
+			pair);
+	if (!all && json_object_set_new(p, "config", all = json_object()) < 0)
+		return -ENOMEM;
+	return json_object_set_new(all, key, json_string(value)) < 0 ? -ENOMEM : 0;
+}
+
 static int take_all(json_t *p, const struct options *o, struct err *err)
 {
 	auto_provider_profile struct provider_profile profile = { 0 };
@@ -132,10 +150,10 @@ static int take_all(json_t *p, const struct options *o, struct err *err)
 	for (char **c = o->credential; c && *c && r == 0; c++)
 		r = take_credential(p, *c, err);
 	for (char **c = o->config; c && *c && r == 0; c++) {
-		if (!str_starts(*c, "endpoints="))
-			return err_set(err, -EINVAL,
-				"--config %.64s: 'endpoints' is all there is to set", *c);
-		r = take_endpoints(p, *c + strlen("endpoints="), err);
+		if (str_starts(*c, "endpoints="))
+			r = take_endpoints(p, *c + strlen("endpoints="), err);
+		else
+			r = take_config(p, profile.name, *c, err);
 	}
 	return r;
 }
@@ -167,6 +185,8 @@ static int create(const struct options *o)
 	err = (struct err){ 0 };
 	p = provider_new(o->name, o->type);
 	r = p ? take_all(p, o, &err) : -ENOMEM;
+	if (r == -ENOENT && inference_type(o->type) && inference_type(o->type)->why_not)
+		(void)err_hint(&err, r, "'%s': %s", o->type, inference_type(o->type)->why_not);
 	if (r == 0)
 		r = provider_save(o->name, p, &err);
 	provider_free(p);
@@ -250,7 +270,7 @@ static int update(const struct options *o, const char *name)
 		return out_fail(CLI_FAILED, &err);
 	(void)users_of(name, true);
 	out_done("Updated provider %s", name);
-	return CLI_OK;
+	return inference_provider_changed(name) ? CLI_OK : CLI_FAILED;
 }
 
 int cmd_provider_update(const struct cli_command *cmd, int argc, char **argv)
@@ -282,6 +302,9 @@ int cmd_provider_delete(const struct cli_command *cmd, int argc, char **argv)
 				"provider '%s' is attached to %zu sandbox%s: openshell sandbox "
 				"provider detach",
 				a.pos[i], n, n == 1 ? "" : "es");
+		if (e == 0 && inference_uses(a.pos[i]))
+			return out_error(CLI_FAILED,
+				"provider '%s' is the route of inference.local: openshell inference delete", a.pos[i]);
 		e = e < 0 ? e : provider_remove(a.pos[i]);
 		if (e < 0)
 			return out_error(CLI_FAILED, "provider '%s': %s", a.pos[i],
@@ -319,9 +342,9 @@ static json_t *shown(const char *name, struct err *err)
 			json_array_append_new(
 				list, json_sprintf("%s:%u%s", e->host, e->port, e->path));
 		}
-	o = json_pack("{s:s, s:O, s:o, s:o, s:O?}", "name", name, "type",
+	o = json_pack("{s:s, s:O, s:o, s:o, s:O*, s:O?}", "name", name, "type",
 		json_object_get(p, "type"), "credential_keys", keys, "endpoints", list,
-		"created_ms", json_object_get(p, "created_ms"));
+		"config", json_object_get(p, "config"), "created_ms", json_object_get(p, "created_ms"));
 	provider_free(p);
 	return o;
 }
@@ -339,7 +362,8 @@ int cmd_provider_get(const struct cli_command *cmd, int argc, char **argv)
 	enum out_format format = OUT_TABLE;
 	struct err err = { 0 };
 	struct cli_args a;
-	json_t *o;
+	const char *key;
+	json_t *o, *v;
 	int r = cli_parse(cmd, argc, argv, &format, &a);
 
 	if (r >= 0)
@@ -353,6 +377,9 @@ int cmd_provider_get(const struct cli_command *cmd, int argc, char **argv)
 		json_string_value(json_object_get(o, "type")));
 	print_list("Credentials:  ", json_object_get(o, "credential_keys"));
 	print_list("Endpoints:    ", json_object_get(o, "endpoints"));
+	json_object_foreach (json_object_get(o, "config"), key, v) {
+		printf("%-14s%s\n", str_eq(key, "region") ? "Region:" : "Base URL:", json_string_value(v));
+	}
 	json_decref(o);
 	return CLI_OK;
 }

@@ -334,6 +334,31 @@ static const struct cli_command provider_commands[] = {
 	{ 0 },
 };
 
+static const struct cli_command inference_commands[] = {
+	{ .name = "set",
+		.args = "--provider NAME --model MODEL",
+		.summary = "Choose the model that https://inference.local reaches",
+		.examples = "  openshell inference set --provider my-openai --model gpt-5\n"
+			    "  openshell inference set --provider ollama --model qwen3 --timeout 300\n",
+		.options = cmd_inference_set_options,
+		.run = cmd_inference_set },
+	{ .name = "update",
+		.summary = "Change some of it; what is not given stays",
+		.examples = "  openshell inference update --model gpt-5-mini\n",
+		.options = cmd_inference_set_options,
+		.run = cmd_inference_update },
+	{ .name = "get",
+		.summary = "Show the route",
+		.examples = "  openshell inference get -o json\n",
+		.options = cmd_format_options,
+		.run = cmd_inference_get },
+	{ .name = "delete",
+		.summary = "Close https://inference.local again",
+		.examples = "  openshell inference delete\n",
+		.run = cmd_inference_delete },
+	{ 0 },
+};
+
 static const struct cli_command settings_commands[] = {
 	{ .name = "get",
 		.args = "[NAME]",
@@ -490,6 +515,11 @@ static const struct cli_command commands[] = {
 		.examples = "  openshell provider create --name my-github --type github --from-existing\n"
 			    "  openshell sandbox create --provider my-github -- gh repo list\n",
 		.subs = provider_commands },
+	{ .name = "inference",
+		.summary = "The model that sandboxes reach at https://inference.local",
+		.examples = "  openshell provider create --name my-openai --type openai --from-existing\n"
+			    "  openshell inference set --provider my-openai --model gpt-5\n",
+		.subs = inference_commands },
 	{ .name = "settings",
 		.summary = "What agents may ask for, for one sandbox or all",
 		.examples = "  openshell settings get demo\n"

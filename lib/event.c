@@ -11,6 +11,7 @@
  *   b  binary              f  ancestors     k  policy      e  endpoint    y  rule
  *   g  engine              w  reason        q  nearest rule
  *   v  method              x  target        z  operation   s  status
+ *   mod  model             via  provider    ms  latency
  *   up, down  bytes        gen  generation  stack
  */
 #include "lib/event.h"
@@ -372,6 +373,9 @@ static void put_what(struct line *l, const struct event *e)
 	put_text(l, ",\"v\":", e->method);
 	put_target(l, ",\"x\":", e->target);
 	put_text(l, ",\"z\":", e->operation);
+	put_text(l, ",\"mod\":", e->model);
+	put_text(l, ",\"via\":", e->provider);
+	put_number(l, ",\"ms\":", e->latency_ms);
 	put_number(l, ",\"s\":", e->status);
 	put_number(l, ",\"up\":", e->bytes_up);
 	put_number(l, ",\"down\":", e->bytes_down);

@@ -66,6 +66,8 @@ struct event {
 	const char *method;    /* L7 */
 	const char *target;    /* L7: canonical path, no query */
 	const char *operation; /* GraphQL, JSON-RPC, MCP: "query Viewer{viewer}", "tools/call x" */
+	const char *model, *provider; /* of a request to inference.local */
+	uint32_t latency_ms;	      /* until its answer began; 0: there is none yet */
 	uint32_t status;       /* HTTP status sent or relayed; 0 none */
 	uint64_t bytes_up, bytes_down; /* end of a relay */
 	uint32_t generation;	       /* of the policy that decided */

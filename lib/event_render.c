@@ -162,6 +162,9 @@ static void text_details(struct text *t, const struct event *e)
 {
 	text_string(t, "protocol", e->protocol);
 	text_string(t, "operation", e->operation);
+	text_string(t, "model", e->model);
+	text_string(t, "provider", e->provider);
+	text_number(t, "latency_ms", e->latency_ms);
 	text_number(t, "status", e->status);
 	text_string(t, "endpoint", e->endpoint);
 	text_string(t, "rule", e->rule);

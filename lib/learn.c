@@ -282,12 +282,20 @@ static bool is_sayable(const struct event *e)
 	return len <= LEARN_HOST_MAX && strspn(e->host, name) == len && !strchr(e->binary, '*');
 }
 
+/* Served by the proxy itself, whatever a policy says. */
+static bool is_ours(const struct event *e)
+{
+	return str_eq(e->engine, "inference") || str_eq(e->engine, "advisor");
+}
+
 static bool is_evidence(struct learn *l, const struct event *e)
 {
 	bool is_connection = e->adapter == EVENT_CONNECT || e->adapter == EVENT_TCP ||
 			     e->adapter == EVENT_FORWARD;
 
 	if (!e->host || !e->host[0] || !e->binary || !e->port || e->message)
+		return false;
+	if (is_ours(e))
 		return false;
 	if (!is_connection && !(e->adapter == EVENT_L7 && e->method && e->target))
 		return false;

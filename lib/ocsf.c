@@ -262,6 +262,23 @@ static void lifecycle(struct line *l, const struct ocsf *o)
 		put_tag_text(l, " [msg:", o->message, OCSF_MSG_MAX);
 }
 
+/* The answer of a model. */
+static void api(struct line *l, const struct ocsf *o)
+{
+	put(l, o->is_failure ? " Failure " : " Success ");
+	put_clean(l, o->model, strlen(o->model));
+	put(l, " via ");
+	put_clean(l, o->provider ? o->provider : "-", strlen(o->provider ? o->provider : "-"));
+	put(l, " ");
+	put_number(l, o->latency_ms);
+	put(l, "ms");
+	if (!o->operation)
+		return;
+	put(l, " [");
+	put_tag_value(l, o->operation);
+	put(l, "]");
+}
+
 static void message_only(struct line *l, const struct ocsf *o)
 {
 	put(l, " ");
@@ -281,6 +298,7 @@ static const struct shape {
 	{ OCSF_FINDING, "FINDING:", finding },
 	{ OCSF_LIFECYCLE, "LIFECYCLE:", lifecycle },
 	{ OCSF_CONFIG, "CONFIG:", message_only },
+	{ OCSF_API, "API:", api },
 	{ OCSF_BASE, "EVENT", message_only },
 };
 
@@ -348,7 +366,7 @@ static enum ocsf_class class_of(const struct event *e)
 	case EVENT_FS:
 		return OCSF_FINDING;
 	case EVENT_L7:
-		return OCSF_HTTP;
+		return e->model && e->latency_ms ? OCSF_API : OCSF_HTTP;
 	case EVENT_FORWARD:
 		return e->method ? OCSF_HTTP : OCSF_NETWORK;
 	default:
@@ -427,6 +445,8 @@ static const char *activity_of(const struct event *e, enum ocsf_class class)
 		return is_denied(e) || e->level == EVENT_ERROR ? "Failed" : "Loaded";
 	case OCSF_FINDING:
 		return is_denied(e) ? "Blocked" : "Create";
+	case OCSF_API:
+		return "Inference";
 	case OCSF_HTTP:
 		known = activity_find(class, e->method);
 		return known ? known->name : "Other";
@@ -489,7 +509,11 @@ int ocsf_from_event(struct ocsf *ret, const struct event *e, struct buf *text)
 		.method = e->method ? e->method : "UNKNOWN",
 		.scheme = "http",
 		.path = e->target,
-		.is_failure = is_denied(e) || e->level == EVENT_ERROR,
+		.is_failure = is_denied(e) || e->level == EVENT_ERROR || (class == OCSF_API && e->status >= 400),
+		.model = e->model,
+		.provider = e->provider,
+		.operation = e->operation,
+		.latency_ms = e->latency_ms,
 		.message = message_of(text, e),
 		.status_detail = e->reason,
 		.title = e->reason ? e->reason : e->message,

@@ -22,6 +22,7 @@ enum ocsf_class {
 	OCSF_SSH = 4007,
 	OCSF_CONFIG = 5019,
 	OCSF_LIFECYCLE = 6002,
+	OCSF_API = 6003,
 };
 
 enum ocsf_severity {
@@ -59,6 +60,8 @@ struct ocsf {
 	const char *auth;	 /* SSH */
 	const char *title, *uid; /* FINDING */
 	const char *app;	 /* LIFECYCLE */
+	const char *model, *provider, *operation; /* API */
+	uint32_t latency_ms;
 	bool is_failure;
 	const char *message;
 	const char *status_detail;

@@ -43,6 +43,7 @@ static const struct class_names {
 	{ OCSF_SSH, 4, "SSH Activity", "Network Activity" },
 	{ OCSF_CONFIG, 5, "Device Config State Change", "Discovery" },
 	{ OCSF_LIFECYCLE, 6, "Application Lifecycle", "Application Activity" },
+	{ OCSF_API, 6, "API Activity", "Application Activity" },
 	{ OCSF_BASE, 0, "Base Event", "Uncategorized" },
 };
 
@@ -200,6 +201,16 @@ static void set_http(json_t *json, const struct ocsf *o, const struct event *e)
 			json, "http_response", json_pack("{s:i}", "code", (int)e->status));
 }
 
+static void set_api(json_t *json, const struct ocsf *o, const struct event *e, const struct ocsf_origin *origin)
+{
+	set_source(json, e, origin);
+	set_destination(json, e);
+	(void)json_object_set_new(json, "api",
+		json_pack("{s:s, s:{s:s}, s:{s:i}}", "operation", o->operation ? o->operation : "inference", "service",
+			"name", o->provider ? o->provider : "-", "response", "code", (int)e->status));
+	set_http(json, o, e);
+}
+
 /* Who did it to what, as far as the event tells. */
 static json_t *evidence(const struct event *e)
 {
@@ -239,6 +250,8 @@ static void set_class_objects(
 	}
 	if (o->class == OCSF_HTTP)
 		set_http(json, o, e);
+	if (o->class == OCSF_API)
+		set_api(json, o, e, origin);
 	if (o->class == OCSF_FINDING)
 		set_finding(json, o, e);
 	if (o->class == OCSF_LIFECYCLE)
@@ -295,6 +308,9 @@ static void set_unmapped(json_t *json, const struct event *e)
 	set_string(u, "rule", e->rule);
 	set_string(u, "nearest", e->nearest);
 	set_string(u, "operation", e->operation);
+	set_string(u, "model", e->model);
+	set_string(u, "provider", e->provider);
+	set_number(u, "latency_ms", e->latency_ms);
 	if (e->frames)
 		set_stack(u, e->frames);
 	set_number(u, "policy_version", e->generation);

@@ -33,6 +33,8 @@ enum ctl_msg {
 	CTL_CREDENTIALS, /* → sup. env:strv (KEY=PLACEHOLDER, for new commands) secrets:bytes
 			   (opaque) answer:u32 (1: CTL_DONE is wanted) */
 	CTL_SETTING,	/* → sup. agent_proposals:u32; CTL_DONE */
+	CTL_INFERENCE,	/* → sup. route:bytes (lib/inference_route.h; none: no route) answer:u32 (1: CTL_DONE is
+			   wanted) */
 
 	CTL_READY = 64, /* sup → (empty): the sandbox is up (answers CTL_START) */
 	CTL_STARTED,	/* sup → session:u32 replay:bytes fds: pty master if a tty */
@@ -115,6 +117,7 @@ enum proxy_msg {
 	PROXY_NEED_RESOLVER, /* proxy → (empty): wants PROXY_RESOLVER */
 	PROXY_RESOLVER,	   /* → proxy fds: a SOCK_SEQPACKET to a resolver process */
 	PROXY_CREDENTIALS, /* → proxy secrets:bytes (proxy/credentials.h): from now on these */
+	PROXY_INFERENCE,   /* → proxy route:bytes (lib/inference_route.h; none: no route) */
 	PROXY_ADVISOR,	   /* → proxy enabled:u32: whether http://policy.local serves */
 	PROXY_ASK,	   /* proxy → kind:u32 (enum proxy_ask) args:strv; answered by PROXY_TOLD.
 			      Inline only: at most MSG_INLINE_MAX bytes */

@@ -317,6 +317,7 @@ static int copy_way(struct conn *c, const struct conn *outer)
 	c->carriage = outer->carriage;
 	c->is_inspected = outer->is_inspected;
 	c->is_advisor = outer->is_advisor;
+	c->is_inference = outer->is_inference;
 	c->is_passthrough = outer->is_passthrough;
 	c->is_tls = outer->is_tls;
 	c->policy = policy_ref(outer->policy);
@@ -551,7 +552,7 @@ bool conn_rejudge(struct conn *c, const struct generation *g)
 			conn_finish(c);
 		return false;
 	}
-	if (!c->is_advisor && (!is_still_allowed(c) || !is_request_allowed(c))) {
+	if (!c->is_advisor && !c->is_inference && (!is_still_allowed(c) || !is_request_allowed(c))) {
 		log_closed(c);
 		if (c->state == CONN_TUNNEL)
 			tunnel_close(c, WS_CLOSE_RELOAD, "the policy changed");

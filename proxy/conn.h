@@ -72,6 +72,19 @@ struct inject {
 	size_t tail_len;
 };
 
+struct inference;
+struct inference_pattern;
+
+/* A request to a model (inference.h). */
+struct inference_call {
+	struct inference *on; /* the route; one reference */
+	const struct inference_pattern *what;
+	struct target *target; /* the route's server; one reference */
+	uint64_t began_ms;
+	uint64_t got; /* bytes of the answer */
+	bool is_event_stream;
+};
+
 /* One HTTP/1 exchange; its parts live from the head of the request to the end of the response. */
 struct exchange {
 	char method[HTTP1_METHOD_MAX + 1]; /* the effective one */
@@ -91,6 +104,7 @@ struct exchange {
 	unsigned int n_interim; /* 1xx answers so far, and their size */
 	size_t interim_bytes;
 	struct inject inject;
+	struct inference_call call;
 };
 
 struct front;
@@ -136,6 +150,7 @@ struct conn {
 	bool is_tls;	   /* the client speaks TLS with us */
 	bool is_passthrough; /* inspected for its placeholders alone: layer 4 was all the policy asked */
 	bool is_advisor;   /* to http://policy.local, which is ours */
+	bool is_inference; /* to https://inference.local: where the route says */
 	bool is_forward;   /* absolute-form: each request names its own target */
 	struct refusal *refusal; /* what every request on this connection is answered with; or NULL */
 	struct target *target;

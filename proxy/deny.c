@@ -143,6 +143,7 @@ static const char *reason_phrase(unsigned int status)
 		const char *phrase;
 	} phrases[] = {
 		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
 		{ 403, "Forbidden" },
 		{ 405, "Method Not Allowed" },
 		{ 408, "Request Timeout" },

@@ -14,6 +14,7 @@
 #include "proxy/credentials.h"
 #include "proxy/deny.h"
 #include "proxy/exchange.h"
+#include "proxy/inference.h"
 #include "proxy/judge.h"
 #include "proxy/relay.h"
 #include "proxy/sniff.h"
@@ -319,6 +320,38 @@ static void open_advisor(struct conn *c)
 	conn_commit(c, open_inspected);
 }
 
+/* The route says where to; only what the operator bars is refused all the same. */
+static void open_inference(struct conn *c)
+{
+	const struct target_key key = { .host = c->host,
+		.binary = c->binary,
+		.port = c->port,
+		.generation = c->generation };
+	struct decision d;
+	struct refusal f;
+
+	judge_connection(c, NULL, 0, &d);
+	if (d.is_barred) {
+		refuse_decided(c, &d, NULL);
+		return;
+	}
+	c->target = c->px->inference ? target_get(c->px, &key) : NULL;
+	if (c->target) {
+		c->is_inference = c->is_inspected = true;
+		judge_log_inference(c, NULL, NULL);
+		conn_commit(c, open_inspected);
+		return;
+	}
+	if (c->px->inference)
+		entry_fault(&f, 503, "overloaded", "too many destinations are in use");
+	else
+		entry_fault(&f, 403, "policy_denied",
+			"inference.local has no route to a model; outside the sandbox: openshell inference set "
+			"--provider NAME --model MODEL");
+	judge_log_refusal(c, &f, NULL, NULL, "inference");
+	refuse(c, &f);
+}
+
 /*
  * A server that a credential is for, on an endpoint that is not inspected: requests are parsed all
  * the same, so that placeholders are replaced and requests signed, and none is judged. Where nobody may look,
@@ -354,6 +387,11 @@ static void decide(struct conn *c)
 	c->is_advisor = advisor_is(c->host, c->port) && c->binary && !c->denied;
 	if (c->is_advisor) {
 		open_advisor(c);
+		return;
+	}
+	/* In forward mode nothing is encrypted, and nothing of that is for a model. */
+	if (inference_is(c->host, c->port) && c->adapter != EVENT_FORWARD && c->binary && !c->denied) {
+		open_inference(c);
 		return;
 	}
 	judge_connection(c, NULL, 0, &d);
@@ -484,7 +522,7 @@ void entry_next(struct conn *c)
 	c->host[0] = '\0';
 	c->port = 0;
 	c->adapter = EVENT_CONNECT;
-	c->is_forward = c->is_inspected = c->is_passthrough = c->is_advisor = c->is_watched = false;
+	c->is_forward = c->is_inspected = c->is_passthrough = c->is_advisor = c->is_inference = c->is_watched = false;
 	target_unref(take_ptr(c->target));
 	free(take_ptr(c->refusal));
 	conn_set_state(c, CONN_PROXY_HEAD);

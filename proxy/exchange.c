@@ -15,9 +15,12 @@
 
 #include "lib/cleanup.h"
 #include "lib/err.h"
+#include "lib/inference_route.h"
 #include "lib/str.h"
 #include "proxy/entry.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/inference.h"
+#include "proxy/inference_internal.h"
 #include "proxy/inject.h"
 #include "proxy/judge.h"
 #include "proxy/tunnel.h"
@@ -40,6 +43,7 @@ void exchange_done(struct exchange *ex)
 	buf_done(&ex->path);
 	http1_body_done(&ex->up);
 	http1_body_done(&ex->down);
+	inference_call_done(&ex->call);
 }
 
 /* ---- the way up ---- */
@@ -56,8 +60,13 @@ static bool may_repeat(const struct conn *c)
 
 static void open_leg(struct conn *c, uint64_t idle_max_ms)
 {
-	int r = leg_open(c->target, c, c->is_tls, idle_max_ms, &c->leg);
+	const struct inference_call *call = &c->ex.call;
+	int r;
 
+	if (c->is_inference)
+		r = leg_open(call->target, c, call->on->route.is_tls, idle_max_ms, &c->leg);
+	else
+		r = leg_open(c->target, c, c->is_tls, idle_max_ms, &c->leg);
 	if (r == 1) {
 		exchange_on_leg_ready(c);
 		return;
@@ -71,19 +80,35 @@ static void open_leg(struct conn *c, uint64_t idle_max_ms)
 		exchange_on_leg_failed(c, LEG_FAILED, err_name(r));
 }
 
+void exchange_dial(struct conn *c)
+{
+	open_leg(c, may_repeat(c) ? POOL_IDLE_MS : POST_IDLE_MS);
+}
+
 void exchange_send(struct conn *c)
 {
-	open_leg(c, c->ex.is_upgrade ? 0 : may_repeat(c) ? POOL_IDLE_MS : POST_IDLE_MS);
+	if (c->is_inference)
+		inference_open(c);
+	else
+		open_leg(c, c->ex.is_upgrade ? 0 : may_repeat(c) ? POOL_IDLE_MS : POST_IDLE_MS);
 }
 
 static void pump_up(struct conn *c);
 static void pump_down(struct conn *c);
+
+/* Bytes went one way or the other: the exchange has its time again. */
+static void moved(struct conn *c)
+{
+	(void)timer_set(c->px->loop, &c->deadline, c->is_inference ? inference_patience_ms(c) : RESPONSE_MS);
+}
 
 /* 0; -EACCES: the request was refused after all; or another -errno. */
 static int send_head(struct conn *c)
 {
 	struct exchange *ex = &c->ex;
 
+	if (c->is_inference)
+		return inference_send(c);
 	if (ex->inject.is_wanted)
 		return inject_send(c);
 	if (ex->head.len > SEND_PENDING_MAX)
@@ -99,6 +124,8 @@ void exchange_on_leg_ready(struct conn *c)
 	conn_set_state(c, CONN_EXCHANGE);
 	if (c->state != CONN_EXCHANGE)
 		return;
+	if (c->is_inference)
+		moved(c);
 	r = send_head(c);
 	if (r == -EACCES)
 		return;
@@ -116,15 +143,18 @@ void exchange_on_leg_failed(struct conn *c, enum leg_failure why, const char *te
 		exchange_fault(c, 502, "upstream_tls_failed", "tls", "TLS with %s:%u failed: %s", c->host, c->port,
 			text);
 	else
-		exchange_fault(c, 502, "upstream_unreachable", "upstream", "connection to %s:%u failed: %s",
-			c->host, c->port, text);
+		exchange_fault(c, c->is_inference ? 503 : 502, "upstream_unreachable", "upstream",
+			"connection to %s:%u failed: %s", c->host, c->port, text);
 }
 
 static int put_last_chunk(struct buf *out, const struct http1_body *b, const char **ret_why)
 {
 	const struct buf *t = &b->chunked.trailers;
-	int r = buf_append(out, "0\r\n", 3);
+	int r;
 
+	if (!t->len) /* it was framed in another way */
+		return buf_puts(out, CHUNKED_LAST);
+	r = buf_append(out, "0\r\n", 3);
 	if (r < 0)
 		return r;
 	return http1_trailers_write(out, buf_head(t), t->len, ret_why);
@@ -235,12 +265,6 @@ static bool carry_up(struct conn *c, const char *data, size_t len, bool is_kept)
 	return r == 0 && !ex->is_up_done;
 }
 
-/* Bytes went one way or the other: the exchange has its time again. */
-static void moved(struct conn *c)
-{
-	(void)timer_set(c->px->loop, &c->deadline, RESPONSE_MS);
-}
-
 static void pump_up(struct conn *c)
 {
 	size_t budget = PUMP_BUDGET;
@@ -294,6 +318,7 @@ static void finish(struct conn *c)
 		leg_release(leg);
 	else
 		leg_close(leg);
+	inference_call_done(&ex->call);
 	if (!ex->keep_client || !ex->is_up_done)
 		conn_finish(c);
 	else
@@ -307,7 +332,8 @@ static void cut_answer(struct conn *c, const char *why)
 
 	(void)snprintf(r.detail, sizeof(r.detail), "the answer of %s:%u was cut: %s", c->host, c->port, why);
 	judge_log_refusal(c, &r, c->ex.method, exchange_path(c), "upstream");
-	conn_close(c);
+	if (!c->is_inference || !inference_end_stream(c, r.detail))
+		conn_close(c);
 }
 
 /* The server went away, or talks nonsense. */
@@ -371,6 +397,9 @@ static void choose_framing(struct conn *c)
 	if (ex->down_framing == HTTP1_CHUNKED && ex->minor == 0)
 		ex->down_framing = HTTP1_UNTIL_CLOSE;
 	if (ex->down_framing == HTTP1_UNTIL_CLOSE && ex->minor > 0)
+		ex->down_framing = HTTP1_CHUNKED;
+	/* So that there is a place for an error behind what has gone. */
+	if (ex->call.is_event_stream && ex->down_framing == HTTP1_LENGTH)
 		ex->down_framing = HTTP1_CHUNKED;
 	if (ex->down_framing == HTTP1_UNTIL_CLOSE || !ex->is_up_done)
 		ex->keep_client = false;
@@ -453,6 +482,8 @@ static enum head_result answer_head(struct conn *c, const char *data, size_t len
 		return interim(c) < 0 ? (conn_close(c), HEAD_SETTLED) : HEAD_INTERIM;
 	ex->has_answer = true;
 	ex->keep_leg = answer.keep_alive && !ex->is_last_up;
+	if (c->is_inference && !inference_on_answer(c, &answer))
+		return HEAD_SETTLED;
 	http1_body_init(&ex->down, answer.fields.framing, answer.fields.content_length);
 	choose_framing(c);
 	if (write_answer(c) < 0) {
@@ -469,6 +500,11 @@ static bool carry_down(struct conn *c, const char *data, size_t len)
 	int r = carry(c, &ex->down, ex->down_framing, &c->client, data, len, &used, &ex->is_down_done);
 
 	c->bytes_down += used;
+	ex->call.got += used;
+	if (c->is_inference && r >= 0 && ex->call.got > INFERENCE_ANSWER_MAX) {
+		cut_answer(c, "it is longer than 32 MiB");
+		return false;
+	}
 	if (r == -EBADMSG || r == -EMSGSIZE) {
 		cut_answer(c, "its body or its trailers are malformed or too long");
 		return false;
@@ -594,13 +630,16 @@ void exchange_on_leg(struct conn *c, uint32_t events)
 
 void exchange_on_deadline(struct conn *c)
 {
+	unsigned int late = c->is_inference ? 503 : 504;
+
 	if (c->state == CONN_CONNECT) {
 		leg_close(take_ptr(c->leg));
-		exchange_fault(c, 504, "upstream_unreachable", "upstream", "connection to %s:%u took too long",
+		resolver_cancel(&c->query);
+		exchange_fault(c, late, "upstream_unreachable", "upstream", "connection to %s:%u took too long",
 			c->host, c->port);
 	} else if (c->state == CONN_EXCHANGE && !c->ex.has_answer) {
 		leg_close(take_ptr(c->leg));
-		exchange_fault(c, 504, "upstream_failed", "upstream", "%s:%u did not answer in time", c->host,
+		exchange_fault(c, late, "upstream_failed", "upstream", "%s:%u did not answer in time", c->host,
 			c->port);
 	} else if (c->state == CONN_EXCHANGE) {
 		cut_answer(c, "nothing moved for too long");

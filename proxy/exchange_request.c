@@ -10,8 +10,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+#include "lib/inference.h"
 #include "proxy/deny.h"
 #include "proxy/exchange_internal.h"
+#include "proxy/inference.h"
 #include "proxy/inject.h"
 #include "proxy/inspect.h"
 #include "proxy/judge.h"
@@ -26,6 +28,7 @@ static void reset(struct exchange *ex)
 
 	http1_body_done(&ex->up);
 	http1_body_done(&ex->down);
+	inference_call_done(&ex->call);
 	*ex = (struct exchange){ .head = head, .path = path };
 	if (head.alloc > HEAD_KEEP)
 		buf_done(&ex->head);
@@ -113,8 +116,11 @@ static int write_request(struct conn *c)
 	struct exchange *ex = &c->ex;
 	struct url_authority own;
 	struct http1_send s;
-	int r = request_to_send(c, &now, &s, &own);
+	int r;
 
+	if (c->is_inference)
+		return inference_write(c, &now);
+	r = request_to_send(c, &now, &s, &own);
 	ex->is_last_up = s.close;
 	ex->is_upgrade = now.rq.upgrade == HTTP1_UPGRADE_WEBSOCKET;
 	if (r == 0 && ex->is_upgrade)
@@ -166,12 +172,17 @@ static int accept_request(struct conn *c, const char **rest, size_t *len)
 	return r < 0 ? r : take_small_body(c, rest, len);
 }
 
+static size_t body_max(const struct conn *c)
+{
+	return c->is_inference ? INFERENCE_BODY_MAX : inspect_body_max(&now.inspection, &now.rq);
+}
+
 /* The rules look into the body and some of it is missing: nothing is decided before it is here. */
 static void collect_body(struct conn *c)
 {
 	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
-	c->client.in.max = HTTP1_HEAD_MAX + 2 * inspect_body_max(&now.inspection, &now.rq) + SCRATCH_SIZE;
+	c->client.in.max = HTTP1_HEAD_MAX + 2 * body_max(c) + SCRATCH_SIZE;
 	conn_set_state(c, CONN_BODY);
 	if (!now.rq.expect_continue || c->has_said_continue)
 		return;
@@ -224,7 +235,7 @@ static void request_taken(struct conn *c, const char *head, size_t head_len, con
 		out_of_memory(c);
 	} else if (outcome == REQUEST_REFUSED) {
 		/* Malformed requests leave nothing in step; decided ones do. */
-		refuse(c, &now.refusal, may_keep() && now.refusal.status == 403);
+		refuse(c, &now.refusal, may_keep() && now.refusal.status == 403 && !c->is_inference);
 	} else if (outcome == REQUEST_INCOMPLETE) {
 		collect_body(c);
 	} else if (outcome == REQUEST_GUESSING) {

@@ -303,7 +303,7 @@ static void log_use(struct conn *c, const char *keys)
 	e.engine = "credentials";
 	e.method = c->ex.method;
 	e.target = exchange_path(c);
-	e.reason = text;
+	e.message = text;
 	log_event(c->px->log, &e);
 }
 

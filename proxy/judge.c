@@ -5,6 +5,8 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "proxy/exchange_internal.h"
+#include "proxy/inference_internal.h"
 #include "proxy/route.h"
 
 struct intent judge_intent(const struct conn *c)
@@ -182,6 +184,17 @@ void judge_request(struct conn *c, const struct request *rq, const struct inspec
 	log_event(c->px->log, &e);
 }
 
+static void event_set_call(struct event *e, const struct conn *c)
+{
+	const struct inference_call *call = &c->ex.call;
+
+	if (!call->on)
+		return;
+	e->model = call->on->route.model;
+	e->provider = call->on->route.provider;
+	e->operation = call->what->kind;
+}
+
 static void log_let_through(struct conn *c, const char *engine, const char *method, const char *path)
 {
 	struct event e = conn_event(c);
@@ -192,6 +205,29 @@ static void log_let_through(struct conn *c, const char *engine, const char *meth
 	e.engine = engine;
 	e.method = method;
 	e.target = path;
+	event_set_call(&e, c);
+	log_event(c->px->log, &e);
+}
+
+void judge_log_inference(struct conn *c, const char *method, const char *path)
+{
+	log_let_through(c, "inference", method, path);
+}
+
+void judge_log_inference_answer(struct conn *c, unsigned int status)
+{
+	struct event e = conn_event(c);
+	uint64_t ms = loop_now_ms(c->px->loop) - c->ex.call.began_ms;
+
+	e.level = EVENT_INFO;
+	e.adapter = EVENT_L7;
+	e.action = EVENT_ALLOW;
+	e.engine = "inference";
+	e.method = c->ex.method;
+	e.target = exchange_path(c);
+	e.status = status;
+	event_set_call(&e, c);
+	e.latency_ms = ms > 0 ? (uint32_t)ms : 1;
 	log_event(c->px->log, &e);
 }
 
@@ -220,6 +256,8 @@ void judge_log_refusal(struct conn *c, const struct refusal *r, const char *meth
 	e.target = path;
 	e.status = r->status;
 	e.stack = method ? NULL : c->stack;
+	if (method)
+		event_set_call(&e, c);
 	log_event(c->px->log, &e);
 }
 

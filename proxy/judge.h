@@ -23,6 +23,9 @@ void judge_request(struct conn *c, const struct request *rq, const struct inspec
 	struct decision *ret);
 /* What anybody inside may ask: a connection (@method NULL) or a request to http://policy.local. */
 void judge_log_advisor(struct conn *c, const char *method, const char *path);
+/* To https://inference.local: a connection (@method NULL), a request that goes on, and its answer. */
+void judge_log_inference(struct conn *c, const char *method, const char *path);
+void judge_log_inference_answer(struct conn *c, unsigned int status);
 /* A request on a connection whose requests policy does not judge. */
 void judge_log_passthrough(struct conn *c, const char *method, const char *path);
 /* A request that was refused before policy could be asked, or an upstream failure. */

@@ -24,6 +24,7 @@
 #include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/credentials.h"
+#include "proxy/inference.h"
 #include "proxy/isolate.h"
 #include "proxy/listener.h"
 #include "proxy/resolve.h"
@@ -262,6 +263,7 @@ static const struct {
 	{ PROXY_LOG, PHASE_SETUP | PHASE_READY, on_log },
 	{ PROXY_RESOLVER, PHASE_SETUP | PHASE_READY, on_resolver },
 	{ PROXY_CREDENTIALS, PHASE_SETUP | PHASE_READY, credentials_on_message },
+	{ PROXY_INFERENCE, PHASE_SETUP | PHASE_READY, inference_on_message },
 	{ PROXY_ADVISOR, PHASE_SETUP | PHASE_READY, advisor_on_setting },
 	{ PROXY_TOLD, PHASE_READY, advisor_on_told },
 };

@@ -21,6 +21,7 @@ struct ca;
 struct chain;
 struct conn;
 struct credentials;
+struct inference;
 struct leg;
 struct listener;
 struct resolver;
@@ -67,6 +68,7 @@ struct proxy {
 	struct chain *chain;	     /* --upstream-proxy; NULL: dial directly */
 	struct credentials *credentials; /* of the providers that are attached; or NULL */
 	bool had_credentials;	     /* placeholders may be about */
+	struct inference *inference; /* the route to a model; NULL: none */
 	bool has_advisor;	     /* http://policy.local serves */
 	LIST_HEAD(, server) asks;    /* its questions to the supervisor (advisor.c) */
 	uint32_t last_ask;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "proxy/inference.h"
 #include "proxy/judge.h"
 
 const char *request_path(const struct judged *j)
@@ -77,7 +78,7 @@ static int select_inspection(struct conn *c, struct judged *j, const char **ret_
 	struct intent in = judge_intent(c);
 
 	j->inspection = (struct inspection){ 0 };
-	if (c->is_inspected && !c->refusal)
+	if (c->is_inspected && !c->refusal && !c->is_inference)
 		(void)policy_select(c->policy, &in, j->target.path, &j->inspection);
 	if (!c->px->had_credentials)
 		j->inspection.rewrite_body = j->inspection.rewrite_websocket = false;
@@ -186,6 +187,8 @@ enum request_outcome request_judge(struct conn *c, struct judged *j, const char 
 	j->body = (struct inspected){ 0 };
 	if (!method_is_good(c, j) || !target_is_good(c, j) || !connection_is_good(c, j))
 		return REQUEST_REFUSED;
+	if (c->is_inference)
+		return inference_judge(c, j, rest, len);
 	set_facts(j);
 	if (inspect_is_wanted(&j->inspection, &j->rq)) {
 		r = inspect_request(&j->inspection, &j->rq, rest, len, &j->facts, &j->body, &why);

@@ -14,6 +14,7 @@
 #include "proxy/chain.h"
 #include "proxy/conn.h"
 #include "proxy/dial.h"
+#include "proxy/inference.h"
 #include "proxy/judge.h"
 #include "proxy/tls.h"
 
@@ -349,16 +350,23 @@ static void on_dialled(void *arg, int fd, const struct netaddr *addr)
 		on_connected(leg);
 }
 
+static bool may_dial(struct conn *c, const struct target *t)
+{
+	struct decision d;
+
+	if (c->is_inference)
+		return inference_may_dial(c, t);
+	judge_target(c, &d);
+	return d.verdict != VERDICT_DENY;
+}
+
 /*
  * The one way to a server, and the last gate before it: whoever put the addresses into the target, this caller
  * must be allowed to reach them. (Policies that load let all who share a target reach the same.)
  */
 static int dial(struct leg *leg, struct target *t, struct conn *c)
 {
-	struct decision d;
-
-	judge_target(c, &d);
-	if (d.verdict == VERDICT_DENY)
+	if (!may_dial(c, t))
 		return -EACCES;
 	return dial_start(t->px->loop, t->addrs, t->n_addrs, t->dial_port, on_dialled, leg, &leg->dial);
 }

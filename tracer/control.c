@@ -180,6 +180,9 @@ static void on_request(struct control *c, struct msg_in *m)
 	case CTL_CREDENTIALS:
 		credentials_take(s, c, m);
 		break;
+	case CTL_INFERENCE:
+		inference_take(s, c, m);
+		break;
 	case CTL_SETTING:
 		advisor_setting(s, c, m);
 		break;

@@ -579,6 +579,7 @@ void sandbox_end(struct sandbox *s, bool is_removed)
 	s->coop_listener = -1;
 	advisor_done(&s->advisor);
 	credentials_done(&s->credentials);
+	inference_done(&s->inference);
 	cgroup_remove(&s->cgroup);
 	protect_done(&s->protect);
 	if (s->state)

@@ -24,6 +24,7 @@
 #include "tracer/cafiles.h"
 #include "tracer/cgroup.h"
 #include "tracer/credentials.h"
+#include "tracer/inference.h"
 #include "tracer/mounts.h"
 #include "tracer/netns.h"
 #include "tracer/protect.h"
@@ -116,6 +117,7 @@ struct sandbox {
 	bool agent_proposals; /* http://policy.local serves */
 	struct advisor advisor;
 	struct credentials credentials;
+	struct inference inference;
 	LIST_HEAD(, policy_change) changes; /* sent to the proxy, not yet confirmed */
 };
 

@@ -559,6 +559,8 @@ int start_proxy(struct sandbox *s, struct err *err)
 		r = advisor_tell(s);
 	if (r == 0)
 		r = credentials_tell(s);
+	if (r == 0)
+		r = inference_tell(s);
 	return r == 0 ? send_listeners(s, err) : r;
 }
 

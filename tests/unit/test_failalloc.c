@@ -29,6 +29,7 @@
 #include "lib/glob.h"
 #include "lib/graphql.h"
 #include "lib/http1.h"
+#include "lib/inference.h"
 #include "lib/jsonrpc.h"
 #include "lib/learn.h"
 #include "lib/log.h"
@@ -353,6 +354,20 @@ static int run_jsonrpc(void)
 		return r;
 	f = jsonrpc_facts(j);
 	return f->error ? give("deny") : give("%zu calls", f->n_calls);
+}
+
+static int run_inference(void)
+{
+	static const char body[] = "{\"a\":[{\"model\":\"x\"}],\"mod\\u0065l\":\"y\",\"b\":1.5}";
+	auto_buf struct buf out;
+	const char *why = NULL;
+	int r;
+
+	buf_init(&out, 4096);
+	r = inference_set_model(&out, body, strlen(body), "m", &why);
+	if (r == 0)
+		r = inference_path(&out, INFERENCE_OPENAI, "/v1", "m", "/v1/models?limit=1", 18);
+	return r < 0 ? r : give("%.*s", (int)out.len, buf_head(&out));
 }
 
 static int run_glob(void)
@@ -881,6 +896,7 @@ static const struct entry entries[] = {
 			    "call\\\",\\\"params\\\":{\\\"name\\\":\\\"write\\\"}}\"}" },
 	{ "graphql", run_graphql, .is_error = false },
 	{ "json-rpc", run_jsonrpc, .is_error = false },
+	{ "inference", run_inference, .is_error = false },
 	{ "glob", run_glob, .is_error = false },
 	{ "http/1", run_http1, .is_error = false },
 	{ "http/2", run_http2, .is_error = false },

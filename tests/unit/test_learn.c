@@ -400,6 +400,28 @@ static void refused_things_are_left_out_unless_asked_for(void **state)
 	learn_free(with);
 }
 
+static void what_the_proxy_serves_itself_needs_no_rule(void **state)
+{
+	struct event e = { .time_ms = t0,
+		.adapter = EVENT_TCP,
+		.action = EVENT_ALLOW,
+		.engine = "inference",
+		.binary = "/usr/bin/curl",
+		.host = "inference.local",
+		.port = 443 };
+	struct learn *l = learn_new(false);
+
+	(void)state;
+	assert_int_equal(learn_event(l, &e), 0);
+	e.engine = "advisor";
+	assert_int_equal(learn_event(l, &e), 0);
+	assert_int_equal(learn_uses(l), 0);
+	e.engine = "l4"; /* a control */
+	assert_int_equal(learn_event(l, &e), 0);
+	assert_int_equal(learn_uses(l), 1);
+	learn_free(l);
+}
+
 static void evidence_is_told_in_a_comment(void **state)
 {
 	struct learn *l = learn_new(false);
@@ -473,6 +495,7 @@ int main(void)
 		cmocka_unit_test(wildcards_in_a_path_stay_literal),
 		cmocka_unit_test(hosts_of_a_service_and_programs_alike_share_a_rule),
 		cmocka_unit_test(refused_things_are_left_out_unless_asked_for),
+		cmocka_unit_test(what_the_proxy_serves_itself_needs_no_rule),
 		cmocka_unit_test(evidence_is_told_in_a_comment),
 		cmocka_unit_test(the_order_of_the_log_does_not_matter),
 		cmocka_unit_test(a_preset_is_used_where_it_says_the_same),

@@ -334,6 +334,38 @@ static void a_denied_request_is_an_http_activity(void **state)
 	json_decref(json);
 }
 
+static void an_answer_of_a_model_is_an_api_activity(void **state)
+{
+	struct event e = denied_connect;
+	json_t *json;
+
+	(void)state;
+	e.level = EVENT_INFO;
+	e.adapter = EVENT_L7;
+	e.action = EVENT_ALLOW;
+	e.reason = e.nearest = e.policy = NULL;
+	e.method = "POST";
+	e.target = "/v1/chat/completions";
+	e.model = "m 1]";
+	e.provider = "p";
+	e.operation = "chat_completion";
+	json = as_json(&e);
+	assert_int_equal(at(json, "class_uid"), 4002); /* not answered yet */
+	json_decref(json);
+	e.latency_ms = 12;
+	e.status = 200;
+	expect_shorthand(&e, "[1775014132.118] [sandbox] [OCSF ] [ocsf] API:INFERENCE [INFO] Success m 1] via p 12ms "
+			     "[chat_completion]\n");
+	json = as_json(&e);
+	assert_int_equal(at(json, "class_uid"), 6003);
+	assert_int_equal(at(json, "type_uid"), 600399);
+	assert_true(json_is_object(json_object_get(json, "api")));
+	json_decref(json);
+	e.status = 500;
+	expect_shorthand(&e, "[1775014132.118] [sandbox] [OCSF ] [ocsf] API:INFERENCE [INFO] Failure m 1] via p 12ms "
+			     "[chat_completion]\n");
+}
+
 /* Every enumeration comes with its text, and every class with the objects OCSF requires of it. */
 static void every_adapter_gives_a_complete_event(void **state)
 {
@@ -541,6 +573,7 @@ int main(void)
 		cmocka_unit_test(no_field_acts_on_a_terminal),
 		cmocka_unit_test(a_long_reason_is_cut_between_characters),
 		cmocka_unit_test(a_denied_request_is_an_http_activity),
+		cmocka_unit_test(an_answer_of_a_model_is_an_api_activity),
 		cmocka_unit_test(every_adapter_gives_a_complete_event),
 		cmocka_unit_test(every_number_has_its_text),
 		cmocka_unit_test(a_connection_has_both_its_ends),

@@ -280,13 +280,15 @@ static void what_is_proposed_has_its_limits(void **state)
 static void what_no_rule_would_allow_is_not_proposed(void **state)
 {
 	struct event odd_binary = denial("/tmp/*", NULL), broken = denial("/usr/bin/curl", "/x");
-	struct event allowed = denial("/usr/bin/curl", NULL);
+	struct event allowed = denial("/usr/bin/curl", NULL), model = denial("/usr/bin/curl", NULL);
 	struct proposals *all = proposals_new();
 	size_t n;
 
 	(void)state;
 	broken.engine = "http-parser";
 	allowed.action = EVENT_ALLOW;
+	model.host = "inference.local";
+	assert_int_equal(proposals_event(all, &model), 0);
 	assert_int_equal(proposals_event(all, &odd_binary), 0);
 	assert_int_equal(proposals_event(all, &broken), 0);
 	assert_int_equal(proposals_event(all, &allowed), 0);
