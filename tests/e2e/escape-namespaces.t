@@ -11,6 +11,31 @@ attack namespaces
 unlike "$out" ': ok$' 'inside, no namespace, mount, chroot or host name can be'
 run inside ns 'unshare -Ur true || bwrap --unshare-all --ro-bind / / true'
 not_ok 'nor with the usual tools' test "$status" = 0
+# Each kind is its own. What the host's programs share by number or name (memory, semaphores, queues) is not there.
+for kind in user mnt pid net ipc uts cgroup; do
+	[ -e "/proc/self/ns/$kind" ] || continue
+	run user readlink "/proc/self/ns/$kind"
+	host=$out
+	run inside ns "readlink /proc/self/ns/$kind"
+	like "$out" "^$kind:\[" "control: the sandbox's namespace has a number: $kind"
+	not_ok "and it is not the host's" test "$out" = "$host"
+done
+cat >"$T/work/shm.py" <<'PY'
+import ctypes, errno, sys
+libc = ctypes.CDLL(None, use_errno=True)
+n = libc.shmget(int(sys.argv[2]), 4096, 0o600 | (0o1000 if sys.argv[1] == "make" else 0))
+if sys.argv[1] == "remove":
+    libc.shmctl(n, 0, None)
+print("found" if n >= 0 else errno.errorcode[ctypes.get_errno()])
+PY
+chmod 0644 "$T/work/shm.py"
+key=$((0x05000000 + $$))
+run user /usr/bin/python3 "$T/work/shm.py" make "$key"
+run user /usr/bin/python3 "$T/work/shm.py" find "$key"
+is "$out" found 'control: outside, shared memory of the host is found by its key'
+run inside ns "/usr/bin/python3 $T/work/shm.py find $key"
+is "$out" ENOENT 'inside it is not'
+run user /usr/bin/python3 "$T/work/shm.py" remove "$key"
 attack surface
 unlike "$out" ': ok$' 'no keyring, bpf, perf, userfaultfd, module, handle, /proc or /sys control'
 attack harmless

@@ -16,6 +16,21 @@ for what in 'open /proc/1/mem' 'open /proc/1/fd/3' 'ptrace init' 'process_vm_rea
 done
 run inside theft 'cat /proc/[0-9]*/comm'
 unlike "$out" 'openshell-(tracer|proxy)|bwrap' 'supervisor, proxy and bubblewrap are not even visible'
+
+# Nor has init the listener, with which somebody could answer for us: it keeps the link to us and its signals alone.
+cat >"$T/work/take.py" <<'PY'
+import ctypes, os, sys
+call = ctypes.CDLL(None, use_errno=True).syscall
+pidfd = call(434, int(sys.argv[1]), 0)
+for number in range(64):
+    fd = call(438, pidfd, number, 0)
+    if fd >= 0:
+        print(os.readlink("/proc/self/fd/%d" % fd).split(":[")[0])
+PY
+chmod 0644 "$T/work/take.py"
+run user /usr/bin/python3 "$T/work/take.py" "$(descendant init)"
+like "$out" '^socket$' 'control: outside, what init has can be taken'
+unlike "$out" seccomp 'the listener is not among it'
 control
 attack undumpable denied.test 7000
 unlike "$(outcome connect)" '^ok' 'a process that is not dumpable gains nothing'

@@ -39,6 +39,16 @@ is "$(cat "$T/work/new"):$(stat -c %u "$T/work/new")" "inside:$T_UID" 'which is 
 see "cat $T/tmp/ro/file; echo no >$T/tmp/ro/new"
 is "$out" shared '--ro can be read'
 not_ok 'and not written' test -e "$T/tmp/ro/new"
+# Where a mount cannot say it: a pipe of the host in a read-only directory. Landlock does, where the kernel has it.
+user mkfifo "$T/tmp/ro/pipe"
+open_pipe="import os; os.open('$T/tmp/ro/pipe', os.O_RDWR)"
+ok 'control: outside, a pipe there can be opened for writing' user /usr/bin/python3 -c "$open_pipe"
+see "/usr/bin/python3 -c \"$open_pipe\""
+if [ "$(openshell sandbox get files -o json | jq .landlock_abi)" -gt 0 ]; then
+	like "$err" 'PermissionError: .*Permission denied' 'inside it cannot'
+else
+	skip 'inside it cannot' 'this kernel has no Landlock'
+fi
 see "echo yes >$T/tmp/rw/new"
 is "$(cat "$T/tmp/rw/new" 2>/dev/null)" yes '--rw can be written'
 
@@ -71,6 +81,8 @@ see 'grep -E "^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):" /proc/self/status
 unlike "$out" '^CapEff:\s+0*[1-9a-f]' 'no capability'
 like "$out" '^NoNewPrivs:\s+1' 'no new privileges'
 like "$out" '^Seccomp:\s+2' 'a filter'
+see 'ulimit -Hc'
+is "$out" 0 'what crashes leaves no core file with what it knew'
 see 'ls /proc | grep -c "^[0-9]"'
 at_most "$out" 8 "only the sandbox's own processes are visible"
 see 'cat /proc/1/comm'
@@ -103,6 +115,13 @@ is "$out" secret 'unless the directory is named'
 cd "$T/work" || exit 1
 run openshell sandbox create --no-auto-providers --ro "$T/tmp/absent" -- true
 like "$err" "$T/tmp/absent" 'a path that is not there is named'
+
+# Whoever is granted a tree around our own directories does not get those: they say what every sandbox may.
+run openshell sandbox create --no-auto-providers --rw "$T" -- sh -c "cat '$T/home/.netrc'
+	find '$T/state/openshell' '$T/config/openshell' '$T/run/openshell' -mindepth 1; touch '$T/state/openshell/mark'"
+is "$status:$out" 0:secret 'with everything around it granted, our own state is not there'
+not_ok 'nor is it written' test -e "$T/state/openshell/mark"
+ok 'control: it is outside' test -n "$(ls "$T/state/openshell")"
 
 # A policy that says hard_requirement gets Landlock or nothing.
 sed 's/best_effort/hard_requirement/; s/, \/app//' "$T_EXAMPLES/sandbox-policy-quickstart/policy.yaml" >"$T/work/hard.yaml"

@@ -35,6 +35,10 @@ run openshell sandbox exec -n lazy3 -- sh -c 'cat /run/openshell/ca.pem /run/ope
 is "$status" 0 'its death lets readers go on'
 run openshell sandbox exec -n lazy3 -- curl -sS --noproxy '*' http://denied.test/
 unlike "$out" denied 'and nobody out'
+not_ok 'no other proxy takes its place' descendant openshell-proxy
+run openshell logs lazy3
+like "$out" 'the proxy ended' 'that it ended is in the log'
+unlike "$out" 'the proxy cannot be started' 'and nobody has tried to start another'
 run openshell sandbox delete lazy3
 is "$(leftovers)" '' 'nothing is left'
 done_testing

@@ -1,19 +1,24 @@
-/* Who may talk to the supervisor, and how many at once. */
+/* Who may talk to the supervisor, how many at once, and about what. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/loop.h"
 #include "lib/msg.h"
+#include "lib/proto.h"
 #include "tracer/control.h"
 #include "tracer/sandbox.h"
+#include "tracer/session.h"
 
 static struct sandbox s;
 
@@ -115,11 +120,86 @@ static void another_user_is_not_heard(void **state)
 	(void)close(sv[1]);
 }
 
+static void send_exec(int fd, uint32_t request)
+{
+	char *none[] = { NULL }, *argv[] = { (char *)"true", NULL };
+	auto_close int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, CTL_EXEC, request);
+	msg_put_u32(&m, CTL_EXEC_EXTRA);
+	for (int i = 0; i < 3; i++)
+		msg_put_u32(&m, 0); /* flags, rows, cols */
+	msg_put_str(&m, NULL);
+	msg_put_strv(&m, none);
+	msg_put_strv(&m, argv);
+	for (int i = 0; i < 3; i++)
+		msg_put_fd(&m, null);
+	assert_int_equal(msg_send(fd, &m), 0);
+	assert_int_equal(loop_turn(s.loop, 5000), 0);
+}
+
+static void send_signal(int fd, uint32_t session, uint32_t sig)
+{
+	auto_msg_out struct msg_out m;
+
+	msg_out_init(&m, CTL_SIGNAL, 0);
+	msg_put_u32(&m, session);
+	msg_put_u32(&m, sig);
+	assert_int_equal(msg_send(fd, &m), 0);
+	assert_int_equal(loop_turn(s.loop, 5000), 0);
+}
+
+/* What init is told: the signal, for @session; 0: nothing. */
+static uint32_t signalled(int init, uint32_t session)
+{
+	auto_msg_in struct msg_in m = { 0 };
+	uint32_t sig;
+
+	if (msg_recv(init, &m) == -EAGAIN)
+		return 0;
+	assert_int_equal(m.type, INIT_SIGNAL);
+	assert_int_equal(m.id, session);
+	sig = msg_get_u32(&m);
+	assert_true(msg_in_done(&m));
+	return sig;
+}
+
+static void another_commands_session_is_not_signalled(void **state)
+{
+	auto_msg_in struct msg_in m = { 0 };
+	int init[2], own[2], other[2];
+
+	(void)state;
+	pair(init);
+	pair(own);
+	pair(other);
+	s.phase = PHASE_READY;
+	s.init_link.fd = init[0];
+	assert_non_null(control_new(&s, own[0]));
+	assert_non_null(control_new(&s, other[0]));
+	send_exec(own[1], 7);
+	assert_int_equal(msg_recv(init[1], &m), 1);
+	assert_int_equal(m.type, INIT_SPAWN);
+	send_signal(other[1], m.id, SIGTERM);
+	assert_int_equal(signalled(init[1], m.id), 0);
+	send_signal(own[1], m.id, SIGHUP); /* the control */
+	assert_int_equal(signalled(init[1], m.id), SIGHUP);
+	send_signal(own[1], m.id + 1, SIGHUP);
+	assert_int_equal(signalled(init[1], m.id), 0);
+	session_end_all(&s);
+	for (int i = 0; i < 2; i++)
+		(void)close(init[i]);
+	(void)close(own[1]);
+	(void)close(other[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(one_command_too_many_is_turned_away, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(another_user_is_not_heard, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(another_commands_session_is_not_signalled, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

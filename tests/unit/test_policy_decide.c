@@ -119,6 +119,7 @@ static void an_unknown_binary_is_denied(void **state)
 
 	(void)state;
 	assert_int_equal(ask(p, &in).verdict, VERDICT_DENY);
+	assert_string_equal(ask(p, &in).reason, "the calling binary is unknown");
 	in = curl_to("api.github.com", 443);
 	in.identity_error = "the executable was deleted";
 	assert_string_equal(ask(p, &in).reason, "the executable was deleted");

@@ -20,6 +20,16 @@
 
 static char base[64];
 
+/* Whom the kernel says we are (GNUmakefile): somebody else than who made the files. */
+static uid_t other_user;
+
+uid_t __real_geteuid(void);
+uid_t __wrap_geteuid(void);
+uid_t __wrap_geteuid(void)
+{
+	return other_user ? other_user : __real_geteuid();
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -154,6 +164,35 @@ static void the_lock_tells_who_lives(void **state)
 	state_close(s);
 	assert_false(state_is_running(other));
 	assert_int_equal(state_lock(other, &err), 0);
+}
+
+/* What cannot be looked at is not free: its owner may live. */
+static void a_lock_that_cannot_be_opened_counts_as_held(void **state)
+{
+	auto_state struct state *s = created("demo", true);
+
+	(void)state;
+	assert_false(state_lock_is_held(s->dir, "absent"));
+	assert_int_equal(symlinkat("lock", s->dir, "linked"), 0);
+	assert_true(state_lock_is_held(s->dir, "linked"));
+}
+
+/* Who opened it before it was deleted holds a directory that has another name by now, or none. */
+static void a_sandbox_that_was_deleted_meanwhile_is_not_locked(void **state)
+{
+	struct state *s = created("demo", true);
+	auto_state struct state *waiting = NULL, *again = NULL;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(state_open(&waiting, "demo", &err), 0);
+	assert_int_equal(state_retire(s, &err), 0);
+	state_close(s);
+	assert_int_equal(state_lock(waiting, &err), -ENOENT);
+	assert_string_equal(err.text, "sandbox 'demo' not found");
+	again = created("demo", true);
+	assert_int_equal(state_lock(waiting, &err), -ENOENT);
+	assert_true(waiting->lock < 0);
 }
 
 static void a_killed_owner_lets_go_of_the_lock(void **state)
@@ -481,6 +520,44 @@ static void a_runtime_directory_that_others_can_enter_is_not_used(void **state)
 	}
 }
 
+static void a_runtime_directory_of_another_user_is_not_used(void **state)
+{
+	struct err err = { 0 };
+	char own[64];
+	int fd = state_runtime_open(&err);
+
+	(void)state;
+	assert_true(fd >= 0); /* the control */
+	(void)close(fd);
+	other_user = geteuid() + 1234567;
+	(void)str_format(own, sizeof(own), "/tmp/openshell-%u", (unsigned int)other_user);
+	assert_int_equal(state_runtime_open(&err), -EPERM);
+	(void)rmdir(own);
+	other_user = 0;
+	assert_non_null(strstr(err.text, "is not a private directory of yours"));
+}
+
+static void a_runtime_directory_that_is_a_link_is_not_used(void **state)
+{
+	char path[256], link[256];
+	struct stat a, b;
+	int fd;
+
+	(void)state;
+	(void)str_format(path, sizeof(path), "%s/elsewhere", base);
+	(void)str_format(link, sizeof(link), "%s/openshell", base);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(symlink(path, link), 0);
+	assert_int_equal(stat(path, &a), 0);
+	fd = state_runtime_open(NULL);
+	if (fd >= 0) {
+		assert_int_equal(fstat(fd, &b), 0);
+		assert_false(a.st_dev == b.st_dev && a.st_ino == b.st_ino);
+		(void)close(fd);
+	}
+	assert_int_equal(unlink(link), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -492,6 +569,8 @@ int main(void)
 		T(a_taken_name_is_refused_with_a_hint),
 		T(a_dead_unkept_sandbox_gives_its_name_away),
 		T(the_lock_tells_who_lives),
+		T(a_lock_that_cannot_be_opened_counts_as_held),
+		T(a_sandbox_that_was_deleted_meanwhile_is_not_locked),
 		T(a_killed_owner_lets_go_of_the_lock),
 		T(an_unknown_sandbox_is_not_found),
 		T(removal_frees_the_name_and_archives_the_log),
@@ -509,6 +588,8 @@ int main(void)
 		T(revisions_come_back_byte_for_byte),
 		T(metadata_comes_back),
 		T(a_runtime_directory_that_others_can_enter_is_not_used),
+		T(a_runtime_directory_of_another_user_is_not_used),
+		T(a_runtime_directory_that_is_a_link_is_not_used),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,7 @@
-/* ptrace as a source of calls, asked of the kernel: children that stop, answered or not. */
+/*
+ * ptrace as a source of calls, asked of the kernel: children that stop, answered or not. What the kernel refuses
+ * to the tracer, and memory that is not there, are the test's own (GNUmakefile).
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +26,28 @@
 #include "lib/cleanup.h"
 #include "tracer/notify.h"
 #include "tracer/trace.h"
+
+static bool is_poke_refused, is_out_of_memory;
+
+long __real_ptrace(enum __ptrace_request request, pid_t pid, void *addr, void *data);
+long __wrap_ptrace(enum __ptrace_request request, pid_t pid, void *addr, void *data);
+void *__real_calloc(size_t n, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+
+/* Variadic where it is declared; its arguments are passed alike. */
+long __wrap_ptrace(enum __ptrace_request request, pid_t pid, void *addr, void *data)
+{
+	if (is_poke_refused && request == PTRACE_POKEUSER) {
+		errno = EIO;
+		return -1;
+	}
+	return __real_ptrace(request, pid, addr, data);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return is_out_of_memory ? NULL : __real_calloc(n, size);
+}
 
 enum { CALL = SYS_getpriority, WAIT_MS = 10000 };
 
@@ -212,6 +237,76 @@ static void a_caller_that_was_killed_does_not_wait(void **state)
 		;
 	answer(s.src, &c, ANSWER_VALUE, 1);
 	assert_int_equal(end(&s), 128 + SIGKILL);
+}
+
+/* It would go on with what it asked for, which nobody has allowed. */
+static void a_caller_that_cannot_be_told_is_killed(void **state)
+{
+	struct subject s = subject(make_one);
+	struct call c;
+
+	(void)state;
+	assert_true(next_call(s.src, &c));
+	is_poke_refused = true;
+	answer(s.src, &c, ANSWER_ERROR, -EACCES);
+	is_poke_refused = false;
+	assert_int_equal(end(&s), 128 + SIGKILL);
+}
+
+static void make_one_without_memory(void)
+{
+	_exit(call(1) == -ENOMEM ? 0 : 1);
+}
+
+static void a_call_that_cannot_be_remembered_is_refused(void **state)
+{
+	struct subject s = subject(make_one_without_memory);
+	int status;
+
+	(void)state;
+	is_out_of_memory = true;
+	status = end(&s);
+	is_out_of_memory = false;
+	assert_int_equal(status, 0);
+}
+
+static int go_fd[2], alive_fd[2];
+
+static void live_on(void)
+{
+	char byte;
+
+	(void)close(go_fd[1]);
+	if (read(go_fd[0], &byte, 1) == 1)
+		(void)!write(alive_fd[1], "", 1);
+}
+
+/* The kernel sends the signal before anybody is told of the tracer's end. */
+static void who_loses_its_tracer_dies(void **state)
+{
+	pid_t tracer;
+	char byte;
+
+	(void)state;
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	assert_int_equal(pipe(go_fd), 0);
+	assert_int_equal(pipe(alive_fd), 0);
+	tracer = fork();
+	if (tracer == 0) {
+		struct subject s = subject(live_on);
+
+		(void)raise(s.pid > 0 ? SIGKILL : SIGABRT);
+	}
+	(void)close(alive_fd[1]);
+	assert_int_equal(waitpid(tracer, NULL, 0), tracer);
+	assert_int_equal(write(go_fd[1], "", 1), 1);
+	assert_int_equal(read(alive_fd[0], &byte, 1), 0);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	(void)close(go_fd[0]);
+	(void)close(go_fd[1]);
+	(void)close(alive_fd[0]);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
 }
 
 static int exec_fd[2], ready_fd[2];
@@ -452,6 +547,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_call_is_told_what_was_answered),
 		cmocka_unit_test(an_old_call_is_not_the_new_one),
 		cmocka_unit_test(a_caller_that_was_killed_does_not_wait),
+		cmocka_unit_test(a_caller_that_cannot_be_told_is_killed),
+		cmocka_unit_test(a_call_that_cannot_be_remembered_is_refused),
+		cmocka_unit_test(who_loses_its_tracer_dies),
 		cmocka_unit_test(an_exec_ends_the_call_of_the_leader),
 		cmocka_unit_test(an_answer_during_an_exec_kills_nobody),
 		cmocka_unit_test(a_restart_is_what_the_handler_wants),
