@@ -72,12 +72,18 @@ static int kill_supervisor(const struct state *s, struct err *err)
 	return 0;
 }
 
-/* Asks it to end, and sees to it. */
+/* Asks it to end, and sees to it. It is the last process of its sandbox, and what it says comes before its end. */
 static int end_supervisor(const struct state *s, uint16_t request, struct err *err)
 {
+	auto_close int pidfd = sandbox_supervisor(s);
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 	int r = ask(s->name, request, err);
 
-	return r < 0 && state_is_running(s) ? kill_supervisor(s, err) : 0;
+	if (r < 0 && state_is_running(s))
+		return kill_supervisor(s, err);
+	if (r == 0 && pidfd >= 0)
+		(void)poll(&p, 1, END_TIMEOUT_MS);
+	return 0;
 }
 
 /* --- delete --- */

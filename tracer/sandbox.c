@@ -223,16 +223,43 @@ static void on_init_message(struct loop *loop, struct watch *w, uint32_t events)
 		(void)watch_set(loop, w, 0); /* its end follows through the pidfd */
 }
 
+static void kill_child(const struct child *c)
+{
+	if (c->pid)
+		(void)syscall(SYS_pidfd_send_signal, c->watch.fd, SIGKILL, NULL, 0);
+}
+
+static void reap_child(struct child *c)
+{
+	while (c->pid && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	c->pid = 0;
+}
+
+/* It has no state, and whoever asks for another does so for want of this one. */
+static void end_resolver(struct sandbox *s)
+{
+	if (!s->resolver.pid)
+		return;
+	kill_child(&s->resolver);
+	reap_child(&s->resolver);
+	cleanup_close(&s->resolver.watch.fd);
+}
+
 static void start_resolver(struct sandbox *s)
 {
 	auto_close int sock = -1, pidfd = -1;
 	auto_msg_out struct msg_out m = { 0 };
-	pid_t pid = resolver_start(&sock, &pidfd);
+	pid_t pid;
 
+	end_resolver(s);
+	pid = resolver_start(&sock, &pidfd);
 	if (pid < 0) {
 		sandbox_say(s, EVENT_ERROR, "the resolver process cannot be started: %s", err_name(pid));
 		return;
 	}
+	s->resolver.pid = pid;
+	s->resolver.watch.fd = take_fd(pidfd);
 	msg_out_init(&m, PROXY_RESOLVER, 0);
 	msg_put_fd(&m, sock);
 	(void)msg_send(s->proxy_link.fd, &m);
@@ -487,19 +514,6 @@ int sandbox_send_tuple(struct sandbox *s, const struct tuple *t)
 
 /* The end. */
 
-static void kill_child(const struct child *c)
-{
-	if (c->pid)
-		(void)syscall(SYS_pidfd_send_signal, c->watch.fd, SIGKILL, NULL, 0);
-}
-
-static void reap_child(struct child *c)
-{
-	while (c->pid && waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	c->pid = 0;
-}
-
 /* A bwrap that has started no init yet: killed, it might leave its child behind (start.c). It is let come
  * to its end, where init finds nobody. */
 static void end_bwrap(struct sandbox *s)
@@ -525,6 +539,7 @@ static void kill_everything(struct sandbox *s)
 	call_source_free(take_ptr(s->calls));
 	reap_child(&s->bwrap);
 	reap_child(&s->proxy);
+	end_resolver(s);
 	s->init.pid = 0;
 }
 

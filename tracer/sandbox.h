@@ -77,7 +77,7 @@ struct sandbox {
 	struct timer log_timer, settled;
 	bool is_log_stuck; /* a writer could not go on in the newest segment */
 
-	struct child bwrap, proxy, init;
+	struct child bwrap, proxy, init, resolver;
 	int bwrap_stderr, bwrap_info;
 	int proxy_end; /* the proxy's end of its link, until it is started */
 	bool is_proxy_gone; /* it was started, and ended */
