@@ -249,9 +249,7 @@ static int send_bytes(int sock, const struct buf *route, bool is_answered, struc
 	msg_put_bytes(&m, route->len ? buf_head(route) : "", route->len);
 	msg_put_u32(&m, is_answered);
 	r = ctl_send(sock, &m, err);
-	if (m.body.data)
-		explicit_bzero(m.body.data, m.body.alloc);
-	msg_out_done(&m);
+	msg_out_wipe(&m);
 	return r;
 }
 

@@ -405,9 +405,7 @@ static int send_bundle(int sock, const struct bundle *b, bool is_answered, struc
 	msg_put_bytes(&m, buf_head(&b->secrets), b->secrets.len);
 	msg_put_u32(&m, is_answered);
 	r = ctl_send(sock, &m, err);
-	if (m.body.data)
-		explicit_bzero(m.body.data, m.body.alloc);
-	msg_out_done(&m);
+	msg_out_wipe(&m);
 	return r;
 }
 

@@ -30,6 +30,13 @@ void msg_out_done(struct msg_out *m)
 	buf_done(&m->body);
 }
 
+void msg_out_wipe(struct msg_out *m)
+{
+	if (m->body.data)
+		explicit_bzero(m->body.data, m->body.alloc);
+	msg_out_done(m);
+}
+
 static void put(struct msg_out *m, const void *data, size_t len)
 {
 	int r = buf_append(&m->body, data, len);

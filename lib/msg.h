@@ -52,6 +52,8 @@ struct msg_in {
 
 void msg_out_init(struct msg_out *m, uint16_t type, uint32_t id);
 void msg_out_done(struct msg_out *m);
+/* The same for one that holds secrets: nothing of it stays in memory. */
+void msg_out_wipe(struct msg_out *m);
 void msg_put_u32(struct msg_out *m, uint32_t v);
 void msg_put_u64(struct msg_out *m, uint64_t v);
 void msg_put_bytes(struct msg_out *m, const void *data, size_t len);

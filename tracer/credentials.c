@@ -30,9 +30,7 @@ int credentials_tell(struct sandbox *s)
 	msg_out_init(&m, PROXY_CREDENTIALS, 0);
 	msg_put_bytes(&m, s->credentials.secrets, s->credentials.len);
 	r = msg_send(s->proxy_link.fd, &m);
-	if (m.body.data)
-		explicit_bzero(m.body.data, m.body.alloc);
-	msg_out_done(&m);
+	msg_out_wipe(&m);
 	return r;
 }
 

@@ -25,9 +25,7 @@ static int tell(struct sandbox *s)
 	msg_out_init(&m, PROXY_INFERENCE, 0);
 	msg_put_bytes(&m, s->inference.route, s->inference.len);
 	r = msg_send(s->proxy_link.fd, &m);
-	if (m.body.data)
-		explicit_bzero(m.body.data, m.body.alloc);
-	msg_out_done(&m);
+	msg_out_wipe(&m);
 	return r;
 }
 
