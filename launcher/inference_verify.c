@@ -65,14 +65,11 @@ static int put_secret(struct buf *out, const struct inference_route *r)
 	buf_init(&line, INFERENCE_SECRET_MAX + 64);
 	if (!buf_reserve(&line, INFERENCE_SECRET_MAX + 64))
 		return -ENOMEM;
-	if (inference_type(r->type)->style == INFERENCE_ANTHROPIC)
-		e = buf_printf(&line, "x-api-key: %s", r->secret);
-	else
-		e = buf_printf(&line, "Authorization: Bearer %s", r->secret);
+	e = inference_credential_put(&line, r);
 	e = e == 0 && buf_cstr(&line) ? put(out, "header", buf_cstr(&line)) : -ENOMEM;
 	placeholder_wipe(&line);
 	if (e == 0 && inference_type(r->type)->style == INFERENCE_ANTHROPIC)
-		e = put(out, "header", "anthropic-version: 2023-06-01");
+		e = put(out, "header", "anthropic-version: " INFERENCE_ANTHROPIC_VERSION);
 	return e;
 }
 

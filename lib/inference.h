@@ -11,6 +11,9 @@
 
 struct buf;
 
+/* Of Anthropic's API, where a client names none. */
+#define INFERENCE_ANTHROPIC_VERSION "2023-06-01"
+
 enum {
 	INFERENCE_MODEL_MAX = 256,    /* bytes of a model's name */
 	INFERENCE_BODY_MAX = 10 * 1024 * 1024,

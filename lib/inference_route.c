@@ -103,6 +103,17 @@ int inference_base_parse(struct inference_route *r, const char *url, struct err 
 	return check_path(r, parts.rest, parts.rest_len, err);
 }
 
+/* --- who asks --- */
+
+int inference_credential_put(struct buf *out, const struct inference_route *r)
+{
+	bool is_anthropic = inference_type(r->type)->style == INFERENCE_ANTHROPIC;
+
+	if (!r->secret[0])
+		return 0;
+	return buf_printf(out, is_anthropic ? "x-api-key: %s" : "Authorization: Bearer %s", r->secret);
+}
+
 /* --- bytes --- */
 
 static int put(struct buf *out, const char *s)

@@ -238,7 +238,7 @@ static size_t choose_fields(const struct judged *j, const struct inference_route
 	if (has_body)
 		n = add(list, n, "Content-Type", "application/json");
 	if (inference_type(r->type)->style == INFERENCE_ANTHROPIC && !has_version)
-		n = add(list, n, version, "2023-06-01");
+		n = add(list, n, version, INFERENCE_ANTHROPIC_VERSION);
 	return n;
 }
 
@@ -288,15 +288,14 @@ static int put_signed(const struct inference_route *r, const struct exchange *ex
 
 static int put_head(const struct inference_route *r, const struct exchange *ex, struct buf *out)
 {
-	enum inference_style style = inference_type(r->type)->style;
 	int e;
 
-	if (style == INFERENCE_BEDROCK && r->key_id[0])
+	if (inference_type(r->type)->style == INFERENCE_BEDROCK && r->key_id[0])
 		return put_signed(r, ex, out);
 	e = buf_append(out, buf_head(&ex->head), ex->inject.head_len - 2);
+	e = e == 0 ? inference_credential_put(out, r) : e;
 	if (e == 0 && r->secret[0])
-		e = buf_printf(out, style == INFERENCE_ANTHROPIC ? "x-api-key: %s\r\n" : "Authorization: Bearer %s\r\n",
-			r->secret);
+		e = buf_puts(out, "\r\n");
 	return e == 0 ? buf_puts(out, "\r\n") : e;
 }
 
