@@ -293,18 +293,10 @@ static int refuse(struct conn *c, int r)
 
 static void log_use(struct conn *c, const char *keys)
 {
-	struct event e = conn_event(c);
 	char text[300];
 
 	(void)str_format(text, sizeof(text), "credentials used: %s", keys);
-	e.level = EVENT_INFO;
-	e.adapter = EVENT_L7;
-	e.action = EVENT_ALLOW;
-	e.engine = "credentials";
-	e.method = c->ex.method;
-	e.target = exchange_path(c);
-	e.message = text;
-	log_event(c->px->log, &e);
+	judge_log_credentials(c, text);
 }
 
 int inject_check(struct conn *c)

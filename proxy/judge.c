@@ -195,7 +195,7 @@ static void event_set_call(struct event *e, const struct conn *c)
 	e->operation = call->what->kind;
 }
 
-static void log_let_through(struct conn *c, const char *engine, const char *method, const char *path)
+static struct event event_let_through(struct conn *c, const char *engine, const char *method, const char *path)
 {
 	struct event e = conn_event(c);
 
@@ -206,6 +206,13 @@ static void log_let_through(struct conn *c, const char *engine, const char *meth
 	e.method = method;
 	e.target = path;
 	event_set_call(&e, c);
+	return e;
+}
+
+static void log_let_through(struct conn *c, const char *engine, const char *method, const char *path)
+{
+	struct event e = event_let_through(c, engine, method, path);
+
 	log_event(c->px->log, &e);
 }
 
@@ -216,18 +223,19 @@ void judge_log_inference(struct conn *c, const char *method, const char *path)
 
 void judge_log_inference_answer(struct conn *c, unsigned int status)
 {
-	struct event e = conn_event(c);
+	struct event e = event_let_through(c, "inference", c->ex.method, exchange_path(c));
 	uint64_t ms = loop_now_ms(c->px->loop) - c->ex.call.began_ms;
 
-	e.level = EVENT_INFO;
-	e.adapter = EVENT_L7;
-	e.action = EVENT_ALLOW;
-	e.engine = "inference";
-	e.method = c->ex.method;
-	e.target = exchange_path(c);
 	e.status = status;
-	event_set_call(&e, c);
 	e.latency_ms = ms > 0 ? (uint32_t)ms : 1;
+	log_event(c->px->log, &e);
+}
+
+void judge_log_credentials(struct conn *c, const char *text)
+{
+	struct event e = event_let_through(c, "credentials", c->ex.method, exchange_path(c));
+
+	e.message = text;
 	log_event(c->px->log, &e);
 }
 

@@ -26,6 +26,8 @@ void judge_log_advisor(struct conn *c, const char *method, const char *path);
 /* To https://inference.local: a connection (@method NULL), a request that goes on, and its answer. */
 void judge_log_inference(struct conn *c, const char *method, const char *path);
 void judge_log_inference_answer(struct conn *c, unsigned int status);
+/* Which credentials a request on its way out holds: @text. */
+void judge_log_credentials(struct conn *c, const char *text);
 /* A request on a connection whose requests policy does not judge. */
 void judge_log_passthrough(struct conn *c, const char *method, const char *path);
 /* A request that was refused before policy could be asked, or an upstream failure. */
