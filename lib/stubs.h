@@ -7,7 +7,8 @@
  * file system has them, and unlike directories they are made and removed in microseconds. Where the
  * readers of a name take that for an error it is a read-only file of known harmless content (git's
  * own files), or a symbolic link to nothing, which reads as if it were not there, but which git
- * does show. .git is a directory, and so is what readers list: git shows no empty ones. Whatever else has taken a stub's place is never removed.
+ * does show. .git is a directory, and so is what readers list: git shows no empty ones. Whatever else
+ * has taken a stub's place is never removed.
  *
  * Who holds stubs below a granted directory has a shared lock (flock) on that directory; who finds
  * nobody else holding one removes them. Each is written down in the sandbox's state directory

@@ -207,7 +207,10 @@ static void await_guess(struct conn *c)
 		conn_close(c);
 }
 
-/* What is known of the request for the log, for the next generation, and for what is judged later: messages, credentials. */
+/*
+ * What is known of the request for the log, for the next generation, and for what is judged later: messages,
+ * credentials.
+ */
 static int note_request(struct conn *c)
 {
 	memcpy(c->ex.method, request_method(&now), strlen(request_method(&now)) + 1);
