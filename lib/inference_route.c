@@ -107,11 +107,13 @@ int inference_base_parse(struct inference_route *r, const char *url, struct err 
 
 int inference_credential_put(struct buf *out, const struct inference_route *r)
 {
-	bool is_anthropic = inference_type(r->type)->style == INFERENCE_ANTHROPIC;
+	const struct inference_type *t = inference_type(r->type);
 
 	if (!r->secret[0])
 		return 0;
-	return buf_printf(out, is_anthropic ? "x-api-key: %s" : "Authorization: Bearer %s", r->secret);
+	if (!t)
+		return -EINVAL;
+	return buf_printf(out, t->style == INFERENCE_ANTHROPIC ? "x-api-key: %s" : "Authorization: Bearer %s", r->secret);
 }
 
 /* --- bytes --- */

@@ -52,7 +52,8 @@ int inference_base_parse(struct inference_route *r, const char *url, struct err 
 /* Whether the server's name or address says that it is on this machine: "localhost", loopback, host.openshell.internal. */
 bool inference_is_local(const struct inference_route *r);
 
-/* The field that says who asks, "NAME: VALUE"; nothing where there is no secret. 0, -ENOBUFS, -ENOMEM. */
+/* The field that says who asks, "NAME: VALUE"; nothing where there is no secret. 0, -EINVAL for a type
+ * that nobody knows, -ENOBUFS, -ENOMEM. */
 int inference_credential_put(struct buf *out, const struct inference_route *r);
 
 /* Texts, each ended by NUL. 0, -ENOBUFS, -ENOMEM. */
